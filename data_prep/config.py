@@ -1,0 +1,73 @@
+"""The profile's `data` section."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from common.section import Section
+
+INDONESIAN_SUBSETS = ("wikipedia_id", "indo_puisi", "wikihow", "safety_prompt", "dolly", "identity_prompt")
+
+
+class EmbeddedConfig(Section):
+    """Sizes of what the `inputs` stage makes when something is `embedded`. The defaults serve the profile `mini`."""
+
+    rows: int = Field(8000, ge=500, description="unique usable instruction rows to write")
+    vocabulary: int = Field(2048, ge=512, description="size of the byte-level BPE vocabulary, special tokens included")
+    encoder_width: int = Field(128, ge=32, multiple_of=32, description="width of the small BERT encoder")
+    encoder_layers: int = Field(2, ge=1, description="layers of the small BERT encoder")
+    encoder_steps: int = Field(150, ge=0, description="masked-language-model training steps of the encoder")
+    base_width: int = Field(192, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
+    base_layers: int = Field(6, ge=1, description="n_layers of the small LLaDA base")
+    base_heads: int = Field(6, ge=1, description="n_heads of the small LLaDA base")
+    base_mlp_width: int = Field(512, ge=32, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(400, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+
+
+class LeakageConfig(Section):
+    """Thresholds of the leakage audit (test and validation against training)."""
+
+    answer_words: int = Field(8, ge=1, description="an answer of at least so many words may not occur on both sides")
+    shingle_words: int = Field(13, ge=2, description="length of the word shingles that may not be shared")
+    jaccard: float = Field(0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks")
+    cosine: float | None = Field(None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used")
+
+
+class DataConfig(Section):
+    """Which rows, how many, how they are embedded, clustered, split and formatted."""
+
+    source: str = Field("embedded", min_length=1, description="embedded | hub dataset id | folder or glob of parquet/JSON lines")
+    revision: str | None = Field(None, description="hub revision of the dataset (commit, tag or branch)")
+    columns: dict[str, str] = Field(default_factory=dict, description="our column -> the source's column, where they differ")
+    subsets: tuple[str, ...] = Field(INDONESIAN_SUBSETS, min_length=1, description="values of subset_name to keep")
+    deduplicate: bool = Field(True, description="drop rows whose normalised (input, output) was seen before")
+    sample_fraction: float = Field(0.03, gt=0, le=1, description="share kept by the sample stratified by template_name")
+    runner: Literal["local", "ray"] = Field("local", description="daft's runner")
+
+    encoder: str = Field("embedded", min_length=1, description="embedded | hub model id | folder")
+    encoder_revision: str | None = Field(None, description="hub revision of the encoder")
+    embed_text: Literal["input", "output", "both"] = Field("input", description="text that is embedded")
+    embed_batch_size: int = Field(64, ge=1, description="rows per embedding batch")
+
+    clusters: int = Field(10, ge=1, description="K of K-Means")
+    kmeans_init: Literal["k-means++", "random"] = Field("k-means++", description="initialisation of K-Means")
+    kmeans_n_init: int = Field(10, ge=1, description="restarts of K-Means, the best kept")
+    kmeans_minibatch: bool = Field(False, description="mini-batch K-Means, for millions of rows")
+    umap_sample: int = Field(5000, ge=10, description="rows in the UMAP picture")
+
+    per_cluster: int = Field(1000, ge=1, description="rows taken per cluster; a short one is topped up from the others")
+    quota: Literal["equal", "proportional", "sqrt"] = Field("equal", description="how rows are shared among the clusters")
+    test_pool: int = Field(394, ge=1, description="rows from which the test set is drawn")
+    test_size: int = Field(100, ge=1, description="rows of the test set")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the clusters' rows used for validation")
+    leakage: LeakageConfig = LeakageConfig()
+
+    max_length: int = Field(512, ge=16, description="tokens of prompt and answer together")
+    overlong: Literal["truncate_answer", "truncate_prompt", "drop"] = Field(
+        "truncate_answer", description="what happens to rows over max_length; all are counted"
+    )
+    system_prompt: str | None = Field(None, description="system message before each prompt")
+
+    embedded: EmbeddedConfig = EmbeddedConfig()

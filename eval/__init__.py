@@ -1,0 +1,1 @@
+"""Evaluation of the base and its adapters: likelihood bound, generation, metrics, statistics, report, card."""

@@ -1,0 +1,1 @@
+"""The spine: one command per stage, the profile, and where artefacts lie."""
