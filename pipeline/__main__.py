@@ -1,0 +1,85 @@
+"""`python -m pipeline STAGE`: one command per stage, each runnable by hand outside DVC."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands import ArtifactsOption, ProfileOption, SetOption, exit_status, load
+
+app = typer.Typer(
+    name="python -m pipeline",
+    help="From Indonesian instruction rows to three adapters of LLaDA and a report that compares them. "
+    "`dvc repro` runs all stages in order; each command here runs one.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
+
+
+def _run(stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: str) -> None:
+    with exit_status():
+        settings, paths = load(profile, overrides, artifacts)
+        from pipeline import stages
+
+        getattr(stages, stage)(settings, paths, **arguments)
+
+
+@app.command()
+def inputs(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Resolve rows, encoder and base from hub, folder or the embedded generator."""
+    _run("inputs", profile, overrides, artifacts)
+
+
+@app.command()
+def select(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Filter by subset, remove nulls and duplicates, sample by template."""
+    _run("select", profile, overrides, artifacts)
+
+
+@app.command()
+def embed(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Embed the candidates with the encoder."""
+    _run("embed", profile, overrides, artifacts)
+
+
+@app.command()
+def cluster(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Cluster the embeddings with K-Means and draw them with UMAP."""
+    _run("cluster", profile, overrides, artifacts)
+
+
+@app.command()
+def split(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Draw training, validation and test rows without leakage."""
+    _run("split", profile, overrides, artifacts)
+
+
+@app.command(name="format")
+def format_(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Tokenise the splits in chat form."""
+    _run("format_", profile, overrides, artifacts)
+
+
+@app.command()
+def evaluate(
+    method: SystemOption,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Measure the base or one adapter on the test set."""
+    _run("evaluate", profile, overrides, artifacts, system=method)
+
+
+@app.command()
+def report(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Compare everything that was evaluated, on one self-contained page."""
+    _run("report", profile, overrides, artifacts)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,79 @@
+"""What every command shares: the options, and how errors end.
+
+Exit status: 0 done; 2 the input or configuration is wrong (one line per fault on stderr, no traceback); 130 and 143
+interrupted after saving; 1 a fault of ours, with its traceback.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from common.errors import InputError
+
+if TYPE_CHECKING:
+    from pipeline.config import Profile
+    from pipeline.paths import Paths
+
+ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile under configs/. Default: the one in params.yaml.")]
+SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the profile. Repeatable.")]
+ArtifactsOption = Annotated[Path | None, typer.Option("--artifacts", metavar="DIR", help="Instead of artifacts/PROFILE; the report then goes to DIR/report.")]
+
+
+def load(profile: str | None, overrides: list[str] | None, artifacts: Path | None) -> tuple[Profile, Paths]:
+    """The validated profile and where its artefacts lie."""
+    from pipeline.config import load_profile
+    from pipeline.paths import Paths
+
+    loaded = load_profile(profile or default_profile(), overrides or ())
+    return loaded, Paths.of(loaded.name, artifacts)
+
+
+def default_profile() -> str:
+    """The profile that params.yaml chooses, `mini` where there is no such file here."""
+    import yaml
+
+    path = Path("params.yaml")
+    if not path.is_file():
+        return "mini"
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict) or not isinstance(values.get("profile"), str):
+        raise InputError(f"{path}: profile is missing; write for example `profile: mini`")
+    return values["profile"]
+
+
+@contextmanager
+def exit_status() -> Iterator[None]:
+    """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""
+    try:
+        yield
+    except (InputError, ValueError) as error:
+        faults = _faults(error)
+        if faults is None:
+            raise
+        if os.environ.get("RANK", "0") == "0":
+            for fault in faults:
+                print(f"error: {fault}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _faults(error: ValueError) -> tuple[str, ...] | None:
+    """The user's faults in an error; None when it is ours. llada's own error counts as the user's: a bad checkpoint."""
+    if isinstance(error, InputError):
+        return error.faults
+    errors = sys.modules.get("llada.errors")
+    if errors is not None and isinstance(error, errors.CheckpointError):
+        return (" ".join(str(error).split()),)
+    return None

@@ -1,0 +1,33 @@
+"""Let `accelerate launch train_adapter.py` end with the training process's own exit status.
+
+accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or ChildFailedError
+(several): a traceback and status 1, whatever the child said. Our child has said in one line what is wrong (2) or that it saved and stopped (130, 143), so for exactly
+these statuses of exactly this script the launcher's traceback is dropped and the status passed on. Everything else stays as it was.
+
+A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does nothing.
+"""
+
+import sys
+
+
+def _install() -> None:
+    arguments = sys.orig_argv
+    if "train_adapter.py" not in " ".join(arguments) or "launch" not in arguments or "accelerate" not in " ".join(arguments[:3]):
+        return
+    previous = sys.excepthook
+
+    def end_as_the_child_did(kind: type[BaseException], error: BaseException, trace: object) -> None:
+        status = getattr(error, "returncode", None)
+        if kind.__name__ == "ChildFailedError":
+            status = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
+        if kind.__name__ in ("CalledProcessError", "ChildFailedError") and status in (2, 130, 143):
+            import os
+
+            sys.stderr.flush()
+            os._exit(status)  # an excepthook cannot change the status otherwise; nothing of the launcher is left to save
+        previous(kind, error, trace)  # type: ignore[arg-type]
+
+    sys.excepthook = end_as_the_child_did
+
+
+_install()

@@ -1,0 +1,217 @@
+"""One function per stage: take the profile and the paths, call one component. Imports are inside, so that a stage loads and
+depends on its own component alone (tests/contract checks dvc.yaml's deps against exactly these imports).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from common.errors import InputError
+from common.files import read_json
+from pipeline.config import Profile
+from pipeline.paths import Paths
+
+SPLITS = ("train", "validation", "test")
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What `inputs` resolved: where rows, encoder and base (with its tokenizer) lie on this machine."""
+
+    rows: list[Path]
+    encoder: Path
+    base: Path
+    base_sha256: str
+
+
+def read_inputs(paths: Paths) -> Inputs:
+    """Read `inputs.json`; its paths are relative to the artefacts where they lie inside them."""
+    facts = read_json(paths.inputs_facts, made_by=_command("inputs", paths))
+    return Inputs(
+        rows=[_present(paths, Path(file["path"])) for file in facts["dataset"]["files"]],
+        encoder=_present(paths, Path(facts["encoder"]["path"])),
+        base=_present(paths, Path(facts["base"]["path"])),
+        base_sha256=facts["base"]["sha256"],
+    )
+
+
+def require(path: Path, stage: str, paths: Paths) -> Path:
+    """The path, or an error that names the stage which makes it."""
+    if not path.exists():
+        raise InputError(f"{path}: not there yet; run `{_command(stage, paths)}` first")
+    return path
+
+
+def inputs(profile: Profile, paths: Paths) -> None:
+    """Resolve or make rows, encoder and base."""
+    from data_prep.sources import prepare_inputs
+
+    prepare_inputs(
+        profile.data,
+        base=profile.model.base,
+        base_revision=profile.model.revision,
+        seed=profile.seed,
+        folder=paths.inputs,
+        facts=paths.inputs_facts,
+    )
+
+
+def select(profile: Profile, paths: Paths) -> None:
+    """Filter, de-duplicate and sample the rows."""
+    from data_prep.selection import select as select_rows
+
+    select_rows(
+        profile.data,
+        files=read_inputs(paths).rows,
+        seed=profile.seed,
+        candidates=paths.candidates,
+        facts=paths.select_facts,
+    )
+
+
+def embed(profile: Profile, paths: Paths) -> None:
+    """Embed the candidates."""
+    from data_prep.embedding import embed as embed_rows
+
+    embed_rows(
+        profile.data,
+        candidates=require(paths.candidates, "select", paths),
+        encoder=read_inputs(paths).encoder,
+        embeddings=paths.embeddings,
+        ids=paths.embedding_ids,
+        facts=paths.embed_facts,
+        scratch=paths.scratch,
+    )
+
+
+def cluster(profile: Profile, paths: Paths) -> None:
+    """Cluster the embeddings and draw them."""
+    from data_prep.clustering import cluster as cluster_rows
+
+    cluster_rows(
+        profile.data,
+        candidates=require(paths.candidates, "select", paths),
+        embeddings=require(paths.embeddings, "embed", paths),
+        ids=require(paths.embedding_ids, "embed", paths),
+        seed=profile.seed,
+        clusters=paths.clusters,
+        centroids=paths.centroids,
+        umap_picture=paths.umap_picture,
+        umap_points=paths.umap_points,
+        facts=paths.cluster_facts,
+    )
+
+
+def split(profile: Profile, paths: Paths) -> None:
+    """Draw training, validation and test rows, disjoint by content, and audit them."""
+    from data_prep.splitting import split as split_rows
+
+    split_rows(
+        profile.data,
+        candidates=require(paths.candidates, "select", paths),
+        clusters=require(paths.clusters, "cluster", paths),
+        embeddings=require(paths.embeddings, "embed", paths),
+        ids=require(paths.embedding_ids, "embed", paths),
+        seed=profile.seed,
+        splits=paths.splits,
+        facts=paths.leakage_facts,
+    )
+
+
+def format_(profile: Profile, paths: Paths) -> None:
+    """Tokenise the splits in chat form."""
+    from data_prep.formatting import format_splits
+
+    format_splits(
+        profile.data,
+        splits=require(paths.splits, "split", paths),
+        tokenizer=read_inputs(paths).base,
+        formatted=paths.formatted,
+        facts=paths.format_facts,
+    )
+
+
+def evaluate(profile: Profile, paths: Paths, system: str) -> None:
+    """Measure the base (`system="base"`) or one adapter on the test set."""
+    from eval.evaluate import evaluate as evaluate_system
+
+    if system != "base":
+        profile.method(system)
+        require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
+    resolved = read_inputs(paths)
+    evaluate_system(
+        profile.evaluation,
+        profile.sampling,
+        profile.model,
+        system=system,
+        base=resolved.base,
+        adapter=None if system == "base" else paths.adapter(system),
+        test=require(paths.formatted / "test.parquet", "format", paths),
+        output=paths.evaluation(system),
+        seed=profile.seed,
+    )
+
+
+def report(profile: Profile, paths: Paths) -> None:
+    """Compare everything that was evaluated, on one page."""
+    from eval.report import write_report
+    from pipeline.provenance import provenance
+
+    systems = ["base", *(name for name in profile.methods if (paths.evaluation(name) / "metrics.json").exists())]
+    require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
+    write_report(
+        profile.evaluation,
+        profile_name=profile.name,
+        evaluations={system: paths.evaluation(system) for system in systems},
+        adapters={system: paths.adapter(system) for system in systems if system != "base"},
+        cluster_facts=require(paths.cluster_facts, "cluster", paths),
+        umap_points=require(paths.umap_points, "cluster", paths),
+        umap_picture=require(paths.umap_picture, "cluster", paths),
+        select_facts=require(paths.select_facts, "select", paths),
+        leakage_facts=require(paths.leakage_facts, "split", paths),
+        format_facts=require(paths.format_facts, "format", paths),
+        splits=require(paths.splits, "split", paths),
+        provenance=provenance(profile) | {"inputs": read_json(paths.inputs_facts)},
+        output=paths.report,
+    )
+
+
+def train_arguments(profile: Profile, paths: Paths, method: str) -> dict[str, Any]:
+    """The keyword arguments of `adapters.trainer.train` and `dry_run` for one method."""
+    from pipeline.provenance import provenance
+
+    resolved = read_inputs(paths)
+    for name in SPLITS[:2]:
+        require(paths.formatted / f"{name}.parquet", "format", paths)
+    return {
+        "model": profile.model,
+        "train": profile.train,
+        "config": profile.method(method),
+        "base": resolved.base,
+        "base_sha256": resolved.base_sha256,
+        "formatted": paths.formatted,
+        "output": paths.adapter(method),
+        "scratch": paths.scratch,
+        "seed": profile.seed,
+        "provenance": provenance(profile),
+    }
+
+
+def _command(stage: str, paths: Paths) -> str:
+    """The command that makes a missing artefact, as the user would type it."""
+    moved = paths.report == paths.root / "report"
+    where = f"--artifacts {paths.root}" if moved else f"--profile {paths.root.name}"
+    if stage.startswith("train"):
+        return f"accelerate launch train_adapter.py {stage.removeprefix('train').strip()} {where}"
+    return f"python -m pipeline {stage} {where}"
+
+
+def _present(paths: Paths, path: Path) -> Path:
+    absolute = path if path.is_absolute() else paths.root / path
+    if not absolute.exists():
+        raise InputError(
+            f"{absolute}: named in {paths.inputs_facts} but not there; run `{_command('inputs', paths)}` again"
+        )
+    return absolute
