@@ -1,0 +1,36 @@
+"""LLaDA, a masked-diffusion language model: the network, the diffusion process, the sampler.
+
+Needs torch, transformers and safetensors alone. Names are loaded when they are first used, so `import llada` is free; using
+`LLaDAConfig` or `LLaDAModelLM` also registers `model_type: llada` with transformers' Auto classes.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from llada.configuration import LLaDAConfig
+    from llada.modeling import LLaDAModelLM
+    from llada.sampler import denoise, generate
+    from llada.sampler_config import SamplerConfig
+
+__all__ = ["LLaDAConfig", "LLaDAModelLM", "SamplerConfig", "denoise", "generate"]
+
+_HOME = {
+    "LLaDAConfig": "llada.modeling",  # not llada.configuration: the Auto classes are registered beside the model
+    "LLaDAModelLM": "llada.modeling",
+    "SamplerConfig": "llada.sampler_config",
+    "denoise": "llada.sampler",
+    "generate": "llada.sampler",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'llada' has no attribute {name!r}")
+    return getattr(import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
