@@ -1,0 +1,118 @@
+"""Profiles are validated strictly, with every fault at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from common.errors import InputError
+from pipeline.config import CONFIGS, load_profile
+from pipeline.paths import Paths
+
+PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
+
+
+def faults_of(*overrides: str, profile: str = "mini") -> tuple[str, ...]:
+    with pytest.raises(InputError) as caught:
+        load_profile(profile, overrides)
+    return caught.value.faults
+
+
+def test_the_promised_profiles_are_there() -> None:
+    assert {"mini", "llada-8b", "llada-8b-24gb", "kcv-2025"} <= set(PROFILES)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_every_shipped_profile_is_valid_and_named_like_its_file(name: str) -> None:
+    profile = load_profile(name)
+    assert profile.name == name
+    assert {"lora", "loraplus", "pissa"} <= set(profile.methods)
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_a_profile_begins_with_the_command_that_runs_it(name: str) -> None:
+    comment = [line for line in (CONFIGS / f"{name}.yaml").read_text().splitlines() if line.startswith("#")]
+    assert any("dvc repro" in line or f"-S profile={name}" in line for line in comment)
+
+
+def test_all_faults_are_reported_at_once_with_a_suggestion() -> None:
+    faults = faults_of("data.clustres=5", "train.epochs=many", "methods.lora.rnak=4", "data.clusters=0")
+    assert len(faults) == 4
+    assert any("data.clustres" in fault and "did you mean clusters?" in fault for fault in faults)
+    assert any("methods.lora.rnak" in fault and "did you mean rank?" in fault for fault in faults)
+    assert any("train.epochs" in fault and "'many'" in fault for fault in faults)
+    assert any("data.clusters: 0" in fault and "greater than or equal to 1" in fault for fault in faults)
+
+
+def test_a_fault_names_its_origin(tmp_path: Path) -> None:
+    values = yaml.safe_load((CONFIGS / "mini.yaml").read_text())
+    values["data"]["clusters"] = -1
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(values))
+    first, second = sorted(faults_of("train.epochs=0", profile=str(path)))
+    assert first.startswith("--set: train.epochs")
+    assert second.startswith(f"{path}: data.clusters")
+
+
+def test_misspelt_sampler_and_leakage_keys_are_suggested() -> None:
+    faults = faults_of("sampling.gen_lenght=8", "data.leakage.jacard=0.5")
+    assert any("sampling.gen_lenght" in fault and "did you mean gen_length?" in fault for fault in faults)
+    assert any("data.leakage.jacard" in fault and "did you mean jaccard?" in fault for fault in faults)
+
+
+def test_unknown_method_section_is_named() -> None:
+    [fault] = faults_of("methods.lorra={rank: 4}")
+    assert "lorra" in fault
+    assert "did you mean lora?" in fault
+
+
+def test_unknown_profile_is_named_with_a_suggestion() -> None:
+    [fault] = faults_of(profile="minni")
+    assert "unknown profile 'minni'" in fault
+    assert "did you mean mini?" in fault
+
+
+def test_a_test_set_larger_than_its_pool_is_refused() -> None:
+    [fault] = faults_of("data.test_pool=50", "data.test_size=100")
+    assert "data.test_size: 100" in fault
+    assert "data.test_pool: 50" in fault
+
+
+@pytest.mark.parametrize("override", ["train.learning_rate", "=3", "data..clusters=3"])
+def test_an_override_that_is_not_key_value_is_refused(override: str) -> None:
+    [fault] = faults_of(override)
+    assert "KEY=VALUE" in fault
+
+
+def test_an_override_below_a_value_is_refused() -> None:
+    [fault] = faults_of("seed.more=3")
+    assert "seed is a value, not a section" in fault
+
+
+def test_numbers_written_like_2e_4_are_numbers() -> None:
+    # YAML 1.1 reads 2e-4 as text.
+    assert load_profile("mini", ["train.learning_rate=2e-4"]).train.learning_rate == 2e-4
+
+
+def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "broken.yaml"
+    path.write_text("data: [unclosed")
+    [fault] = faults_of(profile=str(path))
+    assert str(path) in fault
+    assert "not valid YAML" in fault
+
+
+def test_a_method_outside_the_profile_says_what_to_add() -> None:
+    with pytest.raises(InputError, match=r"methods\.dora"):
+        load_profile("mini").method("dora")
+    with pytest.raises(InputError, match="not a method"):
+        load_profile("mini").method("lorra")
+
+
+def test_artifacts_move_together_with_the_report(tmp_path: Path) -> None:
+    paths = Paths.of("mini", tmp_path)
+    assert paths.candidates == tmp_path / "candidates.parquet"
+    assert paths.report == tmp_path / "report"
+    assert Paths.of("mini").report == Path("reports/mini")
