@@ -29,7 +29,7 @@ class SamplerConfig:
     block_length: int = 32
     """tokens per block; blocks are denoised from left to right"""
     steps: int = 128
-    """over all blocks, steps // blocks in each; quota spends exactly these, revoke at the most, other rules ignore them"""
+    """over all blocks, steps // blocks in each; quota spends exactly these, revoke at the most, the others ignore it"""
     rule: Rule = "quota"
     """which of a block's masked positions a step commits"""
     temperature: float = 0.0
