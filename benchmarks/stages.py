@@ -44,10 +44,16 @@ def main() -> None:
     }
     print(json.dumps(settings))
     stages = [measure(name, command + options) for name, command in commands(arguments.methods)]
-    total = {"stage": "total", "seconds": round(sum(row["seconds"] for row in stages), 1), "peak_mb": max(row["peak_mb"] for row in stages)}
+    total = {
+        "stage": "total",
+        "seconds": round(sum(row["seconds"] for row in stages), 1),
+        "peak_mb": max(row["peak_mb"] for row in stages),
+    }
     print(f"{total['stage']:22} {total['seconds']:8.1f} s {total['peak_mb']:8.0f} MB")
     if arguments.output:
-        arguments.output.write_text(json.dumps({"settings": settings, "stages": [*stages, total]}, indent=2) + "\n", encoding="utf-8")
+        arguments.output.write_text(
+            json.dumps({"settings": settings, "stages": [*stages, total]}, indent=2) + "\n", encoding="utf-8"
+        )
 
 
 def commands(methods: str) -> list[tuple[str, list[str]]]:

@@ -20,7 +20,9 @@ app = typer.Typer(
 SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
 
 
-def _run(stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: str) -> None:
+def _run(
+    stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: str
+) -> None:
     with exit_status():
         settings, paths = load(profile, overrides, artifacts)
         from pipeline import stages

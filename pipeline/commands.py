@@ -21,9 +21,19 @@ if TYPE_CHECKING:
     from pipeline.config import Profile
     from pipeline.paths import Paths
 
-ProfileOption = Annotated[str | None, typer.Option("--profile", metavar="NAME", help="A profile under configs/. Default: the one in params.yaml.")]
-SetOption = Annotated[list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the profile. Repeatable.")]
-ArtifactsOption = Annotated[Path | None, typer.Option("--artifacts", metavar="DIR", help="Instead of artifacts/PROFILE; the report then goes to DIR/report.")]
+ProfileOption = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="A profile under configs/. Default: the one in params.yaml."),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the profile. Repeatable.")
+]
+ArtifactsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--artifacts", metavar="DIR", help="Instead of artifacts/PROFILE; the report then goes to DIR/report."
+    ),
+]
 
 
 def load(profile: str | None, overrides: list[str] | None, artifacts: Path | None) -> tuple[Profile, Paths]:

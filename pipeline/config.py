@@ -30,7 +30,9 @@ CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 class Profile(Section):
     """One experiment, whole."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the profile's name, and its artefacts' folder")
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the profile's name, and its artefacts' folder"
+    )
     seed: int = Field(42, ge=0, description="the only seed; every random draw is derived from it")
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -13,11 +13,15 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 
 @app.command()
 def train(
-    method: Annotated[str, typer.Option("--method", metavar="M", help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa.")],
+    method: Annotated[
+        str, typer.Option("--method", metavar="M", help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa.")
+    ],
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be trained, and whether it fits; train nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be trained, and whether it fits; train nothing.")
+    ] = False,
 ) -> None:
     """Train one adapter with the masked-diffusion loss: accelerate launch train_adapter.py --method lora|loraplus|pissa"""
     with exit_status():

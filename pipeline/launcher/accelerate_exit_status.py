@@ -12,7 +12,11 @@ import sys
 
 def _install() -> None:
     arguments = sys.orig_argv
-    if "train_adapter.py" not in " ".join(arguments) or "launch" not in arguments or "accelerate" not in " ".join(arguments[:3]):
+    if (
+        "train_adapter.py" not in " ".join(arguments)
+        or "launch" not in arguments
+        or "accelerate" not in " ".join(arguments[:3])
+    ):
         return
     previous = sys.excepthook
 
@@ -24,7 +28,9 @@ def _install() -> None:
             import os
 
             sys.stderr.flush()
-            os._exit(status)  # an excepthook cannot change the status otherwise; nothing of the launcher is left to save
+            os._exit(
+                status
+            )  # an excepthook cannot change the status otherwise; nothing of the launcher is left to save
         previous(kind, error, trace)  # type: ignore[arg-type]
 
     sys.excepthook = end_as_the_child_did
