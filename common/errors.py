@@ -1,7 +1,7 @@
 """The one exception that means "the user's input or configuration is wrong".
 
-The command line turns it into exit status 2 and one line per fault on stderr, without a traceback; any other exception is a
-fault of ours. A fault names the file, the key, the value and the cure.
+The command line turns it into exit status 2 and one line per fault on stderr, without a traceback; any other
+exception is a fault of ours. A fault names the file, the key, the value and the cure.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def atomic_path(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; on success it replaces `target` whole, on any exception it is removed."""
+    """Yield a temporary folder beside `target`; on success it replaces `target`, on any exception it is removed."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
@@ -55,7 +55,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
 
 
 def flush_to_disk(path: Path) -> None:
-    """Force a file's content, or a folder's names, out of the kernel's cache, so that a power cut cannot undo a rename."""
+    """Force a file's content, or a folder's names, to the disk, so that a power cut cannot undo a rename."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -1,7 +1,7 @@
 """The profile: one YAML file under `configs/`, composed of the sections that each package owns, validated strictly.
 
-Every fault is reported at once, with its file (or `--set`), key, value and what is allowed, and a suggestion where a key is
-misspelt. Nothing is read from the environment.
+Every fault is reported at once, with its file (or `--set`), key, value and what is allowed, and a suggestion where a
+key is misspelt. Nothing is read from the environment.
 """
 
 from __future__ import annotations
@@ -141,7 +141,8 @@ def _fault(error: Any, path: Path, changed: Sequence[str]) -> str:
     if not key or message.startswith(key):
         return f"{origin}: {message}"
     if location[0] == "methods" and "[key]" in error["loc"]:
-        return f"{origin}: unknown method {key}{_suggestion(str(value), METHOD_NAMES)}; there are {', '.join(METHOD_NAMES)}"
+        hint = _suggestion(str(value), METHOD_NAMES)
+        return f"{origin}: unknown method {key}{hint}; there are {', '.join(METHOD_NAMES)}"
     if isinstance(value, dict):
         return f"{origin}: {key}: {message}"
     return f"{origin}: {key}: {value!r} is not allowed: {message[0].lower()}{message[1:]}"

@@ -1,4 +1,4 @@
-"""The configuration reference, generated from the profile's own models: python -m pipeline.reference > docs/configuration.md"""
+"""The configuration reference, generated from the models: python -m pipeline.reference > docs/configuration.md"""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig
 from eval.config import EvaluationConfig
 from llada.sampler_config import SamplerConfig
-from pipeline.config import Profile
 
 SECTIONS: tuple[tuple[str, Any], ...] = (
     ("data", DataConfig),
@@ -34,10 +33,12 @@ INTRODUCTION = """# Configuration reference
 Generated from the models by `python -m pipeline.reference`; a test keeps this page and the code equal.
 
 A profile is one YAML file under `configs/`; `params.yaml` chooses the profile that `dvc repro` runs. Any key can be
-overridden for one command with `--set KEY=VALUE`, dotted (`--set train.learning_rate=1e-4`). Unknown keys are refused, with a suggestion.
+overridden for one command with `--set KEY=VALUE`, dotted (`--set train.learning_rate=1e-4`). Unknown keys are
+refused, with a suggestion.
 
-At the top: `name` (the profile's name and its artefacts' folder), `seed` (the only seed; every random draw is derived from it),
-and the sections below. `methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also `rslora`, `dora`, `loraplus_pissa`.
+At the top: `name` (the profile's name and its artefacts' folder), `seed` (the only seed; every random draw is derived
+from it), and the sections below. `methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also
+`rslora`, `dora`, `loraplus_pissa`.
 """
 
 
@@ -76,7 +77,7 @@ def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
             yield key, field.annotation, _value(default), (field.description or "") + (f" ({limits})" if limits else "")
 
 
-def _attribute_docstrings(model: type) -> dict[str, str]:
+def _attribute_docstrings(model: Any) -> dict[str, str]:
     """The strings written below a dataclass's fields; Python itself does not keep them."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)

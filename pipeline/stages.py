@@ -1,5 +1,5 @@
-"""One function per stage: take the profile and the paths, call one component. Imports are inside, so that a stage loads and
-depends on its own component alone (tests/contract checks dvc.yaml's deps against exactly these imports).
+"""One function per stage: take the profile and the paths, call one component. Imports are inside, so that a stage
+loads and depends on its own component alone (tests/contract checks dvc.yaml's deps against exactly these imports).
 """
 
 from __future__ import annotations
@@ -157,6 +157,7 @@ def evaluate(profile: Profile, paths: Paths, system: str) -> None:
 def report(profile: Profile, paths: Paths) -> None:
     """Compare everything that was evaluated, on one page."""
     from eval.report import write_report
+
     from pipeline.provenance import provenance
 
     systems = ["base", *(name for name in profile.methods if (paths.evaluation(name) / "metrics.json").exists())]

@@ -1,4 +1,4 @@
-"""The training command behind `train_adapter.py`: load the profile, find the formatted splits, hand over to the trainer."""
+"""The training command behind `train_adapter.py`: load the profile, find the splits, hand over to the trainer."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def train(
         bool, typer.Option("--dry-run", help="Print what would be trained, and whether it fits; train nothing.")
     ] = False,
 ) -> None:
-    """Train one adapter with the masked-diffusion loss: accelerate launch train_adapter.py --method lora|loraplus|pissa"""
+    """Train one adapter with the masked-diffusion loss; start it with `accelerate launch`."""
     with exit_status():
         settings, paths = load(profile, overrides, artifacts)
         settings.method(method)

@@ -1,10 +1,12 @@
 """Let `accelerate launch train_adapter.py` end with the training process's own exit status.
 
-accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or ChildFailedError
-(several): a traceback and status 1, whatever the child said. Our child has said in one line what is wrong (2) or that it saved and stopped (130, 143), so for exactly
-these statuses of exactly this script the launcher's traceback is dropped and the status passed on. Everything else stays as it was.
+accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or
+ChildFailedError (several): a traceback and status 1, whatever the child said. Our child has said in one line what is
+wrong (2) or that it saved and stopped (130, 143), so for exactly these statuses of exactly this script the launcher's
+traceback is dropped and the status passed on. Everything else stays as it was.
 
-A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does nothing.
+A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does
+nothing.
 """
 
 import sys

@@ -1,7 +1,7 @@
 """What a stage depends on, read from the code itself: imported files, artefacts and settings.
 
-Imports anywhere in a module count, also those inside functions, except in the spine (`pipeline.stages`, `pipeline.__main__`),
-where only the stage's own function counts. Imports under `if TYPE_CHECKING` do not.
+Imports anywhere in a module count, also those inside functions, except in the spine (`pipeline.stages`,
+`pipeline.__main__`), where only the stage's own function counts. Imports under `if TYPE_CHECKING` do not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ STAGE_FUNCTIONS = {
     "evaluate": "evaluate",
     "report": "report",
 }
-ENTRIES = {stage: "pipeline/__main__.py" for stage in STAGE_FUNCTIONS} | {"train": "train_adapter.py"}
+ENTRIES = dict.fromkeys(STAGE_FUNCTIONS, "pipeline/__main__.py") | {"train": "train_adapter.py"}
 NOT_PYTHON = {"report": {"eval/templates"}}
 
 
