@@ -32,15 +32,21 @@ class LeakageConfig(Section):
     answer_words: int = Field(8, ge=1, description="an answer of at least so many words may not occur on both sides")
     shingle_words: int = Field(13, ge=2, description="length of the word shingles that may not be shared")
     jaccard: float = Field(0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks")
-    cosine: float | None = Field(None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used")
+    cosine: float | None = Field(
+        None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used"
+    )
 
 
 class DataConfig(Section):
     """Which rows, how many, how they are embedded, clustered, split and formatted."""
 
-    source: str = Field("embedded", min_length=1, description="embedded | hub dataset id | folder or glob of parquet/JSON lines")
+    source: str = Field(
+        "embedded", min_length=1, description="embedded | hub dataset id | folder or glob of parquet/JSON lines"
+    )
     revision: str | None = Field(None, description="hub revision of the dataset (commit, tag or branch)")
-    columns: dict[str, str] = Field(default_factory=dict, description="our column -> the source's column, where they differ")
+    columns: dict[str, str] = Field(
+        default_factory=dict, description="our column -> the source's column, where they differ"
+    )
     subsets: tuple[str, ...] = Field(INDONESIAN_SUBSETS, min_length=1, description="values of subset_name to keep")
     deduplicate: bool = Field(True, description="drop rows whose normalised (input, output) was seen before")
     sample_fraction: float = Field(0.03, gt=0, le=1, description="share kept by the sample stratified by template_name")
@@ -58,7 +64,9 @@ class DataConfig(Section):
     umap_sample: int = Field(5000, ge=10, description="rows in the UMAP picture")
 
     per_cluster: int = Field(1000, ge=1, description="rows taken per cluster; a short one is topped up from the others")
-    quota: Literal["equal", "proportional", "sqrt"] = Field("equal", description="how rows are shared among the clusters")
+    quota: Literal["equal", "proportional", "sqrt"] = Field(
+        "equal", description="how rows are shared among the clusters"
+    )
     test_pool: int = Field(394, ge=1, description="rows from which the test set is drawn")
     test_size: int = Field(100, ge=1, description="rows of the test set")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the clusters' rows used for validation")
