@@ -1,7 +1,7 @@
 """LLaDA, a masked-diffusion language model: the network, the diffusion process, the sampler.
 
-Needs torch, transformers and safetensors alone. Names are loaded when they are first used, so `import llada` is free; using
-`LLaDAConfig` or `LLaDAModelLM` also registers `model_type: llada` with transformers' Auto classes.
+Needs torch, transformers and safetensors alone. Names are loaded when they are first used, so `import llada` is
+free; using `LLaDAConfig` or `LLaDAModelLM` also registers `model_type: llada` with transformers' Auto classes.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Keys and values of a whole sequence, kept between forward passes of the sampler.
 
-Masked diffusion has no left-to-right order: a cached key is an approximation as soon as any token changes. The sampler decides
-which slice of the sequence to recompute; the cache keeps the rest. Keys are stored after RoPE, so a slice may be rewritten at
-any time and in any order.
+Masked diffusion has no left-to-right order: a cached key is an approximation as soon as any token changes. The
+sampler decides which slice of the sequence to recompute; the cache keeps the rest. Keys are stored after RoPE, so a
+slice may be rewritten at any time and in any order.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from torch import Tensor
 class KeyValueCache:
     """One key and one value tensor per layer, (B, H_kv, L, D_head), for all L positions of the sequence.
 
-    The first forward pass must cover the whole sequence, [0, L), and allocates; any later one may rewrite a slice [s, e). Every
-    pass attends over all L positions. For inference: what is stored is detached from the graph.
+    The first forward pass must cover the whole sequence, [0, L), and allocates; any later one may rewrite a slice
+    [s, e). Every pass attends over all L positions. For inference: what is stored is detached from the graph.
 
     Args:
         length: L, prompt and answer together, padding included.
@@ -29,7 +29,7 @@ class KeyValueCache:
         self.values: dict[int, Tensor] = {}
 
     def update(self, layer: int, keys: Tensor, values: Tensor, start: int) -> tuple[Tensor, Tensor]:
-        """Write a slice (B, H_kv, S, D_head) at [start, start + S); return that layer's keys and values, (B, H_kv, L, D_head).
+        """Write a slice (B, H_kv, S, D_head) at [start, start + S); return the keys and values of all L.
 
         Raises:
             ValueError: the slice leaves the sequence, or comes before the pass that fills the cache.
@@ -40,7 +40,7 @@ class KeyValueCache:
         if layer not in self.keys:
             if (start, end) != (0, self.length):
                 raise ValueError(
-                    f"the cache is empty: the first pass must cover [0, {self.length}), this one covers [{start}, {end})"
+                    f"the cache is empty: the first pass must cover [0, {self.length}), not [{start}, {end})"
                 )
             self.keys[layer] = keys.detach().clone(memory_format=torch.contiguous_format)
             self.values[layer] = values.detach().clone(memory_format=torch.contiguous_format)

@@ -1,7 +1,7 @@
 """Is a checkpoint folder whole and meant for this network? Asked before loading, from the headers alone.
 
-transformers initialises what a checkpoint lacks at random, with a warning; here that is an error. The check reads the safetensors
-headers (a few kilobytes), not the weights.
+transformers initialises what a checkpoint lacks at random, with a warning; here that is an error. The check reads
+the safetensors headers (a few kilobytes), not the weights.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """The published LLaDA `config.json`, field by field.
 
-The fields are OLMo's. This network implements the choices that LLaDA makes; a field that asks for another one is refused by
-name, and so is a field that nobody here knows, because ignoring either would load a different model without a word.
+The fields are OLMo's. This network implements the choices that LLaDA makes; a field that asks for another one is
+refused by name, and so is a field that nobody here knows, because ignoring either would load a different model
+without a word.
 """
 
 from __future__ import annotations
@@ -78,8 +79,8 @@ class LLaDAConfig(PretrainedConfig):
         init_std, init_fn: how `LLaDAModelLM(config)` draws fresh weights ("mitchell" or "normal").
 
     Raises:
-        ValueError: a field asks for something that the network does not implement (ALiBi, biases, dropout, q/k norms, other
-            block types ...), or sizes that do not divide. One line per field.
+        ValueError: a field asks for something that the network does not implement (ALiBi, biases, dropout, q/k
+            norms, other block types ...), or sizes that do not divide. One line per field.
     """
 
     model_type = "llada"

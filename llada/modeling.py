@@ -1,16 +1,17 @@
 """LLaDA as a native transformers model: Llama's decoder without the causal mask, under the published key names.
 
-Source: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992) and its published checkpoints. Numerics follow the
-published model: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates halves in float32; attention is
-bidirectional and runs in the dtype of the weights.
+Source: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992) and its published checkpoints.
+Numerics follow the published model: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates halves
+in float32; attention is bidirectional and runs in the dtype of the weights.
 
     model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)
     logits = model(input_ids, attention_mask).logits          # (B, L, V)
 
-Padding. `attention_mask` is (B, L), nonzero where a token is real, in any dtype, padding on either side. Pass None when nothing is
-padded: then no mask tensor exists and scaled_dot_product_attention takes its fastest kernel. On CUDA the forward never looks at
-the mask's values, because that would stall the device; an all-ones mask is therefore kept there (same result up to rounding,
-slower kernel). On the CPU, where looking is free, it is dropped, so the result is bit for bit that of None.
+Padding. `attention_mask` is (B, L), nonzero where a token is real, in any dtype, padding on either side. Pass None
+when nothing is padded: then no mask tensor exists and scaled_dot_product_attention takes its fastest kernel. On CUDA
+the forward never looks at the mask's values, because that would stall the device; an all-ones mask is therefore kept
+there (same result up to rounding, slower kernel). On the CPU, where looking is free, it is dropped, so the result is
+bit for bit that of None.
 
 Positions count from each row's first real token. RoPE is relative, so this equals counting from the left edge in exact
 arithmetic, and in floating point it gives a left-padded row the very angles it has alone.
@@ -26,7 +27,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
 from transformers import initialization as init
@@ -48,7 +49,7 @@ class LLaDARMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        # The unweighted functional form upcasts and casts back by itself and keeps only x and 1/rms for the backward pass.
+        # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward.
         return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps)
 
 
@@ -98,21 +99,25 @@ class LLaDABlock(nn.Module):
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
 
 
+class LLaDATransformer(nn.Module):
+    """What holds the parameters under the published keys, the head (`ff_out`) among them; `LLaDAModel` runs it."""
+
+    def __init__(self, config: LLaDAConfig) -> None:
+        super().__init__()
+        self.wte: nn.Module = nn.Embedding(config.embedding_size, config.d_model)
+        self.blocks = nn.ModuleList(LLaDABlock(config, layer) for layer in range(config.n_layers))
+        self.ln_f = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
+        self.ff_out: nn.Module = nn.Linear(config.d_model, config.embedding_size, bias=False)
+
+
 class LLaDAModel(nn.Module):
-    """Embedding, blocks and final norm. The head, `transformer.ff_out`, lies here too because the published keys say so."""
+    """Embedding, blocks and final norm."""
 
     def __init__(self, config: LLaDAConfig) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        self.transformer = nn.ModuleDict(
-            {
-                "wte": nn.Embedding(config.embedding_size, config.d_model),
-                "blocks": nn.ModuleList(LLaDABlock(config, layer) for layer in range(config.n_layers)),
-                "ln_f": LLaDARMSNorm(config.d_model, config.rms_norm_eps),
-                "ff_out": nn.Linear(config.d_model, config.embedding_size, bias=False),
-            }
-        )
+        self.transformer = LLaDATransformer(config)
 
     def forward(
         self,
@@ -124,10 +129,10 @@ class LLaDAModel(nn.Module):
         cache_start: int = 0,
         hidden_states: list[Tensor] | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, (B, L, D). `hidden_states`, if given, collects embeddings and block outputs."""
+        """Hidden states after the final norm, (B, L, D). `hidden_states` collects embeddings and block outputs."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
-        x = self.transformer["wte"](input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
+        x = self.transformer.wte(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
         total = cache.length if cache is not None else x.shape[1]
         mask = _key_mask(attention_mask, x, total)
         if position_ids is None:
@@ -135,7 +140,7 @@ class LLaDAModel(nn.Module):
         cos, sin = rotary_table(position_ids, self.config)
         mask = None if mask is None else mask[:, None, None, :]
         recompute = self.gradient_checkpointing and torch.is_grad_enabled() and cache is None
-        for block in self.transformer["blocks"]:
+        for block in self.transformer.blocks:
             if hidden_states is not None:
                 hidden_states.append(x)
             if recompute:
@@ -143,7 +148,7 @@ class LLaDAModel(nn.Module):
                 x = checkpoint(block, x, cos, sin, mask, use_reentrant=False)
             else:
                 x = block(x, cos, sin, mask, cache, cache_start)
-        x = self.transformer["ln_f"](x)
+        x = self.transformer.ln_f(x)
         if hidden_states is not None:
             hidden_states.append(x)
         return x
@@ -180,11 +185,12 @@ class LLaDAModelLM(PreTrainedModel):
 
         Args:
             input_ids: (B, L) int64; or `inputs_embeds`, (B, L, D).
-            attention_mask: (B, L), nonzero where real, any dtype; None when nothing is padded (see the module's docstring). With
-                a cache it spans the cached sequence, not the slice.
+            attention_mask: (B, L), nonzero where real, any dtype; None when nothing is padded (see the module's
+                docstring). With a cache it spans the cached sequence, not the slice.
             position_ids: (B or 1, L), in place of the default positions.
-            output_hidden_states: also return the embeddings and every block's output, the last one after the final norm.
-            cache, cache_start: `input_ids` is the slice that begins at `cache_start` of a cached sequence, see `KeyValueCache`.
+            output_hidden_states: also return the embeddings and every block's output, the last after the final norm.
+            cache, cache_start: `input_ids` is the slice that begins at `cache_start` of a cached sequence, see
+                `KeyValueCache`.
         """
         collect = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states: list[Tensor] | None = [] if collect else None
@@ -208,24 +214,24 @@ class LLaDAModelLM(PreTrainedModel):
         return self.get_output_embeddings()(hidden)
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.model.transformer["wte"]
+        return self.model.transformer.wte
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.model.transformer["wte"] = value
+        self.model.transformer.wte = value
 
     def get_output_embeddings(self) -> nn.Module:
-        return self.model.transformer["ff_out"]
+        return self.model.transformer.ff_out
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.model.transformer["ff_out"] = new_embeddings
+        self.model.transformer.ff_out = new_embeddings
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, for safetensors alone (one file or shards), and strict: what is wrong is an error.
 
         Raises:
-            CheckpointError: no weights, only pickled ones, a damaged shard, a missing, superfluous or misshapen tensor, or a
-                config that this network does not implement.
+            CheckpointError: no weights, only pickled ones, a damaged shard, a missing, superfluous or misshapen
+                tensor, or a config that this network does not implement.
         """
         wants_info = kwargs.pop("output_loading_info", False)
         folder = Path(str(pretrained_model_name_or_path)) / kwargs.get("subfolder", "")
@@ -233,13 +239,14 @@ class LLaDAModelLM(PreTrainedModel):
             config = kwargs.get("config")
             check_folder(folder, config if isinstance(config, LLaDAConfig) else None)
         kwargs["use_safetensors"] = True
-        model, info = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
         check_loading(str(pretrained_model_name_or_path), info)
         return (model, info) if wants_info else model
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """Fresh weights: "normal" has one deviation, "mitchell" 1/sqrt(fan in), smaller with depth for what ends a residual."""
+        """Fresh weights: "normal" has one deviation; "mitchell" 1/sqrt(fan in), less with depth where a branch ends."""
         if isinstance(module, LLaDARMSNorm):
             init.ones_(module.weight)
         elif isinstance(module, nn.Linear | nn.Embedding):
@@ -258,7 +265,7 @@ class LLaDAModelLM(PreTrainedModel):
 
 
 def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin of RoPE's angles, (rows, 1, L, D_head) in float32, for positions (rows, L). Both halves hold the same angles."""
+    """cos and sin of RoPE's angles, (rows, 1, L, D_head) float32, for positions (rows, L); the two halves are equal."""
     steps = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
     frequencies = 1.0 / (config.rope_theta ** (steps / config.head_dim))  # (D_head / 2,)
     with torch.autocast(position_ids.device.type, enabled=False):
@@ -275,7 +282,7 @@ def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 def _key_mask(attention_mask: Tensor | None, x: Tensor, total: int) -> Tensor | None:
-    """(B, L) bool, True where a key is seen; None when every key is and that can be known without waiting for a device."""
+    """(B, L) bool, True where a key is seen; None when all are and that is known without waiting for a device."""
     if attention_mask is None:
         return None
     if attention_mask.shape != (x.shape[0], total):
