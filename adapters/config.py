@@ -20,7 +20,9 @@ class ModelConfig(Section):
     base: str = Field("embedded", min_length=1, description="embedded | hub model id | folder in the published layout")
     revision: str | None = Field(None, description="hub revision of the base")
     quantization: Literal["none", "nf4", "int8"] = Field("none", description="bitsandbytes quantisation of the base")
-    dtype: Literal["float32", "bfloat16", "float16"] = Field("float32", description="compute and storage type of the base")
+    dtype: Literal["float32", "bfloat16", "float16"] = Field(
+        "float32", description="compute and storage type of the base"
+    )
     activation_checkpointing: bool = Field(False, description="recompute block activations in the backward pass")
     compile: bool = Field(False, description="torch.compile per block (CUDA)")
 
@@ -37,11 +39,15 @@ class TrainConfig(Section):
     schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
     warmup_fraction: float = Field(0.03, ge=0, lt=1, description="share of the steps that warm up linearly")
     max_gradient_norm: float = Field(1.0, gt=0, description="gradient clipping by global norm")
-    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field("adamw", description="8-bit ones by bitsandbytes")
+    optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
+        "adamw", description="8-bit ones by bitsandbytes"
+    )
     normalizer: Literal["answer_length", "masked_count", "batch_tokens"] = Field(
         "answer_length", description="the loss's denominator, see llada.diffusion"
     )
-    eos_tail: str = Field("first:8", description="EOS padding after the answer that is supervised: all | first:K | none")
+    eos_tail: str = Field(
+        "first:8", description="EOS padding after the answer that is supervised: all | first:K | none"
+    )
     stratified_t: bool = Field(True, description="stratify the noise level over the global batch")
     validate_every: int = Field(50, ge=1, description="optimizer steps between validations")
     validation_draws: int = Field(4, ge=1, description="fixed stratified noise draws per validation row")
@@ -50,7 +56,9 @@ class TrainConfig(Section):
     keep_checkpoints: int = Field(2, ge=1, description="complete checkpoints kept")
     early_stopping: int | None = Field(None, ge=1, description="stop after so many validations without a better loss")
     log_every: int = Field(10, ge=1, description="optimizer steps between rows of the training curve")
-    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field((), description="loggers besides the CSV curve")
+    trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
+        (), description="loggers besides the CSV curve"
+    )
 
     @field_validator("eos_tail")
     @classmethod
@@ -61,14 +69,18 @@ class TrainConfig(Section):
 
 
 class MethodConfig(Section):
-    """One adapter. `learning_rate: null` takes `train.learning_rate`; the other keys default to what the method needs."""
+    """One adapter. `learning_rate: null` takes `train.learning_rate`; the other keys default to what the method
+    needs.
+    """
 
     rank: int = Field(16, ge=1, description="R, the rank of A and B")
-    alpha: float = Field(16.0, gt=0, description="the update is scaled by alpha / rank (PiSSA: alpha = rank)")
+    alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / rank; null: alpha = rank")
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout before A (PiSSA: 0)")
     learning_rate: float | None = Field(None, gt=0, description="peak rate of A (and of B unless `ratio` is set)")
     ratio: float = Field(16.0, ge=1, description="LoRA+: learning rate of B over that of A")
-    svd_iterations: int | None = Field(8, ge=1, description="PiSSA: power iterations of the randomised SVD; null: exact SVD")
+    svd_iterations: int | None = Field(
+        8, ge=1, description="PiSSA: power iterations of the randomised SVD; null: exact SVD"
+    )
     targets: tuple[Projection, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"),
         min_length=1,

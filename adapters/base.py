@@ -1,0 +1,118 @@
+"""The frozen base model: loaded in its storage type, its block projections quantised where asked.
+
+`ff_out` names both the MLP's down projection and the LM head in the published checkpoint. Everything here addresses
+projections by a full-match pattern inside the blocks, so that the head is neither adapted nor quantised.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from torch import nn
+
+from adapters.config import ModelConfig, Projection
+
+PROJECTIONS: tuple[str, ...] = get_args(Projection)
+
+
+def target_pattern(targets: Sequence[str]) -> str:
+    """A regular expression that matches, in full, the names of these projections inside the blocks and nothing else.
+
+    >>> re.fullmatch(target_pattern(["ff_out"]), "model.transformer.ff_out") is None      # the head
+    True
+    """
+    return r"model\.transformer\.blocks\.\d+\.(?:" + "|".join(targets) + ")"
+
+
+def target_modules(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
+    """The linear layers inside the blocks that `targets` names, by their full names, in model order.
+
+    Raises:
+        ValueError: the model does not have each target exactly once in every block, or an unknown target was named.
+    """
+    pattern = re.compile(target_pattern(targets))
+    found = {name: module for name, module in model.named_modules() if pattern.fullmatch(name)}
+    expected = model.config.n_layers * len(set(targets))  # type: ignore[union-attr,operator]
+    if len(found) != expected:
+        raise ValueError(f"{len(found)} modules match {list(targets)}, expected {expected}: one per target and block")
+    return found
+
+
+def load_base(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
+    """Load the base from a folder in the published layout: frozen, in eval mode, quantised where `model` says so.
+
+    Args:
+        model: storage type and quantisation.
+        folder: config.json and safetensors weights under the published key names.
+        device: where it ends up; default CUDA where there is one, else the CPU.
+
+    Returns:
+        LLaDAModelLM whose parameters need no gradient. `base_folder` on it remembers `folder`, because a PiSSA adapter
+        of a quantised base needs the original weights again (see `adapters.export.load_adapter`).
+
+    Raises:
+        llada.errors.CheckpointError: no weights there, or they do not fit the configuration.
+    """
+    base = load_unquantised(model, folder, device)
+    quantise(base, model, device)
+    return base
+
+
+def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
+    """The base in `model.dtype`; on the CPU where it is still to be quantised, so that the GPU never holds it whole."""
+    from llada import LLaDAModelLM
+
+    # It looks for an optional CPU kernel package and logs that it is not there.
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    base = LLaDAModelLM.from_pretrained(folder, dtype=getattr(torch, model.dtype))
+    base.requires_grad_(False)
+    base.eval()
+    base.base_folder = Path(folder)
+    if model.quantization == "none":
+        base.to(device or default_device())  # type: ignore[arg-type]
+    return base
+
+
+def default_device() -> torch.device:
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def quantise(base: Any, model: ModelConfig, device: torch.device | str | None = None) -> None:
+    """Replace every projection inside the blocks by a bitsandbytes layer; embeddings, norms and head keep their
+    type.
+    """
+    if model.quantization == "none":
+        return
+    device = torch.device(device or default_device())
+    for name, linear in target_modules(base, PROJECTIONS).items():
+        parent, _, child = name.rpartition(".")
+        setattr(base.get_submodule(parent), child, quantised_linear(linear.weight.data, model, device))  # type: ignore
+    base.to(device)
+    # peft asks for these flags before it wraps bitsandbytes layers.
+    base.is_loaded_in_4bit = model.quantization == "nf4"
+    base.is_loaded_in_8bit = model.quantization == "int8"
+
+
+def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.device) -> nn.Module:
+    """A frozen bitsandbytes linear layer that holds `weight` (out, in) as NF4 with double quantisation, or as int8."""
+    import bitsandbytes as bnb
+
+    rows, columns = weight.shape
+    with torch.device("meta"):
+        if model.quantization == "nf4":
+            layer = bnb.nn.Linear4bit(
+                columns, rows, bias=False, compute_dtype=getattr(torch, model.dtype), quant_type="nf4"
+            )
+        else:
+            layer = bnb.nn.Linear8bitLt(columns, rows, bias=False, has_fp16_weights=False)
+    if isinstance(layer, bnb.nn.Linear4bit):
+        layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer)  # type: ignore[call-arg]
+    else:
+        layer.weight = bnb.nn.Int8Params(weight.half(), requires_grad=False, has_fp16_weights=False)  # type: ignore[call-arg]
+    layer.eval()
+    return layer.to(device)

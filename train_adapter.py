@@ -1,0 +1,6 @@
+"""Train one adapter: accelerate launch train_adapter.py --method lora|loraplus|pissa [--profile NAME] [--set KEY=VALUE ...]"""
+
+from pipeline.train import app
+
+if __name__ == "__main__":
+    app()
