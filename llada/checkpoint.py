@@ -41,6 +41,11 @@ def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
+def is_folder_name(name: str) -> bool:
+    """Is it a folder, or can it be nothing else (a hub id has one slash at most and is relative)?"""
+    return Path(name).is_dir() or Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+
+
 def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     """Check that `folder` holds a config and complete safetensors weights for it.
 
@@ -51,6 +56,8 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     Raises:
         CheckpointError: what is wrong, naming the file; all misfits of the tensors at once.
     """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; expected a checkpoint with config.json and safetensors")
     if config is None:
         config = _read_config(folder)
     found = _stored_shapes(folder)
@@ -92,7 +99,7 @@ def _read_config(folder: Path) -> LLaDAConfig:
     try:
         return LLaDAConfig(**fields)
     except (TypeError, ValueError) as error:
-        raise CheckpointError(f"{path}: {error}") from None
+        raise CheckpointError("\n".join(f"{path}: {fault}" for fault in str(error).splitlines())) from None
 
 
 def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:

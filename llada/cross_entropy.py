@@ -43,7 +43,7 @@ def chunked_cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, chun
     weight = getattr(head, "weight", None)
     rows = chunk_size or chunk_rows(weight.shape[0] if isinstance(weight, Tensor) else 2**17, hidden.device)
     if _is_plain_and_frozen(head):
-        return _FrozenHead.apply(hidden, head.weight, targets, rows)  # type: ignore[no-any-return]
+        return _FrozenHead.apply(hidden, weight, targets, rows)  # type: ignore[return-value]
     if hidden.shape[0] <= rows:
         return _cross_entropy(head, hidden, targets)
     pieces = zip(hidden.split(rows), targets.split(rows), strict=True)
@@ -51,9 +51,10 @@ def chunked_cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, chun
 
 
 def _is_plain_and_frozen(head: nn.Module) -> bool:
+    if type(head) is not nn.Linear or head.bias is not None or head.weight.requires_grad:
+        return False
     # An accelerate hook moves offloaded weights in and out around the call, so such a head must be called.
-    plain = type(head) is nn.Linear and head.bias is None and not hasattr(head, "_hf_hook")
-    return plain and head.weight.is_floating_point() and not head.weight.requires_grad
+    return head.weight.is_floating_point() and not hasattr(head, "_hf_hook")
 
 
 def _cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor) -> Tensor:

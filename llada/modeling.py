@@ -34,7 +34,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
 from llada.cache import KeyValueCache
-from llada.checkpoint import check_folder, check_loading
+from llada.checkpoint import check_folder, check_loading, is_folder_name
 from llada.configuration import LLaDAConfig
 
 __all__ = ["LLaDAConfig", "LLaDAModelLM"]
@@ -70,6 +70,8 @@ class LLaDABlock(nn.Module):
         self.ff_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
         self.up_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
         self.ff_out = nn.Linear(config.mlp_hidden_size, config.d_model, bias=False)
+        for end_of_branch in (self.attn_out, self.ff_out):
+            end_of_branch.depth = layer  # type: ignore[assignment]  # read by LLaDAModelLM._init_weights
 
     def forward(
         self,
@@ -234,14 +236,13 @@ class LLaDAModelLM(PreTrainedModel):
                 tensor, or a config that this network does not implement.
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        folder = Path(str(pretrained_model_name_or_path)) / kwargs.get("subfolder", "")
-        if folder.is_dir() and kwargs.get("variant") is None:
-            config = kwargs.get("config")
-            check_folder(folder, config if isinstance(config, LLaDAConfig) else None)
+        name, config = str(pretrained_model_name_or_path), kwargs.get("config")
+        if is_folder_name(name) and kwargs.get("variant") is None:
+            check_folder(Path(name, kwargs.get("subfolder", "")), config if isinstance(config, LLaDAConfig) else None)
         kwargs["use_safetensors"] = True
         loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         model, info = loaded
-        check_loading(str(pretrained_model_name_or_path), info)
+        check_loading(name, info)
         return (model, info) if wants_info else model
 
     @torch.no_grad()
@@ -249,19 +250,12 @@ class LLaDAModelLM(PreTrainedModel):
         """Fresh weights: "normal" has one deviation; "mitchell" 1/sqrt(fan in), less with depth where a branch ends."""
         if isinstance(module, LLaDARMSNorm):
             init.ones_(module.weight)
-        elif isinstance(module, nn.Linear | nn.Embedding):
-            self._draw(module, depth=None)
-        elif isinstance(module, LLaDABlock):  # visited after its layers: these two end a residual branch
-            self._draw(module.attn_out, module.layer)
-            self._draw(module.ff_out, module.layer)
-
-    def _draw(self, module: nn.Linear | nn.Embedding, depth: int | None) -> None:
-        if self.config.init_fn == "normal":
+        elif isinstance(module, nn.Linear | nn.Embedding) and self.config.init_fn == "normal":
             init.normal_(module.weight, mean=0.0, std=self.config.init_std)
-            return
-        fan_in = module.weight.shape[-1]
-        std = 1 / math.sqrt(fan_in if depth is None else 2 * fan_in * (depth + 1))
-        init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
+        elif isinstance(module, nn.Linear | nn.Embedding):
+            depth = getattr(module, "depth", None)
+            std = 1 / math.sqrt(module.weight.shape[-1] * (1 if depth is None else 2 * (depth + 1)))
+            init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
 
 
 def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:
