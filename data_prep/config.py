@@ -14,26 +14,32 @@ INDONESIAN_SUBSETS = ("wikipedia_id", "indo_puisi", "wikihow", "safety_prompt", 
 class EmbeddedConfig(Section):
     """Sizes of what the `inputs` stage makes when something is `embedded`. The defaults serve the profile `mini`."""
 
-    rows: int = Field(8000, ge=500, description="unique usable instruction rows to write")
-    vocabulary: int = Field(2048, ge=512, description="size of the byte-level BPE vocabulary, special tokens included")
-    encoder_width: int = Field(128, ge=32, multiple_of=32, description="width of the small BERT encoder")
-    encoder_layers: int = Field(2, ge=1, description="layers of the small BERT encoder")
-    encoder_steps: int = Field(150, ge=0, description="masked-language-model training steps of the encoder")
-    base_width: int = Field(192, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
-    base_layers: int = Field(6, ge=1, description="n_layers of the small LLaDA base")
-    base_heads: int = Field(6, ge=1, description="n_heads of the small LLaDA base")
-    base_mlp_width: int = Field(512, ge=32, description="mlp_hidden_size of the small LLaDA base")
-    base_steps: int = Field(400, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+    rows: int = Field(default=8000, ge=500, description="unique usable instruction rows to write")
+    vocabulary: int = Field(
+        default=2048, ge=512, description="size of the byte-level BPE vocabulary, special tokens included"
+    )
+    encoder_width: int = Field(default=128, ge=32, multiple_of=32, description="width of the small BERT encoder")
+    encoder_layers: int = Field(default=2, ge=1, description="layers of the small BERT encoder")
+    encoder_steps: int = Field(default=150, ge=0, description="masked-language-model training steps of the encoder")
+    base_width: int = Field(default=192, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
+    base_layers: int = Field(default=6, ge=1, description="n_layers of the small LLaDA base")
+    base_heads: int = Field(default=6, ge=1, description="n_heads of the small LLaDA base")
+    base_mlp_width: int = Field(default=512, ge=32, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(default=400, ge=0, description="pretraining steps of the small LLaDA base on plain text")
 
 
 class LeakageConfig(Section):
     """Thresholds of the leakage audit (test and validation against training)."""
 
-    answer_words: int = Field(8, ge=1, description="an answer of at least so many words may not occur on both sides")
-    shingle_words: int = Field(13, ge=2, description="length of the word shingles that may not be shared")
-    jaccard: float = Field(0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks")
+    answer_words: int = Field(
+        default=8, ge=1, description="an answer of at least so many words may not occur on both sides"
+    )
+    shingle_words: int = Field(default=13, ge=2, description="length of the word shingles that may not be shared")
+    jaccard: float = Field(
+        default=0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks"
+    )
     cosine: float | None = Field(
-        None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used"
+        default=None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used"
     )
 
 

@@ -1,0 +1,180 @@
+"""Fetching from the Hugging Face hub: a revision resolved to its commit, resumable, with retries and plain errors.
+
+huggingface_hub does the fetching: its cache keeps finished files, continues unfinished ones and shows the progress.
+Added here: the commit (so that a run can be repeated), the waiting between attempts, and errors a user can act on.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from common.errors import InputError
+from common.progress import console
+
+Result = TypeVar("Result")
+Kind = Literal["dataset", "model"]
+
+WAITS = (1.0, 4.0, 10.0)
+"""Seconds before each further attempt after a connection fault or a server error."""
+ROW_FILES = (".parquet", ".jsonl")
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A repository's files on this machine, at one commit."""
+
+    folder: Path
+    revision: str
+
+
+def fetch_dataset(repository: str, revision: str | None, converted: Path) -> Snapshot:
+    """Fetch a dataset's parquet or JSON-lines files (of its `train` split where names tell splits apart).
+
+    A repository in any other form is read by `datasets` and written to `converted` as parquet.
+
+    Raises:
+        InputError: unknown, private or gated repository; unknown revision; hub out of reach and nothing cached.
+    """
+    commit = _commit(repository, revision, "dataset")
+    if commit is None:
+        return _cached(repository, revision, "dataset", [f"*{suffix}" for suffix in ROW_FILES])
+    names = [name for name in _file_names(repository, commit, "dataset") if name.endswith(ROW_FILES)]
+    names = [name for name in names if "train" in name] or names
+    if not names:
+        return _convert(repository, commit, converted)
+    return _download(repository, commit, "dataset", names)
+
+
+def fetch_model(repository: str, revision: str | None) -> Snapshot:
+    """Fetch a model's configuration, tokenizer and weights (safetensors; .bin only where there are none).
+
+    Raises:
+        InputError: as `fetch_dataset`.
+    """
+    commit = _commit(repository, revision, "model")
+    if commit is None:
+        return _cached(repository, revision, "model", list(MODEL_FILES))
+    names = _file_names(repository, commit, "model")
+    weights = any(name.endswith(".safetensors") for name in names)
+    return _download(repository, commit, "model", [*MODEL_FILES, *([] if weights else ["*.bin"])])
+
+
+def _commit(repository: str, revision: str | None, kind: Kind) -> str | None:
+    """The commit a revision (default: the main branch) stands for; None where the hub is out of reach."""
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import OfflineModeIsEnabled
+
+    try:
+        info = _attempt(
+            repository, lambda: HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=10)
+        )
+    except (OfflineModeIsEnabled, ConnectionError) as error:
+        console.print(f"[yellow]{repository}: the hub is out of reach ({_reason(error)}); looking in the local cache")
+        return None
+    return info.sha
+
+
+def _file_names(repository: str, commit: str, kind: Kind) -> list[str]:
+    from huggingface_hub import HfApi
+
+    return sorted(_attempt(repository, lambda: HfApi().list_repo_files(repository, repo_type=kind, revision=commit)))
+
+
+def _download(repository: str, commit: str, kind: Kind, patterns: list[str]) -> Snapshot:
+    from huggingface_hub import snapshot_download
+
+    def download() -> str:
+        return snapshot_download(repository, repo_type=kind, revision=commit, allow_patterns=patterns)
+
+    try:
+        return Snapshot(Path(_attempt(repository, download)), commit)
+    except ConnectionError as error:
+        raise InputError(
+            f"{repository}: the download stopped ({_reason(error)}); run the stage again, it continues where it was"
+        ) from error
+
+
+def _cached(repository: str, revision: str | None, kind: Kind, patterns: list[str]) -> Snapshot:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    try:
+        folder = Path(
+            snapshot_download(
+                repository, repo_type=kind, revision=revision, allow_patterns=patterns, local_files_only=True
+            )
+        )
+    except (LocalEntryNotFoundError, ValueError) as error:
+        raise InputError(
+            f"{repository}: not a folder here, the hub is out of reach, and its cache does not hold this {kind}; "
+            "connect and run again, give a local folder, or use `embedded`"
+        ) from error
+    return Snapshot(folder, folder.name)
+
+
+def _convert(repository: str, commit: str, converted: Path) -> Snapshot:
+    import datasets
+
+    def load() -> Path:
+        loaded = datasets.load_dataset(repository, revision=commit, split="train")
+        converted.mkdir(parents=True, exist_ok=True)
+        loaded.to_parquet(str(converted / "train.parquet"))  # pyright: ignore[reportAttributeAccessIssue]
+        return converted
+
+    try:
+        return Snapshot(_attempt(repository, load), commit)
+    except (ValueError, RuntimeError, OSError) as error:  # no train split, a loading script, an unknown format
+        raise InputError(f"{repository}: `datasets` cannot read it as rows ({_reason(error)})") from error
+
+
+def _attempt(repository: str, action: Callable[[], Result]) -> Result:
+    """Run `action`, again after connection faults and server errors, and put the hub's refusals in plain words.
+
+    Raises:
+        InputError: the hub refuses: unknown, private or gated repository, unknown revision.
+        ConnectionError: still no connection after the last attempt. OfflineModeIsEnabled is one.
+    """
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        HFValidationError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
+
+    client_errors = HfHubHTTPError.__bases__  # HTTPError of httpx or of its successor, whichever huggingface_hub uses
+    for wait in (*WAITS, None):
+        try:
+            return action()
+        except OfflineModeIsEnabled:
+            raise
+        except GatedRepoError as error:
+            raise InputError(
+                f"{repository}: gated; accept its terms at its page on the hub, then log in with `hf auth login`"
+            ) from error
+        except RepositoryNotFoundError as error:
+            raise InputError(
+                f"{repository}: no folder here and no repository on the hub (if it is private: `hf auth login`)"
+            ) from error
+        except RevisionNotFoundError as error:
+            raise InputError(f"{repository}: the hub knows no such revision ({_reason(error)})") from error
+        except HFValidationError as error:
+            raise InputError(f"{repository}: neither a folder here nor a hub id ({_reason(error)})") from error
+        except (*client_errors, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
+            status = getattr(getattr(error, "response", None), "status_code", 503)
+            if wait is None or status not in (408, 429, *range(500, 600)):
+                raise ConnectionError(_reason(error)) from error
+            console.print(f"{repository}: {_reason(error)}; again in {wait:.0f} s")
+            time.sleep(wait)
+    raise AssertionError("the last attempt either returns or raises")
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
