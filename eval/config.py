@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from common.section import Section
+
+TaskKind = Literal["xcopa", "indocloze", "nusax", "mmlu"]
+
+
+class TaskConfig(Section):
+    """A multiple-choice task on a local file, answered by likelihood."""
+
+    name: str = Field(min_length=1, description="what the report calls it")
+    file: str = Field(min_length=1, description="path of the CSV or JSON-lines file")
+    kind: TaskKind = Field(description="how the file is read: xcopa | indocloze | nusax | mmlu")
+    limit: int | None = Field(None, ge=1, description="the first so many items; null: all")
 
 
 class EvaluationConfig(Section):
@@ -15,3 +28,4 @@ class EvaluationConfig(Section):
     bootstrap_resamples: int = Field(2000, ge=100, description="resamples for each 95% interval")
     permutations: int = Field(5000, ge=100, description="sign flips for each paired comparison")
     trace_items: int = Field(4, ge=0, description="test items whose denoising is kept step by step for the report")
+    tasks: tuple[TaskConfig, ...] = Field((), description="multiple-choice tasks on local files: {name, file, kind}")

@@ -1,0 +1,211 @@
+"""The evaluate stage: one system (the base, or the base with one adapter) on the test split.
+
+Writes into `output`:
+
+- metrics.json: every metric with interval and n, floors, ceiling, groups; the same bytes whatever the batch size
+- items.jsonl: per item the texts, the bound, the scores and their sufficient statistics, for the report's comparisons
+- trace.json: how a few answers were written, step by step
+- accounting.json: forward passes, seconds, tokens per second, peak memory; these change from run to run
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from adapters.config import ModelConfig
+from common.errors import InputError
+from common.files import atomic_folder, write_json, write_json_lines
+from eval.config import EvaluationConfig
+from eval.scoring import Bound, Item, score_system
+from llada.sampler_config import SamplerConfig
+
+COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSet:
+    """The formatted test split: items, and per item the token ids of prompt and answer (with its stop token)."""
+
+    items: list[Item]
+    prompts: list[list[int]]
+    answers: list[list[int]]
+
+
+def evaluate(
+    evaluation: EvaluationConfig,
+    sampling: SamplerConfig,
+    model: ModelConfig,
+    *,
+    system: str,
+    base: Path,
+    adapter: Path | None,
+    test: Path,
+    output: Path,
+    seed: int,
+) -> None:
+    """Measure `system` and write `output` (see the module's docstring).
+
+    Args:
+        base: folder in the published layout, tokenizer included. adapter: None measures the base itself.
+        test: the formatted test split.
+
+    Raises:
+        InputError: the test split is missing, empty or lacks columns.
+        llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
+    """
+    test_set = read_test_set(test)
+    clock = _Clock()
+    network, tokenizer = load_system(model, base, adapter)
+    clock.lap("load_seconds")
+    from eval.generation import generate_answers, trace_answers
+    from eval.likelihood import bounds
+
+    found = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    clock.lap("likelihood_seconds")
+    answers, generation = generate_answers(
+        network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed
+    )
+    clock.lap("generation_seconds")
+    traced = traced_rows(test_set.items, evaluation.trace_items)
+    traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
+    clock.lap("trace_seconds")
+    scored = score_system(
+        system,
+        test_set.items,
+        answers,
+        [Bound(-estimate.estimate, estimate.standard_error) for estimate in found],
+        cut_references(tokenizer, test_set.answers, sampling.longest),
+        evaluation=evaluation,
+        seed=seed,
+        settings=measurement_settings(evaluation, sampling, model, seed),
+    )
+    clock.lap("scoring_seconds")
+    with atomic_folder(output) as folder:
+        write_json(folder / "metrics.json", scored.metrics)
+        write_json_lines(folder / "items.jsonl", scored.items)
+        write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
+        write_json(folder / "accounting.json", clock.laps | accounting_content(generation))
+
+
+def read_test_set(path: Path) -> TestSet:
+    """Read the formatted test split; InputError names what is missing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage `format` first")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a parquet file ({error}); run the stage `format` again") from None
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; run the stage `format` again")
+    if not len(table):
+        raise InputError(f"{path}: no rows; raise data.test_size")
+    rows = table.select(COLUMNS).to_pylist()
+    answers = [row["input_ids"][row["prompt_length"] :] for row in rows]
+    empty = [row["id"] for row, answer in zip(rows, answers, strict=True) if not answer]
+    if empty:
+        raise InputError(f"{path}: {len(empty)} rows have no answer tokens, first {empty[0]}; raise data.max_length")
+    items = [
+        Item(
+            id=row["id"],
+            subset_name=row["subset_name"],
+            template_name=row["template_name"],
+            cluster=row["cluster"],
+            prompt=row["prompt"],
+            reference=row["answer"],
+            answer_tokens=len(answer),
+        )
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    return TestSet(items, [row["input_ids"][: row["prompt_length"]] for row in rows], answers)
+
+
+def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[Any, Any]:
+    """The network with the adapter active, in eval mode, and its tokenizer."""
+    from adapters.base import load_base
+    from llada.chat import load_tokenizer
+
+    tokenizer = load_tokenizer(base)
+    network = load_base(model, base)
+    if adapter is not None:
+        from adapters import load_adapter
+
+        network = load_adapter(network, adapter)
+    network.eval()
+    return network, tokenizer
+
+
+def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
+    """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
+    return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
+
+
+def traced_rows(items: list[Item], count: int) -> list[int]:
+    """`count` items whose answers are replayed: the first of each subset in turn, so that the subsets are mixed."""
+    by_subset: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        by_subset.setdefault(item.subset_name, []).append(row)
+    rows: list[int] = []
+    while len(rows) < min(count, len(items)):
+        for queue in by_subset.values():
+            if queue and len(rows) < count:
+                rows.append(queue.pop(0))
+    return sorted(rows)
+
+
+def trace_content(items: list[Item], rows: list[int], traces: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "items": [
+            {"id": items[row].id, "prompt": items[row].prompt, "reference": items[row].reference} | trace
+            for row, trace in zip(rows, traces, strict=True)
+        ]
+    }
+
+
+def measurement_settings(
+    evaluation: EvaluationConfig, sampling: SamplerConfig, model: ModelConfig, seed: int
+) -> dict[str, Any]:
+    """Everything the numbers depend on besides base, adapter and test split; the batch size is not among it."""
+    return {
+        "seed": seed,
+        "evaluation": evaluation.model_dump(mode="json", exclude={"batch_size"}),
+        "sampling": dataclasses.asdict(sampling),
+        "model": model.model_dump(mode="json"),
+    }
+
+
+def accounting_content(generation: Any) -> dict[str, Any]:
+    return {
+        "forward_passes": generation.forward_passes,
+        "generated_tokens": generation.tokens,
+        "tokens_per_second": round(generation.tokens_per_second, 2),
+        "rows_stopped_early": generation.rows_stopped_early,
+        "peak_memory_bytes": generation.peak_memory_bytes or _peak_resident_bytes(),
+    }
+
+
+def _peak_resident_bytes() -> int:
+    import resource
+    import sys
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now
