@@ -115,6 +115,10 @@ class Canvas:
         """(B, G) bool."""
         return self.answers == self.vocabulary.mask
 
+    def prompt_lengths(self) -> list[int]:
+        """Prompt tokens of each row, padding not counted."""
+        return [self.start] * len(self.tokens) if self.real is None else self.real.sum(dim=1).tolist()
+
     def prompts(self) -> list[list[int]]:
         """Each row's own prompt and given tokens, without padding: what a row's answer may depend on."""
         real = torch.ones_like(self.tokens[:, : self.start], dtype=torch.bool) if self.real is None else self.real

@@ -24,9 +24,9 @@ def row_keys(
 ) -> Tensor:
     """One 64-bit key per row, (B,) int64 on the CPU; draws one number from `generator`, however many rows there are.
 
-    Without `row_ids` a row's key comes from its own prompt, and from how many equal prompts stand before it in the batch:
-    the same generator state gives a prompt the same answer in any batch, and equal prompts different answers. With
-    `row_ids` the key comes from the id instead.
+    Without `row_ids` a row's key comes from its own prompt and the number of equal prompts before it in the batch: one
+    generator state gives a prompt the same answer in any batch, and equal prompts different ones. With `row_ids`
+    the key comes from the id instead.
     """
     device = generator.device if generator is not None else "cpu"
     base = int(torch.randint(2**63 - 1, (), generator=generator, device=device, dtype=torch.int64))
@@ -45,7 +45,8 @@ def row_keys(
 
 def fold(keys: Tensor, value: Tensor | int) -> Tensor:
     """New keys, int64, from keys and a counter; both are broadcast."""
-    return _mix(keys + _GAMMA * (value + 1))
+    counter = torch.as_tensor(value, dtype=torch.int64, device=keys.device)  # Python's integers would not wrap
+    return _mix(keys + (counter + 1) * _GAMMA)
 
 
 def uniform(keys: Tensor, width: int) -> Tensor:

@@ -1,7 +1,7 @@
 """Which of a block's masked positions a step commits: one pure function per published rule.
 
 Shapes: R rows, K positions of the block. `score` is (R, K) float32 in [0, 1] where masked and -inf elsewhere; `masked`
-is (R, K) bool. Every rule returns (R, K) bool, a subset of `masked` with at least one position in each row that has one.
+is (R, K) bool. A rule returns (R, K) bool, a subset of `masked` with at least one position in each row that has any.
 
     quota          Nie et al. 2025, arXiv 2502.09992 (LLaDA): a fixed number per step
     threshold      Wu et al. 2025, arXiv 2505.22618 (Fast-dLLM)
@@ -12,20 +12,41 @@ is (R, K) bool. Every rule returns (R, K) bool, a subset of `masked` with at lea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+from torch.nn.functional import pad
 
 NEVER = 1e4  # an "entropy" for positions that come last, above any real one and small enough to be added up
 
 
 def quota_of_step(masks: Tensor, steps: int, step: int) -> Tensor:
-    """(R,) int64: masks // steps, plus one in the first (masks % steps) steps; `masks` counted at the block's opening."""
+    """(R,) int64: masks // steps, plus one in the first (masks % steps) steps; `masks` as the block opened."""
     return masks // steps + (step < masks % steps).to(masks.dtype)
 
 
-def by_quota(score: Tensor, masked: Tensor, quota: Tensor) -> Tensor:
-    """The `quota` (R,) best of each row; equal scores from left to right."""
-    return (_rank(score, descending=True) < quota[:, None]) & masked
+def by_quota(score: Tensor, masked: Tensor, quota: Tensor, before: Sequence[int] = (), after: int = 0) -> Tensor:
+    """The `quota` (R,) best of each row. Equal scores at the cut: as torch.topk picks on the row's own sequence.
+
+    That is the published sampler's choice, though an arbitrary one: it depends on where the block lies.
+
+    Args:
+        before: each row's number of positions before the block, padding not counted; empty: none.
+        after: the number of positions after it.
+    """
+    commit = (_rank(score, descending=True) < quota[:, None]) & masked
+    ordered = pad(score.sort(dim=1, descending=True).values, (0, 1), value=-torch.inf)  # (R, K + 1)
+    last = quota.clamp(min=1)[:, None]
+    cut = (quota > 0) & (quota < masked.sum(dim=1))  # otherwise nothing is chosen, or nothing left out
+    tied = cut & (ordered.gather(1, last - 1) == ordered.gather(1, last))[:, 0]
+    for row in tied.nonzero()[:, 0].tolist():
+        start = before[row] if before else 0
+        sequence = torch.full((start + score.shape[1] + after,), -torch.inf)
+        sequence[start : start + score.shape[1]] = score[row].cpu()
+        commit[row] = False
+        commit[row, sequence.topk(int(quota[row])).indices.to(commit.device) - start] = True
+    return commit
 
 
 def by_threshold(score: Tensor, masked: Tensor, threshold: float) -> Tensor:
@@ -34,7 +55,7 @@ def by_threshold(score: Tensor, masked: Tensor, threshold: float) -> Tensor:
 
 
 def by_factor(score: Tensor, masked: Tensor, factor: float) -> Tensor:
-    """The n best, for the largest n with c_(n) >= 1 - factor / (n + 1), c_(n) being the n-th best score; at least one."""
+    """The n best, for the largest n with c_(n) >= 1 - factor / (n + 1), c_(n) the n-th best score; at least one."""
     rank = _rank(score, descending=True)  # n - 1
     enough = (score >= 1 - factor / (rank + 2)) & masked
     # c_(n) falls and the bound rises with n, so the positions that satisfy it are exactly the best ones.

@@ -163,6 +163,7 @@ class _Engine:
         if config.temperature > 0 or config.remasking == "random":
             self.keys = row_keys(canvas.prompts(), generator, row_ids).to(device)
         self.head_rows = max(1, _HEAD_BYTES.get(device.type, 2**26) // (4 * vocabulary.size))
+        self.prompt_lengths = canvas.prompt_lengths()
         self.forward_passes = 0
         self.committed = torch.zeros((), dtype=torch.int64, device=device)
 
@@ -185,7 +186,7 @@ class _Engine:
         masks = canvas.masked[:, place].sum(dim=1)  # (B,)
         rows = masks.nonzero()[:, 0]  # (R,)
         cache = None
-        step = 0
+        steps, step = config.steps_per_block, 0
         while len(rows):
             masked = canvas.masked[rows, place]  # (R, K)
             fills = step == 0 or (config.cache_refresh > 0 and step % config.cache_refresh == 0)
@@ -194,7 +195,7 @@ class _Engine:
             hidden = self._hidden(rows, block, cache, fills)  # (R or 2R, K, D)
             choices = self._choose(hidden, masked, rows, block, step)
             score = _spread(masked, choices.scores, -torch.inf)
-            commit = self._commit(score, choices, masked, masks[rows], step)
+            commit = self._commit(score, choices, masked, rows, block, rules.quota_of_step(masks[rows], steps, step))
             yield self._write(block, rows, commit, score, _spread(masked, choices.tokens, 0))
 
             left = (masked & ~commit).any(dim=1)
@@ -253,10 +254,14 @@ class _Engine:
             torch.cat(entropies) if entropies else None,
         )
 
-    def _commit(self, score: Tensor, choices: Choices, masked: Tensor, masks: Tensor, step: int) -> Tensor:
+    def _commit(
+        self, score: Tensor, choices: Choices, masked: Tensor, rows: Tensor, block: int, quota: Tensor
+    ) -> Tensor:
         config = self.config
         if config.rule == "quota":
-            return rules.by_quota(score, masked, rules.quota_of_step(masks, config.steps_per_block, step))
+            done = block * config.block_length
+            before = [self.prompt_lengths[row] + done for row in rows.tolist()]
+            return rules.by_quota(score, masked, quota, before, max(0, config.gen_length - done - config.block_length))
         if config.rule == "factor":
             return rules.by_factor(score, masked, config.factor)
         if config.rule == "entropy_bound":
