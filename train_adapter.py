@@ -1,4 +1,4 @@
-"""Train one adapter: accelerate launch train_adapter.py --method lora|loraplus|pissa [--profile NAME] [--set KEY=VALUE ...]"""
+"""Train one adapter: accelerate launch train_adapter.py --method lora|loraplus|pissa [--profile NAME] [--set K=V]"""
 
 from pipeline.train import app
 

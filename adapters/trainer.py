@@ -39,6 +39,7 @@ from adapters.checkpoint import Checkpoint, load_newest_checkpoint, remove_lefto
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from adapters.export import set_trainable, trainable_tensors
 from adapters.fingerprint import data_hashes, fingerprint, run_settings
+from adapters.fused import fuse
 from adapters.guards import check_finite, explain_out_of_memory
 from adapters.interrupts import Interrupts, run_lock
 from adapters.methods import Adapted, Method, adapted_layers, attach, make_optimizer, method_named
@@ -147,6 +148,7 @@ class Trainer:
                 base, plan.method, plan.config, plan.model, plan.scratch / "pissa", plan.seed, progress=self.main
             )
         model = self.adapted.model
+        fuse(model)
         if plan.model.activation_checkpointing:
             model.get_base_model().gradient_checkpointing_enable()
         if plan.model.compile and self.device.type == "cuda":

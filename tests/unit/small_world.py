@@ -82,14 +82,14 @@ def training_arguments(
         write_base(base)
     if not formatted.exists():
         write_formatted(formatted, rows)
-    settings = {
+    settings: dict[str, Any] = {
         "global_batch_size": 8, "micro_batch_size": 4, "epochs": 2.0, "learning_rate": 1e-2, "eos_tail": "first:2",
         "validate_every": 5, "validation_draws": 2, "checkpoint_every": 3, "log_every": 1,
     } | (train or {})  # fmt: skip
     return {
         "model": ModelConfig(**(model or {})),
         "train": TrainConfig(**settings),
-        "config": MethodConfig(**({"rank": 4} | (method or {}))),
+        "config": MethodConfig(**_merged({"rank": 4}, method)),
         "base": base,
         "base_sha256": "base",
         "formatted": formatted,
@@ -98,3 +98,7 @@ def training_arguments(
         "seed": 7,
         "provenance": {},
     }
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any] | None) -> dict[str, Any]:
+    return first | (second or {})
