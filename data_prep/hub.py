@@ -149,7 +149,8 @@ def _attempt(repository: str, action: Callable[[], Result]) -> Result:
         RevisionNotFoundError,
     )
 
-    client_errors = HfHubHTTPError.__bases__  # HTTPError of httpx or of its successor, whichever huggingface_hub uses
+    # the first base is HTTPError of httpx or of its successor, whichever huggingface_hub uses
+    client_errors: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # pyright: ignore[reportAssignmentType]
     for wait in (*WAITS, None):
         try:
             return action()

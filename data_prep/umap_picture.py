@@ -1,0 +1,89 @@
+"""A UMAP projection of a sample of the embeddings: a picture for the README, points with their text for the report.
+
+UMAP: McInnes, Healy, Melville, arXiv 1802.03426. With a fixed seed it runs on one thread and repeats on one machine.
+"""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from common.files import atomic_path
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+NEIGHBOURS = 15
+TEXT = 160
+COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6000", "#999999", "#332288", "#117733")
+"""Okabe and Ito's colours and four of Tol's: apart for colour-blind readers too. Past ten the marker changes."""
+MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+
+
+def draw_umap(
+    table: pa.Table, vectors: np.ndarray, labels: np.ndarray, *, rows: int, seed: int, picture: Path, points: Path
+) -> dict[str, Any]:
+    """Project a sample of `rows` rows to two dimensions; write the picture and the points; return what was shown."""
+    sample = np.sort(np.random.default_rng(seed).choice(len(vectors), min(rows, len(vectors)), replace=False))
+    projected = project(vectors[sample], seed)
+    texts = [text[:TEXT] for text in table["input"].take(pa.array(sample)).to_pylist()]
+    columns = {
+        "id": table["id"].take(pa.array(sample)),
+        "x": projected[:, 0].astype(np.float32),
+        "y": projected[:, 1].astype(np.float32),
+        "cluster": labels[sample],
+        "subset_name": table["subset_name"].take(pa.array(sample)),
+        "text": pa.array(texts, pa.string()),
+    }
+    with atomic_path(points) as temporary:
+        pq.write_table(pa.table(columns), temporary, compression="zstd")
+    with atomic_path(picture) as temporary:
+        _draw(projected, labels[sample], len(vectors), temporary)
+    return {"rows": len(sample), "neighbours": min(NEIGHBOURS, len(sample) - 1), "seed": seed}
+
+
+def project(vectors: np.ndarray, seed: int) -> np.ndarray:
+    """(n, D) to (n, 2). Fewer than five rows are too few for a neighbourhood graph: their first two coordinates."""
+    if len(vectors) < 5:
+        return np.pad(vectors[:, :2], ((0, 0), (0, max(0, 2 - vectors.shape[1]))))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # "n_jobs value 1 overridden to 1 by setting random_state"
+        from umap import UMAP
+
+        model = UMAP(n_neighbors=min(NEIGHBOURS, len(vectors) - 1), random_state=seed, n_jobs=1, init="pca")
+        return np.asarray(model.fit_transform(vectors))
+
+
+def _draw(projected: np.ndarray, labels: np.ndarray, whole: int, path: Path) -> None:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 6.5), dpi=150, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    size = float(np.clip(16000 / len(labels), 4, 30))
+    for number in np.unique(labels).tolist():
+        own = projected[labels == number]
+        colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
+        axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.65, linewidths=0, label=f"{number}")
+        _label(axes, own, str(number), colour)
+    axes.set_title(f"Instructions by cluster: UMAP of {len(labels):,} of {whole:,} embeddings", loc="left")
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for side in axes.spines.values():
+        side.set_color("#cccccc")
+    if len(np.unique(labels)) > 1:
+        axes.legend(title="cluster", loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, markerscale=2)
+    figure.savefig(path)
+
+
+def _label(axes: Axes, own: np.ndarray, text: str, colour: str) -> None:
+    """The cluster's number at its most central point (a mean may fall among another cluster's points)."""
+    centre = own[np.argmin(np.linalg.norm(own - np.median(own, axis=0), axis=1))]
+    box = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": colour, "linewidth": 1.5, "alpha": 0.9}
+    axes.annotate(
+        text, (float(centre[0]), float(centre[1])), ha="center", va="center", fontsize=10, weight="bold", bbox=box
+    )
