@@ -164,7 +164,11 @@ class Canvas:
 
 
 def constraint_table(
-    allowed: Allowed | Sequence[Allowed | None] | None, rows: int, config: SamplerConfig, vocabulary: Vocabulary
+    allowed: Allowed | Sequence[Allowed | None] | None,
+    rows: int,
+    config: SamplerConfig,
+    vocabulary: Vocabulary,
+    device: torch.device,
 ) -> tuple[Tensor, Tensor] | None:
     """(B, G) int64 index into a table (sets + 1, V) bool, whose row 0 allows everything; None without constraints.
 
@@ -198,7 +202,7 @@ def constraint_table(
     table[0] = True
     for choosable, number in known_sets.items():
         table[number, sorted(choosable)] = True
-    return index, table
+    return index.to(device), table.to(device)
 
 
 def _checked_prompts(input_ids: Tensor, attention_mask: Tensor | None, mask_id: int) -> Tensor | None:

@@ -75,19 +75,19 @@ def by_entropy(entropy: Tensor, masked: Tensor, bound: float) -> Tensor:
     return torch.zeros_like(masked).scatter(1, order, within) & masked
 
 
-def take_back(kept: Tensor, verified: Tensor, committed: Tensor, threshold: float) -> Tensor:
+def take_back(kept: Tensor, verified: Tensor, drafted: Tensor, threshold: float) -> Tensor:
     """Rule revoke: the committed positions to mask again, (R, K) bool.
 
-    A step takes back fewer than it commits, the worst first, so that every step leaves fewer masks than it found.
+    A step takes back fewer than the step before it committed, the worst first. So n steps leave at least n masks fewer.
 
     Args:
         kept: (R, K) float32, the probability of each token that stands, with that token hidden from the model.
         verified: (R, K) bool, the positions where `kept` holds one.
-        committed: (R,) int64, how many positions this step commits.
+        drafted: (R,) int64, how many positions the step before committed.
     """
     doubted = verified & (kept < threshold)
     rank = _rank(kept.masked_fill(~doubted, torch.inf), descending=False)
-    return doubted & (rank < (committed - 1)[:, None])
+    return doubted & (rank < (drafted - 1)[:, None])
 
 
 def _rank(values: Tensor, descending: bool) -> Tensor:

@@ -64,6 +64,8 @@ class SamplerConfig:
     """ids from this one on are never chosen. None: the config's vocab_size, or 126349 for LLaDA-8B's table of 126464"""
     max_gen_length: int | None = None
     """let a row that has not stopped grow block by block to this many tokens (needs stop_at_eos); None: never grow"""
+    tail_confidence: float = 0.5
+    """growing rows start longer until the last block's mean probability of a stop token reaches this; 0: do not look"""
 
     def __post_init__(self) -> None:
         if isinstance(self.stop_token_ids, list):  # JSON and YAML know no tuples
@@ -105,6 +107,7 @@ class SamplerConfig:
             "entropy_bound": (0, float("inf"), "at least 0"),
             "draft_threshold": (0, 1, "between 0 and 1"),
             "keep_threshold": (0, 1, "between 0 and 1"),
+            "tail_confidence": (0, 1, "between 0 and 1"),
             "cache_refresh": (0, float("inf"), "at least 0"),
         }
         faults = [
