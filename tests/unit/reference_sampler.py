@@ -6,12 +6,22 @@ keys and values per layer and position, so "which entries are stale" is spelled 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
 from llada import LLaDAConfig, LLaDAModelLM, SamplerConfig
 
 MASK, EOS, EOT = 40, 41, 42
+
+
+def single_thread() -> Iterator[None]:
+    """A fixture's body: tensors this small are slower on several threads, above all on a busy machine."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def random_model(seed: int, kv_heads: int = 2, favourites: float = 1.0) -> LLaDAModelLM:

@@ -6,10 +6,11 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from reference_sampler import EOS, EOT, MASK, random_model, reference_answer
+from reference_sampler import EOS, EOT, MASK, random_model, reference_answer, single_thread
 
 from llada import SamplerConfig, denoise, generate
 
+one_thread = pytest.fixture(autouse=True, scope="module")(single_thread)
 KNOWN = 43  # ids from here on are unused rows of the tiny model's head
 MODELS = {(seed, kv): random_model(seed, kv, favourites=1.6) for seed in range(3) for kv in (1, 2)}
 properties = settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
@@ -26,12 +27,14 @@ def configs(draw: st.DrawFn, **fixed) -> SamplerConfig:
         "gen_length": block_length * blocks,
         "block_length": block_length,
         "steps": blocks * draw(st.integers(1, block_length + 1)),
-        "rule": draw(st.sampled_from(["quota", "threshold", "factor", "entropy_bound"])),
+        "rule": draw(st.sampled_from(["quota", "threshold", "factor", "entropy_bound", "revoke"])),
         "remasking": draw(st.sampled_from(["low_confidence", "margin", "entropy", "random"])),
         "temperature": draw(st.sampled_from([0.0, 0.7])),
         "top_p": draw(st.sampled_from([1.0, 0.8])),
         "guidance_scale": draw(st.sampled_from([0.0, 1.0])),
         "threshold": draw(st.sampled_from([0.1, 0.4, 0.9])),
+        "draft_threshold": draw(st.sampled_from([0.1, 0.4])),
+        "keep_threshold": draw(st.sampled_from([0.3, 0.9])),
         "entropy_bound": draw(st.sampled_from([0.1, 2.0])),
         "cache": draw(st.sampled_from(["none", "prefix", "dual"])),
         "cache_refresh": draw(st.integers(0, 2)),
