@@ -20,12 +20,12 @@ class EmbeddedConfig(Section):
     )
     encoder_width: int = Field(default=128, ge=32, multiple_of=32, description="width of the small BERT encoder")
     encoder_layers: int = Field(default=2, ge=1, description="layers of the small BERT encoder")
-    encoder_steps: int = Field(default=150, ge=0, description="masked-language-model training steps of the encoder")
-    base_width: int = Field(default=192, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
-    base_layers: int = Field(default=6, ge=1, description="n_layers of the small LLaDA base")
-    base_heads: int = Field(default=6, ge=1, description="n_heads of the small LLaDA base")
-    base_mlp_width: int = Field(default=512, ge=32, description="mlp_hidden_size of the small LLaDA base")
-    base_steps: int = Field(default=400, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+    encoder_steps: int = Field(default=80, ge=0, description="contrastive training steps of the encoder")
+    base_width: int = Field(default=256, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
+    base_layers: int = Field(default=3, ge=1, description="n_layers of the small LLaDA base")
+    base_heads: int = Field(default=4, ge=1, description="n_heads of the small LLaDA base")
+    base_mlp_width: int = Field(default=704, ge=32, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(default=450, ge=0, description="pretraining steps of the small LLaDA base on plain text")
 
 
 class LeakageConfig(Section):
@@ -37,6 +37,11 @@ class LeakageConfig(Section):
     shingle_words: int = Field(default=13, ge=2, description="length of the word shingles that may not be shared")
     jaccard: float = Field(
         default=0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks"
+    )
+    max_twins: int = Field(
+        default=20,
+        ge=0,
+        description="a test row with more twins outside its group is replaced; fewer twins are not trained on",
     )
     cosine: float | None = Field(
         default=None, gt=0, le=1, description="embedding cosine at or above this is a leak; null: not used"
