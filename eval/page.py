@@ -101,6 +101,7 @@ def build(
         "permutations_family": len(comparisons),
         "curves": curve_panels(systems, styles),
         "curve_tables": [curve_table(system) for system in systems if system.curve],
+        "trained": [system.name for system in systems if system.curve],
         "groups": group_tables(systems),
         "answers": answer_rows(systems),
         "answers_left_out": max(0, systems[0].metrics["n"] - MAXIMUM_ANSWERS),

@@ -152,10 +152,24 @@
         context.beginPath(); context.arc(x, y, radius, 0, 7); context.fill();
       });
       context.globalAlpha = 1;
+      label(scale);
       if (!active) return;
       const [x, y] = place(active);
       context.strokeStyle = getComputedStyle(document.body).color; context.lineWidth = 2 * scale;
       context.beginPath(); context.arc(x, y, radius + 4 * scale, 0, 7); context.stroke();
+    }
+    /* Each cluster's number at the middle of its visible points, on a halo of the page's colour. */
+    function label(scale) {
+      const groups = new Map();
+      visible.forEach((point) => groups.set(point[2], [...(groups.get(point[2]) || []), place(point)]));
+      const style = getComputedStyle(document.body);
+      context.font = `600 ${13 * scale}px ${style.fontFamily}`;
+      context.textAlign = "center"; context.textBaseline = "middle"; context.lineWidth = 4 * scale; context.lineJoin = "round";
+      groups.forEach((places, number) => {
+        const middle = [0, 1].map((axis) => places.map((at) => at[axis]).sort((a, b) => a - b)[places.length >> 1]);
+        context.strokeStyle = style.backgroundColor; context.fillStyle = style.color;
+        context.strokeText(number, ...middle); context.fillText(number, ...middle);
+      });
     }
     function activate(point) {
       if (point === active) return;
