@@ -15,10 +15,9 @@ import torch
 
 from common.progress import progress_bar
 from eval.scoring import Answer
-from llada import SamplerConfig, denoise, generate
+from llada import SamplerConfig, denoise
+from llada.batches import generate_many, left_pad
 from llada.chat import decode_answer
-
-MAX_BATCH_TOKENS = 32_768  # prompt and answer tokens of all rows of a batch, padding included
 
 
 @dataclass(frozen=True)
@@ -45,33 +44,34 @@ def generate_answers(
     batch_size: int,
     seed: int,
 ) -> tuple[list[Answer], Accounting]:
-    """One answer per prompt (token ids, ending with the assistant's header), in the order given."""
+    """One answer per prompt (token ids, ending with the assistant's header), in the order given.
+
+    A batch has as many positions as `batch_size` rows of the longest prompt: more rows where prompts are shorter.
+    """
     stops = stop_tokens(model, config)
-    answers: list[Answer | None] = [None] * len(prompts)
+    longest = max(len(prompt) for prompt in prompts) + config.longest
+    answers: dict[int, Answer] = {}
     passes = tokens = stopped_early = 0
     peak: int | None = None
     begin = time.perf_counter()
     with progress_bar() as progress:
         task = progress.add_task("generating answers", total=len(prompts), note="")
-        for rows in length_batches([len(prompt) for prompt in prompts], batch_size, config.longest):
-            ids, mask = left_padded([prompts[row] for row in rows], tokenizer.pad_token_id, model.device)
-            generator = torch.Generator().manual_seed(seed)
-            result = generate(model, ids, mask, config, generator, row_ids=rows)
-            for row, generated in zip(rows, result.tokens[:, ids.shape[1] :].tolist(), strict=True):
-                answers[row] = read_answer(tokenizer, generated, stops)
-            passes += result.forward_passes
-            tokens += int(result.answer_lengths.sum())
-            stopped_early += result.rows_stopped_early
-            peak = max(peak or 0, result.peak_memory) if result.peak_memory is not None else None
-            progress.advance(task, len(rows))
+        for batch in generate_many(model, prompts, config, seed=seed, token_budget=batch_size * longest):
+            for item, generated in zip(batch.items, batch.answers, strict=True):
+                answers[item] = read_answer(tokenizer, generated, stops)
+                tokens += len(generated)
+            passes += batch.forward_passes
+            stopped_early += batch.rows_stopped_early
+            peak = max(peak or 0, batch.peak_memory) if batch.peak_memory is not None else None
+            progress.advance(task, len(batch.items))
     accounting = Accounting(passes, tokens, time.perf_counter() - begin, stopped_early, peak)
-    return [answer for answer in answers if answer is not None], accounting
+    return [answers[item] for item in range(len(prompts))], accounting
 
 
 def read_answer(tokenizer: Any, generated: Sequence[int], stops: set[int]) -> Answer:
-    """The text up to the first stop token; `tokens` counts what stands before it."""
-    length = next((place for place, token in enumerate(generated) if token in stops), len(generated))
-    return Answer(decode_answer(tokenizer, generated, stops), length, length < len(generated))
+    """An answer from its ids, which end with the first stop token where there is one; `tokens` does not count it."""
+    stopped = bool(generated) and generated[-1] in stops
+    return Answer(decode_answer(tokenizer, generated, stops), len(generated) - stopped, stopped)
 
 
 def trace_answers(
@@ -92,7 +92,7 @@ def trace_answers(
     """
     if not rows:
         return []
-    ids, mask = left_padded([prompts[row] for row in rows], tokenizer.pad_token_id, model.device)
+    ids, mask = left_pad([prompts[row] for row in rows], tokenizer.pad_token_id, model.device)
     start = ids.shape[1]
     traces: list[dict[str, Any]] = [{"length": 0, "steps": [], "forward_passes": 0} for _ in rows]
     generator = torch.Generator().manual_seed(seed)
@@ -123,28 +123,6 @@ def stop_tokens(model: Any, config: SamplerConfig) -> set[int]:
         return set(config.stop_token_ids)
     found = (model.config.eos_token_id, getattr(model.config, "eot_token_id", None))
     return {token for token in found if token is not None}
-
-
-def length_batches(lengths: Sequence[int], batch_size: int, gen_length: int) -> list[list[int]]:
-    """Row numbers by decreasing length (ties in order), at most `batch_size` and MAX_BATCH_TOKENS per batch."""
-    batches: list[list[int]] = []
-    for row in sorted(range(len(lengths)), key=lambda row: (-lengths[row], row)):
-        longest = lengths[batches[-1][0]] + gen_length if batches else 0
-        full = not batches or len(batches[-1]) == batch_size or (len(batches[-1]) + 1) * longest > MAX_BATCH_TOKENS
-        if full:
-            batches.append([])
-        batches[-1].append(row)
-    return batches
-
-
-def left_padded(rows: Sequence[Sequence[int]], pad: int, device: Any) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Token ids (B, P) int64 padded on the left and their mask (B, P); no mask where nothing is padded."""
-    width = max(len(row) for row in rows)
-    ids = torch.tensor([[pad] * (width - len(row)) + list(row) for row in rows], dtype=torch.int64, device=device)
-    lengths = torch.tensor([len(row) for row in rows], device=device)
-    if bool((lengths == width).all()):
-        return ids, None
-    return ids, torch.arange(width, device=device)[None] >= width - lengths[:, None]
 
 
 def _piece(tokenizer: Any, token: int) -> str:
