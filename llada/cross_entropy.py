@@ -1,15 +1,18 @@
-"""Cross-entropy through a large head without its logits: a chunk of rows at a time, the gradient taken on the way.
+"""Cross-entropy through a large head without its logits: a slice of the vocabulary at a time, the gradient on the way.
 
 The head of LLaDA has 126,464 words: the logits of 1,024 tokens are half a gigabyte, and the plain recipe keeps about
-four copies. Here at most one chunk exists at any time. The head is frozen while adapters train, so only the gradient
-towards the hidden states is needed, (N, D), and it is computed together with the loss; the backward pass is then one
-multiplication.
+four such tensors. While adapters train, the head is frozen, so only the gradient towards the hidden states is
+needed, and it is softmax attention with the head's rows as keys and as values:
 
-    CE_n = log sum_v exp(h_n . w_v) - h_n . w_target        dCE_n / dh_n = (softmax(h_n W^T) - onehot_target) W
+    Z_n = sum_v exp(h_n . w_v)      CE_n = log Z_n - h_n . w_y      dCE_n / dh_n = sum_v exp(h_n . w_v) w_v / Z_n - w_y
 
-Fused kernels of other libraries do the same in fewer passes over a chunk; on an H200 at 8 B the passes cost about
-one percent of a training step (computed: five passes of 0.5 GB per 1,024 tokens at 4.8 TB/s), so nothing is imported
-for it.
+So both are computed as flash attention computes its output (Milakov & Gimelshein, 2018; Dao et al., 2022): one pass
+over slices of the vocabulary with a running maximum, a running Z and a running sum, rescaled when the maximum grows.
+A slice of logits exists only while it is used, in a buffer small enough for a CPU's cache, and the backward pass is
+one multiplication.
+
+Fused kernels of other libraries do the same in fewer passes over a slice. On an H200 at 8 B those passes take about
+one percent of a training step (computed: five passes over the logits at 4.8 TB/s), so nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -21,36 +24,42 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
 
-_CHUNK_BYTES = {"cpu": 16 * 2**20}
-_CHUNK_BYTES_DEVICE = 512 * 2**20
+# Logits at once, in bytes of float32. On the CPU they should stay in the cache, on a device they should fill it with
+# work.
+CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE = 8 * 2**20, 512 * 2**20
+_ROWS_CPU, _ROWS_DEVICE = 1024, 8192  # rows that share one pass over the head
+_WHOLE_ROWS_BYTES_CPU = 64 * 2**20  # for heads that must be called with whole rows
 
 
-def chunk_rows(words: int, device: torch.device, element_size: int = 4) -> int:
-    """Rows per chunk so that one chunk of logits in float32 takes about 16 MiB on the CPU and 512 MiB on a device."""
-    budget = _CHUNK_BYTES.get(device.type, _CHUNK_BYTES_DEVICE)
-    return max(16, budget // (element_size * words))
-
-
-def chunked_cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, chunk_size: int | None = None) -> Tensor:
-    """Cross-entropy of each row, (N,), in float32 at least; never more than `chunk_size` rows of logits at once.
+def chunked_cross_entropy(head: nn.Module, hidden: Tensor, targets: Tensor, chunk_bytes: int | None = None) -> Tensor:
+    """Cross-entropy of each row, (N,), in float32 at least; about `chunk_bytes` of logits exist at once.
 
     Args:
-        head: the module from D to V. A plain frozen linear layer takes the path described above; any other (trainable,
-            quantised, adapted, offloaded) is called as it is, chunk by chunk, and recomputed in the backward pass.
+        head: the module from D to V. A plain frozen linear layer takes the path described above. Any other (trainable,
+            quantised, adapted, offloaded) is called as it is, on as many whole rows as fit, and again in the
+            backward pass.
         hidden: (N, D), any float dtype. targets: (N,) int64.
-        chunk_size: rows per chunk; None chooses by the device, see `chunk_rows`.
+        chunk_bytes: None chooses by the device: a cache's size on the CPU, half a gigabyte otherwise.
     """
-    weight = getattr(head, "weight", None)
-    rows = chunk_size or chunk_rows(weight.shape[0] if isinstance(weight, Tensor) else 2**17, hidden.device)
-    if _is_plain_and_frozen(head):
-        return _FrozenHead.apply(hidden, weight, targets, rows)  # type: ignore[return-value]
+    on_cpu = hidden.device.type == "cpu"
+    if isinstance(head, nn.Linear) and _is_plain_and_frozen(head):
+        return _FrozenHead.apply(  # type: ignore[return-value]
+            hidden,
+            head.weight,
+            targets,
+            chunk_bytes or (CHUNK_BYTES_CPU if on_cpu else CHUNK_BYTES_DEVICE),
+            _ROWS_CPU if on_cpu else _ROWS_DEVICE,
+        )
+    words = head.weight.shape[0] if isinstance(head, nn.Linear) else 2**17
+    budget = chunk_bytes or (_WHOLE_ROWS_BYTES_CPU if on_cpu else CHUNK_BYTES_DEVICE)
+    rows = max(1, budget // (4 * words))
     if hidden.shape[0] <= rows:
         return _cross_entropy(head, hidden, targets)
     pieces = zip(hidden.split(rows), targets.split(rows), strict=True)
     return torch.cat([checkpoint(_cross_entropy, head, *piece, use_reentrant=False) for piece in pieces])
 
 
-def _is_plain_and_frozen(head: nn.Module) -> bool:
+def _is_plain_and_frozen(head: nn.Linear) -> bool:
     if type(head) is not nn.Linear or head.bias is not None or head.weight.requires_grad:
         return False
     # An accelerate hook moves offloaded weights in and out around the call, so such a head must be called.
@@ -66,31 +75,58 @@ class _FrozenHead(torch.autograd.Function):
     """Row-wise cross-entropy; keeps dCE/dh, (N, D), and nothing of the size of the logits."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, rows: int) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, weight: Tensor, targets: Tensor, chunk_bytes: int, most_rows: int) -> Tensor:
         wide = torch.promote_types(hidden.dtype, torch.float32)
         losses = torch.empty(hidden.shape[0], dtype=wide, device=hidden.device)
         gradient = torch.empty_like(hidden) if ctx.needs_input_grad[0] else None
-        for start in range(0, hidden.shape[0], rows):
-            part = slice(start, start + rows)
-            target = targets[part, None]
-            logits = F.linear(hidden[part], weight).to(wide)  # (rows, V)
-            # In place from here on: one buffer becomes the shifted logits, their exponentials, the softmax, the
-            # gradient.
-            logits -= logits.amax(dim=1, keepdim=True)
-            chosen = logits.gather(1, target).squeeze(1)
-            total = logits.exp_().sum(dim=1)
-            losses[part] = total.log() - chosen
-            if gradient is not None:
-                logits /= total[:, None]
-                logits.scatter_add_(1, target, logits.new_full(target.shape, -1.0))
-                gradient[part] = logits.to(weight.dtype) @ weight
+        with torch.autocast(hidden.device.type, enabled=False):
+            for start in range(0, hidden.shape[0], most_rows):
+                rows = slice(start, min(start + most_rows, hidden.shape[0]))
+                words = max(1, chunk_bytes // (4 * (rows.stop - rows.start)))
+                loss, slope = _one_pass(hidden[rows], weight, targets[rows], words, gradient is not None)
+                losses[rows] = loss
+                if gradient is not None:
+                    gradient[rows] = slope
         ctx.save_for_backward(gradient)
         return losses
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, None, None, None]:
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, None, None, None, None]:
         (gradient,) = ctx.saved_tensors
-        if gradient is None:
-            return None, None, None, None
-        return (gradient * outputs[0][:, None]).to(gradient.dtype), None, None, None
+        slope = None if gradient is None else (gradient * outputs[0][:, None]).to(gradient.dtype)
+        return slope, None, None, None, None
+
+
+def _one_pass(hidden: Tensor, weight: Tensor, targets: Tensor, words: int, with_slope: bool) -> tuple[Tensor, Tensor]:
+    """Cross-entropy (R,) and its slope (R, D) towards `hidden`, both wide, in one pass over slices of `words` words."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    narrow = hidden.to(weight.dtype)  # (R, D)
+    R, D = hidden.shape
+    top = torch.full((R, 1), -torch.inf, dtype=wide, device=hidden.device)
+    total = torch.zeros_like(top)
+    pulled = torch.zeros(R, D if with_slope else 0, dtype=wide, device=hidden.device)
+    buffer = torch.empty(R * min(words, len(weight)), dtype=wide, device=hidden.device)
+    aimed = torch.zeros_like(top)  # the target's logit, from the slice that holds it, so rounded as in Z
+    for first, part in zip(range(0, len(weight), words), weight.split(words), strict=True):  # (W, D)
+        logits = buffer[: R * len(part)].view(R, len(part))
+        if weight.dtype == wide:
+            torch.mm(narrow, part.t(), out=logits)
+        else:
+            logits.copy_(narrow @ part.t())
+        place = targets[:, None] - first
+        here = logits.gather(1, place.clamp(0, len(part) - 1))
+        aimed = torch.where((place >= 0) & (place < len(part)), here, aimed)
+        higher = torch.maximum(top, logits.amax(dim=1, keepdim=True))
+        rescale = (top - higher).exp_()
+        logits.sub_(higher).exp_()
+        total.mul_(rescale).add_(logits.sum(dim=1, keepdim=True))
+        if with_slope:
+            pulled.mul_(rescale)
+            if weight.dtype == wide:
+                pulled.addmm_(logits, part)
+            else:
+                pulled.add_(logits.to(weight.dtype) @ part)
+        top = higher
+    losses = (total.log() + top - aimed).squeeze(1)
+    return losses, (pulled.div_(total).sub_(weight[targets]) if with_slope else pulled)

@@ -61,11 +61,11 @@ def masked_diffusion_loss(
     normalizer: Normalizer = "answer_length",
     *,
     total: float | Tensor | None = None,
-    chunk_size: int | None = None,
+    chunk_bytes: int | None = None,
 ) -> Tensor:
     """The loss of one batch: a scalar in float32 (float64 for a float64 model), always with a graph.
 
-    Logits exist only at masked positions and only `chunk_size` rows at a time, so peak memory does not depend on t.
+    Logits exist only at masked positions, a slice of the vocabulary at a time: peak memory does not depend on t.
 
     Args:
         model: LLaDAModelLM, bare or inside a peft model. Under DistributedDataParallel, call this inside the wrapped
@@ -83,11 +83,11 @@ def masked_diffusion_loss(
         total: in place of this batch's own B, maskable tokens or masked tokens (by `normalizer`): those of the
             global batch, where this call sees a part of it (gradient accumulation, ranks). The parts' losses then
             add up to the global loss.
-        chunk_size: rows of logits at once; None chooses by the device.
+        chunk_bytes: bytes of logits at once; None chooses by the device, see `chunked_cross_entropy`.
     """
     if normalizer not in NORMALIZERS:
         raise ValueError(f"normalizer: {normalizer!r}; must be one of {', '.join(NORMALIZERS)}")
-    sums, lengths, masked = _row_sums(model, input_ids, maskable, t, mask, attention_mask, chunk_size)
+    sums, lengths, masked = _row_sums(model, input_ids, maskable, t, mask, attention_mask, chunk_bytes)
     if normalizer == "answer_length":
         # A row without an answer has a sum of zero, whatever it is divided by.
         return (sums / lengths.clamp(min=1)).sum() / (len(input_ids) if total is None else total)
@@ -103,10 +103,10 @@ def masked_diffusion_row_losses(
     mask: Tensor,
     attention_mask: Tensor | None = None,
     *,
-    chunk_size: int | None = None,
+    chunk_bytes: int | None = None,
 ) -> Tensor:
     """Each row's loss under "answer_length", (B,); their mean is `masked_diffusion_loss`. For validation intervals."""
-    sums, lengths, _ = _row_sums(model, input_ids, maskable, t, mask, attention_mask, chunk_size)
+    sums, lengths, _ = _row_sums(model, input_ids, maskable, t, mask, attention_mask, chunk_bytes)
     return sums / lengths.clamp(min=1)
 
 
@@ -117,7 +117,7 @@ def _row_sums(
     t: Tensor,
     mask: Tensor,
     attention_mask: Tensor | None,
-    chunk_size: int | None,
+    chunk_bytes: int | None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Per row, (B,) each: sum over masked of CE / t; number of maskable tokens; number of masked tokens."""
     network = base_of(model)
@@ -132,7 +132,7 @@ def _row_sums(
     device = hidden.device
     row, column = row.to(device, non_blocking=True), column.to(device, non_blocking=True)
     targets = input_ids.to(device)[row, column]
-    losses = chunked_cross_entropy(network.get_output_embeddings(), hidden[row, column], targets, chunk_size)  # (N,)
+    losses = chunked_cross_entropy(network.get_output_embeddings(), hidden[row, column], targets, chunk_bytes)  # (N,)
     sums = losses.new_zeros(len(input_ids)).index_add(0, row, losses / t.to(device=device, dtype=losses.dtype)[row])
     return sums, maskable.sum(dim=1).to(device), mask.sum(dim=1).to(device)
 
