@@ -68,11 +68,11 @@ def refuse_unreadable(files: list[Path], reason: Exception) -> None:
     """
     for path in files:
         try:
-            for _ in pq.ParquetFile(path).iter_batches(batch_size=65536, columns=None):
-                pass
+            for batch in pq.ParquetFile(path).iter_batches(batch_size=65536):
+                batch.validate(full=True)  # text that is not UTF-8 too
         except (OSError, ValueError) as error:
             raise InputError(
-                f"{path}: corrupt parquet file ({_first_line(error)}); fetch it again or remove it"
+                f"{path}: damaged parquet file ({_first_line(error)}); fetch it again or remove it"
             ) from reason
 
 
