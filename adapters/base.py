@@ -6,6 +6,7 @@ projections by a full-match pattern inside the blocks, so that the head is neith
 
 from __future__ import annotations
 
+import functools
 import logging
 import re
 from collections.abc import Sequence
@@ -103,16 +104,36 @@ def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.dev
     import bitsandbytes as bnb
 
     rows, columns = weight.shape
+    layer: Any
     with torch.device("meta"):
         if model.quantization == "nf4":
-            layer = bnb.nn.Linear4bit(
-                columns, rows, bias=False, compute_dtype=getattr(torch, model.dtype), quant_type="nf4"
-            )
+            dtype = getattr(torch, model.dtype)
+            layer = bnb.nn.Linear4bit(columns, rows, bias=False, compute_dtype=dtype, quant_type="nf4")
         else:
-            layer = bnb.nn.Linear8bitLt(columns, rows, bias=False, has_fp16_weights=False)
-    if isinstance(layer, bnb.nn.Linear4bit):
-        layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer)  # type: ignore[call-arg]
+            layer = _int8_linear()(columns, rows, bias=False, has_fp16_weights=False)
+    kind: Any = bnb.nn.Params4bit if model.quantization == "nf4" else bnb.nn.Int8Params
+    if model.quantization == "nf4":
+        layer.weight = kind(weight, requires_grad=False, quant_type="nf4", module=layer)
     else:
-        layer.weight = bnb.nn.Int8Params(weight.half(), requires_grad=False, has_fp16_weights=False)  # type: ignore[call-arg]
-    layer.eval()
-    return layer.to(device)
+        layer.weight = kind(weight.half(), requires_grad=False, has_fp16_weights=False)
+    return layer.to(device).eval()
+
+
+@functools.cache
+def _int8_linear() -> Any:
+    """bitsandbytes' int8 layer, made to survive peft's DoRA on the CPU.
+
+    The layer's forward pass takes the scales from the weight to its state whenever it finds a fresh weight; peft's
+    DoRA puts one there, without scales, at every forward pass, and the next one would lose them.
+    """
+    import bitsandbytes as bnb
+
+    class Int8Linear(bnb.nn.Linear8bitLt):
+        def init_8bit_state(self) -> None:
+            weight: Any = self.weight
+            scales = weight.SCB
+            scales = self.state.SCB if scales is None else scales
+            super().init_8bit_state()
+            self.state.SCB = scales
+
+    return Int8Linear

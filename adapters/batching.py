@@ -19,7 +19,7 @@ from torch import Tensor
 
 from common.errors import InputError
 
-BUCKET_BATCHES = 32  # rows are sorted by length within so many global batches of shuffled rows
+BUCKET_BATCHES = 64  # rows are sorted by length within so many global batches of shuffled rows
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 
 from adapters.base import load_unquantised
@@ -37,6 +38,7 @@ from adapters.batching import (
 )
 from adapters.checkpoint import Checkpoint, load_newest_checkpoint, remove_leftovers, save_checkpoint
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
+from adapters.estimate import check_fits, estimate, table
 from adapters.export import set_trainable, trainable_tensors
 from adapters.fingerprint import data_hashes, fingerprint, run_settings
 from adapters.fused import fuse
@@ -152,7 +154,7 @@ class Trainer:
         if plan.model.activation_checkpointing:
             model.get_base_model().gradient_checkpointing_enable()
         if plan.model.compile and self.device.type == "cuda":
-            for block in model.get_base_model().model.transformer["blocks"]:
+            for block in model.get_base_model().model.transformer.blocks:
                 block.compile(dynamic=True)
         self.base_config = model.get_base_model().config
         self.objective = Objective(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
@@ -454,7 +456,10 @@ def train(
         SystemExit: 130 on SIGINT and 143 on SIGTERM, after saving.
     """
     with Interrupts() as interrupts:
-        plan = make_plan(method, model, train, config, base, base_sha256, formatted, output, scratch, seed, provenance)
+        plan = make_plan(
+            method, model=model, train=train, config=config, base=base, base_sha256=base_sha256, formatted=formatted,
+            output=output, scratch=scratch, seed=seed, provenance=provenance,
+        )  # fmt: skip
         accelerator = make_accelerator(plan)
         lock = run_lock(plan.run_folder) if accelerator.is_main_process else nullcontext()
         with (
@@ -473,8 +478,37 @@ def train(
             trainer.finish()
 
 
+def dry_run(method: str, **arguments: Any) -> None:
+    """Print what `train` would do with the same arguments, counted on the meta device; train and write nothing.
+
+    Raises:
+        InputError: the run will not fit into memory; or what `train` would refuse.
+    """
+    from rich.table import Table
+
+    plan = make_plan(method, **arguments)
+    result = estimate(
+        method=plan.method,
+        model=plan.model,
+        train=plan.train,
+        config=plan.config,
+        base=plan.base,
+        lengths=plan.rows.lengths,
+        steps=plan.total_steps,
+        seed=plan.seed,
+        processes=int(os.environ.get("WORLD_SIZE", "1")),
+    )
+    if os.environ.get("RANK", "0") == "0":
+        grid = Table(show_header=False, box=None)
+        for label, value in table(plan.name, result, plan.output, plan.run_folder):
+            grid.add_row(label, value)
+        Console().print(grid)
+    check_fits(result, plan.model, plan.train)
+
+
 def make_plan(
     name: str,
+    *,
     model: ModelConfig,
     train: TrainConfig,
     config: MethodConfig,

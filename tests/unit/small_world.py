@@ -19,7 +19,7 @@ LAYERS = 2
 
 def small_config(**changes: Any) -> LLaDAConfig:
     values: dict[str, Any] = {
-        "d_model": 64, "n_heads": 4, "n_kv_heads": 4, "n_layers": LAYERS, "mlp_hidden_size": 96,
+        "d_model": 64, "n_heads": 4, "n_kv_heads": 4, "n_layers": LAYERS, "mlp_hidden_size": 128,
         "vocab_size": WORDS, "embedding_size": WORDS, "max_sequence_length": 128, "rope_theta": 10000.0,
         "mask_token_id": MASK, "eos_token_id": EOS, "pad_token_id": EOS,
     } | changes  # fmt: skip

@@ -1,0 +1,56 @@
+"""The frozen base: what is targeted, what is quantised, what needs a gradient."""
+
+import re
+
+import pytest
+import torch
+from small_world import LAYERS, small_model, write_base
+
+from adapters.base import PROJECTIONS, load_base, target_modules, target_pattern
+from adapters.config import ModelConfig
+from llada.errors import CheckpointError
+
+
+def test_pattern_matches_every_projection_and_never_the_head():
+    names = [name for name, module in small_model().named_modules() if isinstance(module, torch.nn.Linear)]
+    matched = [name for name in names if re.fullmatch(target_pattern(PROJECTIONS), name)]
+    assert len(names) == 7 * LAYERS + 1
+    assert set(names) - set(matched) == {"model.transformer.ff_out"}
+
+
+def test_down_projection_alone_is_matched_once_per_block():
+    found = target_modules(small_model(), ["ff_out"])
+    assert list(found) == [f"model.transformer.blocks.{i}.ff_out" for i in range(LAYERS)]
+
+
+def test_llama_style_names_are_an_error_not_half_the_modules():
+    with pytest.raises(ValueError, match="expected"):
+        target_modules(small_model(), ["q_proj", "o_proj", "down_proj"])
+
+
+def test_loaded_base_is_frozen_and_in_eval_mode(tmp_path):
+    base = load_base(ModelConfig(), write_base(tmp_path / "base"))
+    assert not base.training
+    assert not any(parameter.requires_grad for parameter in base.parameters())
+    assert torch.equal(
+        base.state_dict()["model.transformer.wte.weight"], small_model().state_dict()["model.transformer.wte.weight"]
+    )
+
+
+def test_folder_without_weights_is_refused(tmp_path):
+    folder = write_base(tmp_path / "base")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        load_base(ModelConfig(), folder)
+
+
+@pytest.mark.parametrize(("quantization", "kind"), [("nf4", "Linear4bit"), ("int8", "Int8Linear")])
+def test_only_projections_inside_the_blocks_are_quantised(tmp_path, quantization, kind):
+    base = load_base(ModelConfig(quantization=quantization), write_base(tmp_path / "base"), "cpu")
+    kinds = {name: type(module).__name__ for name, module in base.named_modules() if "proj" in name or "_out" in name}
+    assert kinds.pop("model.transformer.ff_out") == "Linear"
+    assert set(kinds.values()) == {kind}
+    assert len(kinds) == 7 * LAYERS
+    ids = torch.randint(0, 50, (2, 9))
+    expected, got = small_model()(ids).logits, base(ids).logits
+    assert 0 < (got - expected).norm() / expected.norm() < 0.5
