@@ -1,18 +1,18 @@
 """One training step, three ways, side by side in one process.
 
     (a) this implementation   logits at masked positions alone, in slices, gradient taken on the way
-    (b) the plain recipe      as LLaDA's guideline has it: all logits, float32 cross-entropy at all positions, masked after
+    (b) the plain recipe      as LLaDA's guideline has it: all logits, float32 cross-entropy at all positions
     (c) gather after logits   all logits, cross-entropy at the masked positions
 
-All three train the same LoRA adapter on the same frozen network with the same noise; their mean losses are printed side by
-side. A step is forward, backward and AdamW. The variants take turns, round by round, and the median counts, so a busy
-machine hurts all alike; on the CPU the processor seconds of all threads are given too. Tokens are all B x L of them.
+All three train the same LoRA adapter on the same frozen network with the same noise; their mean losses are printed
+side by side. A step is forward, backward and AdamW. The variants take turns, round by round, and the median counts, so
+a busy machine hurts all alike; on the CPU the processor seconds of all threads are given too. Tokens are all B x L.
 
-Peak memory. CUDA: the allocator's peak over the measured steps. CPU: the growth of the process's resident set during the
-steps, in a fresh process per variant (its high-water mark after, minus its resident set before, after a small warm-up
-step), plus the size of the weights, which is what the CUDA figure means; the whole process's peak is given beside it.
+Peak memory. CUDA: the allocator's peak over the measured steps. CPU: the growth of the process's resident set during
+the steps, in a fresh process per variant (its high-water mark after, minus its resident set before, after a small
+warm-up step), plus the size of the weights, as the CUDA figure has them; the whole process's peak is given, too.
 
-    python benchmarks/train_step.py                                  # tiny body, full head, LoRA r 8, 4 x 256 tokens, CPU
+    python benchmarks/train_step.py            # tiny body, full head, LoRA r 8, 4 x 256 tokens, CPU
     python benchmarks/train_step.py --shape 8b --device cuda --dtype bfloat16 --rank 16 --batch 16 --length 512
     python benchmarks/train_step.py --shape 8b --device cuda --dtype bfloat16 --rank 16 --batch 8 --length 512 \\
         --quantization nf4 --checkpointing --variants a
@@ -30,7 +30,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +107,7 @@ class Setup:
         self.device, self.dtype = torch.device(options.device), getattr(torch, options.dtype)
         torch.manual_seed(options.seed)
         self.base = build_base(options, self.device, self.dtype)
-        self.model = add_adapter(self.base, options.rank)
+        self.model, self.casting = add_adapter(self.base, options.rank)
         if options.checkpointing:
             self.base.model.gradient_checkpointing = True
         if options.compile:
@@ -192,20 +192,22 @@ def quantize_blocks(base: Any, device: torch.device, dtype: torch.dtype) -> None
         block.to(device)
 
 
-def add_adapter(base: Any, rank: int) -> nn.Module:
+def add_adapter(base: Any, rank: int) -> tuple[nn.Module, ExitStack]:
+    """The network with LoRA on every projection of the blocks, and the setting that must live as long as it."""
     from peft import LoraConfig, get_peft_model
     from peft.helpers import disable_input_dtype_casting
 
     model = get_peft_model(base, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS))
     # Autocast already chooses the adapters' compute type; casting their inputs to float32 first would only cost time.
-    disable_input_dtype_casting(model).__enter__()
+    settings = ExitStack()
+    settings.enter_context(disable_input_dtype_casting(model))
     model.train()
-    return model
+    return model, settings
 
 
 def time_variants(setup: Setup, options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     cuda = setup.device.type == "cuda"
-    rows = dict.fromkeys(options.variants, options.batch)
+    rows = dict.fromkeys(options.variants, int(options.batch))
     seconds: dict[str, list[float]] = {variant: [] for variant in options.variants}
     cpu_seconds: dict[str, list[float]] = {variant: [] for variant in options.variants}
     peaks = dict.fromkeys(options.variants, 0)
@@ -314,9 +316,9 @@ def ratios(results: dict[str, dict[str, Any]]) -> dict[str, float]:
 def theory(setup: Setup, options: argparse.Namespace, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """FLOP per token of (a), the speed that the device's matrix products allow, and the share of it reached.
 
-    Per token, with P frozen body parameters, A adapter parameters, a share m of masked tokens: forward and the gradient of
-    the activations 2P each, 6A for the adapters, attention 4LD forward and 8LD backward per layer, the head 4mVD. Full
-    checkpointing repeats the body's forward. Model FLOP utilisation leaves that repetition out.
+    Per token, with P frozen body parameters, A adapter parameters, a share m of masked tokens: forward and the gradient
+    of the activations 2P each, 6A for the adapters, attention 4LD forward and 8LD backward per layer, the head 4mVD.
+    Full checkpointing repeats the body's forward. Model FLOP utilisation leaves that repetition out.
     """
     config, length = setup.base.config, options.length
     block = 2 * config.d_model**2 + 2 * config.d_model * config.n_kv_heads * config.head_dim

@@ -50,7 +50,8 @@ class LLaDARMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward.
-        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps)
+        # Autocast may widen its result, hence the cast.
+        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(x.dtype)
 
 
 class LLaDABlock(nn.Module):
@@ -215,6 +216,15 @@ class LLaDAModelLM(PreTrainedModel):
         """(..., D) -> logits (..., V)."""
         return self.get_output_embeddings()(hidden)
 
+    def compile_blocks(self, **options: Any) -> None:
+        """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
+
+        The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph serves all
+        shapes, one more those with an attention mask. Pad lengths to a multiple (`padded_length`) for the kernels' sake.
+        """
+        for block in self.model.transformer.blocks:
+            block.compile(**({"dynamic": True} | options))
+
     def get_input_embeddings(self) -> nn.Module:
         return self.model.transformer.wte
 
@@ -256,6 +266,11 @@ class LLaDAModelLM(PreTrainedModel):
             depth = getattr(module, "depth", None)
             std = 1 / math.sqrt(module.weight.shape[-1] * (1 if depth is None else 2 * (depth + 1)))
             init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
+
+
+def padded_length(length: int, multiple: int = 64) -> int:
+    """The length to pad to: the next multiple."""
+    return -(-length // multiple) * multiple
 
 
 def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:
