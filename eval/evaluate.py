@@ -19,7 +19,9 @@ from adapters.config import ModelConfig
 from common.errors import InputError
 from common.files import atomic_folder, write_json, write_json_lines
 from eval.config import EvaluationConfig
-from eval.scoring import Bound, Item, score_system
+from eval.floors import floor_answers
+from eval.scoring import Answer, Bound, Embedded, Item, score_system
+from eval.tasks import read_task
 from llada.sampler_config import SamplerConfig
 
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
@@ -45,25 +47,40 @@ def evaluate(
     test: Path,
     output: Path,
     seed: int,
+    encoder: Path | None = None,
 ) -> None:
     """Measure `system` and write `output` (see the module's docstring).
 
     Args:
         base: folder in the published layout, tokenizer included. adapter: None measures the base itself.
         test: the formatted test split.
+        encoder: the profile's sentence encoder; None leaves out the cosine and F1 at 0.5.
 
     Raises:
-        InputError: the test split is missing, empty or lacks columns.
+        InputError: the test split or a task's file is missing, empty or lacks columns.
         llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
     """
     test_set = read_test_set(test)
+    tasks = {task.name: read_task(task) for task in evaluation.tasks}
     clock = _Clock()
     network, tokenizer = load_system(model, base, adapter)
     clock.lap("load_seconds")
     from eval.generation import generate_answers, trace_answers
-    from eval.likelihood import bounds
+    from eval.likelihood import bounds, noise_levels
+    from eval.retention import english_bound, task_scores
 
     found = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    extra = {
+        "noise_levels": noise_levels(network, test_set.prompts, test_set.answers, seed=seed),
+        "english": english_bound(
+            network,
+            tokenizer,
+            samples=evaluation.likelihood_samples,
+            resamples=evaluation.bootstrap_resamples,
+            seed=seed,
+        ),
+        "tasks": task_scores(network, tokenizer, tasks, samples=evaluation.likelihood_samples, seed=seed),
+    }
     clock.lap("likelihood_seconds")
     answers, generation = generate_answers(
         network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed
@@ -72,15 +89,20 @@ def evaluate(
     traced = traced_rows(test_set.items, evaluation.trace_items)
     traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
     clock.lap("trace_seconds")
+    cut = cut_references(tokenizer, test_set.answers, sampling.longest)
+    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, answers, cut, seed)
+    clock.lap("embedding_seconds")
     scored = score_system(
         system,
         test_set.items,
         answers,
         [Bound(-estimate.estimate, estimate.standard_error) for estimate in found],
-        cut_references(tokenizer, test_set.answers, sampling.longest),
+        cut,
         evaluation=evaluation,
         seed=seed,
         settings=measurement_settings(evaluation, sampling, model, seed),
+        embedded=embedded,
+        extra=extra,
     )
     clock.lap("scoring_seconds")
     with atomic_folder(output) as folder:
@@ -144,6 +166,15 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
 def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
     """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
     return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
+
+
+def embed_texts_of(encoder: Path, items: list[Item], answers: list[Answer], cut: list[str], seed: int) -> Embedded:
+    """Embeddings of answers, references, floors and ceiling."""
+    from eval.meaning import embed_answers
+
+    references = [item.reference for item in items]
+    others = floor_answers([item.prompt for item in items], references, seed) | {"ceiling": cut}
+    return embed_answers(encoder, [answer.text for answer in answers], references, others)
 
 
 def traced_rows(items: list[Item], count: int) -> list[int]:

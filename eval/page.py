@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from markupsafe import Markup
 
 from eval import charts
@@ -13,7 +14,7 @@ from eval.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.language import LANGUAGE_LABELS, LANGUAGES
 from eval.metrics import HEADLINE, METRICS, Metric
 from eval.reading import System
-from eval.statistics import Comparison
+from eval.statistics import Comparison, bootstrap_scores, mean
 from eval.verdict import Verdict, better, metric_of, number, sentence
 
 MAXIMUM_POINTS = 2500  # of the cluster map
@@ -103,6 +104,10 @@ def build(
         "curve_tables": [curve_table(system) for system in systems if system.curve],
         "trained": [system.name for system in systems if system.curve],
         "groups": group_tables(systems),
+        "noise": noise_panels(systems, styles),
+        "noise_table": noise_table(systems),
+        "retention": retention_rows(systems),
+        "tasks": task_tables(systems),
         "answers": answer_rows(systems),
         "answers_left_out": max(0, systems[0].metrics["n"] - MAXIMUM_ANSWERS),
         "subsets": sorted({item["subset_name"] for item in systems[0].items}),
@@ -157,6 +162,8 @@ def build_adapter(
         "curves": curve_panels([system], styles),
         "curve_tables": [curve_table(system)] if system.curve else [],
         "groups": group_tables(shown),
+        "noise": noise_panels(shown, styles),
+        "noise_table": noise_table(shown),
         "worst": items[:5],
         "best": items[::-1][:5],
         "run": flatten({key: value for key, value in system.run.items() if key not in ("provenance", "settings")}),
@@ -309,6 +316,86 @@ def group_tables(systems: Sequence[System]) -> list[dict[str, Any]]:
                 rows.append({"label": group, "n": of_group[key]["n"], "cells": cells})
             tables.append({"title": f"{metric.label} by {label.lower()}", "label": label, "rows": rows})
     return tables
+
+
+def noise_panels(systems: Sequence[System], styles: Mapping[str, str]) -> list[Markup]:
+    """Cross-entropy and accuracy of masked tokens over the share that is masked."""
+    measured = [system for system in systems if system.metrics.get("noise_levels")]
+    panels = []
+    for key, title, unit, factor in (
+        ("nats", "Cross-entropy by noise level", "nats per masked token", 1.0),
+        ("accuracy", "Accuracy by noise level", "right tokens, %", 100.0),
+    ):
+        series = []
+        for system in measured:
+            levels = system.metrics["noise_levels"]
+            shares = [100 * level["mask_share"] for level in levels]
+            values = [factor * level[key] for level in levels]
+            series.append(charts.Series(system.title, styles[system.name], shares, values))
+        panels.append(charts.line_chart(title, "", series, "answer tokens masked, %", unit))
+    return [panel for panel in panels if panel]
+
+
+def noise_table(systems: Sequence[System]) -> dict[str, Any]:
+    """The same as numbers: per mask share, cross-entropy and accuracy of each system."""
+    measured = [system for system in systems if system.metrics.get("noise_levels")]
+    if not measured:
+        return {"systems": [], "rows": []}
+    rows = []
+    for index, level in enumerate(measured[0].metrics["noise_levels"]):
+        found = [system.metrics["noise_levels"][index] for system in measured]
+        cells = [Cell(f"{one['nats']:.3f}", f"{100 * one['accuracy']:.1f}% right") for one in found]
+        rows.append({"label": f"{100 * level['mask_share']:.0f}%", "n": level["tokens"], "cells": cells})
+    return {"systems": [system.name for system in measured], "rows": rows}
+
+
+def retention_rows(systems: Sequence[System]) -> list[dict[str, Any]]:
+    """The bound on the English sample, and its change against the base with a 95% interval over the sample's items."""
+    measured = {system.name: system for system in systems if system.metrics.get("english")}
+    base = measured.get("base")
+    rows = []
+    for system in measured.values():
+        english = system.metrics["english"]
+        metric = METRICS["bound_per_token"]
+        change = ""
+        if base is not None and system is not base:
+            own, other = (
+                np.array(one.metrics["english"]["statistics"]["bound_per_token"], dtype=np.float64)
+                for one in (system, base)
+            )
+            differences = bootstrap_scores(own, mean, 2000, 0) - bootstrap_scores(other, mean, 2000, 0)
+            low, high = np.quantile(differences, (0.025, 0.975))
+            value = float(mean(own.sum(axis=0)) - mean(other.sum(axis=0)))
+            change = f"{signed(value, metric)} [{signed(float(low), metric)}, {signed(float(high), metric)}]"
+        rows.append(
+            {
+                "name": system.name,
+                "cells": [interval_cell(english[key], METRICS[key]) for key in ("bound_per_token", "bits_per_byte")],
+                "change": change or "–",
+                "n": english["bound_per_token"]["n"],
+            }
+        )
+    return rows
+
+
+def task_tables(systems: Sequence[System]) -> list[dict[str, Any]]:
+    """Multiple-choice accuracy per task, where tasks were configured."""
+    tables = []
+    for name, first in systems[0].metrics.get("tasks", {}).items():
+        rows = []
+        for system in systems:
+            found = system.metrics.get("tasks", {}).get(name)
+            if found is None:
+                continue
+            cells = [_share_cell(found[key]) for key in ("accuracy", "accuracy_normalised")]
+            rows.append({"name": system.name, "cells": cells})
+        tables.append({"title": name, "n": first["n"], "chance": f"{100 * first['chance']:.0f}%", "rows": rows})
+    return tables
+
+
+def _share_cell(found: Mapping[str, Any]) -> Cell:
+    low, high = found["low"], found["high"]
+    return Cell(f"{100 * found['value']:.0f}%", "" if low is None else f"{100 * low:.0f} to {100 * high:.0f}%")
 
 
 def answer_rows(systems: Sequence[System]) -> list[dict[str, Any]]:

@@ -61,11 +61,11 @@ class Bound:
 
 @dataclass(frozen=True)
 class Embedded:
-    """L2-normalised embeddings (n, D) by the profile's encoder: answers, references and each floor's texts."""
+    """L2-normalised embeddings (n, D) by the profile's encoder: answers, references, floors and ceiling."""
 
     answers: Array
     references: Array
-    floors: dict[str, Array]
+    others: dict[str, Array]
 
 
 @dataclass(frozen=True)
@@ -118,10 +118,10 @@ def score_system(
         "n": len(items),
         "metrics": metrics,
         "floors": {
-            name: text_scores(floor, references, prompts, embedded.floors.get(name) if embedded else None, embedded)
+            name: text_scores(floor, references, prompts, name, embedded)
             for name, floor in floor_answers(prompts, references, seed).items()
         },
-        "ceiling": text_scores(cut_references, references, prompts),
+        "ceiling": text_scores(cut_references, references, prompts, "ceiling", embedded),
         "groups": group_scores(items, statistics, resamples, seed),
         "signatures": signatures(),
         "settings": settings,
@@ -133,13 +133,13 @@ def text_scores(
     texts: Sequence[str],
     references: Sequence[str],
     prompts: Sequence[str],
-    embeddings: Array | None = None,
+    name: str,
     embedded: Embedded | None = None,
 ) -> dict[str, float]:
     """The text metrics of answers that no system wrote (floors, ceiling), as plain values."""
     statistics = text_statistics(texts, references, prompts)
-    if embeddings is not None and embedded is not None:
-        statistics |= cosine_statistics(embeddings, embedded.references)
+    if embedded is not None:
+        statistics |= cosine_statistics(embedded.others[name], embedded.references)
     values = {key: float(METRICS[key].reduce(rows.sum(axis=0))) for key, rows in statistics.items()}
     return values | point_scores(texts)
 

@@ -134,7 +134,7 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
         evaluation=EVALUATION,
         seed=seed,
         settings={"seed": seed, "sampling": {"gen_length": 64, "steps": 32}},
-        extra=planted.extra,
+        extra=measured_extras(planted, rng) | planted.extra,
     )
     write_json(folder / "metrics.json", scored.metrics)
     write_json_lines(folder / "items.jsonl", scored.items)
@@ -145,6 +145,31 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
         folder / "accounting.json",
         {"generation_seconds": 4.2, "forward_passes": 128, "tokens_per_second": 812.5, "peak_memory_bytes": 2**30},
     )
+
+
+def measured_extras(planted: Planted, rng: np.random.Generator) -> dict[str, Any]:
+    """Noise levels, English sample and one task, in the form that evaluate writes them."""
+    tokens = rng.integers(8, 20, size=16).astype(float)
+    english = np.stack([tokens * (6.0 - 0.1 * planted.bound + 0.3 * rng.normal(size=16)), tokens], axis=1)
+    bound = {"value": english[:, 0].sum() / tokens.sum(), "low": 5.1, "high": 6.2, "n": 16}
+    share = {"value": 0.56, "low": 0.46, "high": 0.65, "n": 100}
+    return {
+        "noise_levels": [
+            {
+                "mask_share": share,
+                "nats": planted.bound * (0.4 + share),
+                "accuracy": 1 / (1 + planted.bound * share),
+                "tokens": 900,
+            }
+            for share in (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
+        ],
+        "english": {
+            "bound_per_token": bound,
+            "bits_per_byte": bound,
+            "statistics": {"bound_per_token": english.tolist()},
+        },
+        "tasks": {"XCOPA": {"n": 100, "chance": 0.5, "accuracy": share, "accuracy_normalised": share}},
+    }
 
 
 def trace(item: Item, text: str, rng: np.random.Generator) -> dict[str, Any]:
