@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -24,6 +24,7 @@ from torch import Tensor
 from common.progress import progress_bar
 from data_prep.config import EmbeddedConfig
 from data_prep.embedded.content import generator
+from data_prep.embedded.initialisation import initialise
 from llada.chat import EOT_TOKEN, MASK_TOKEN, encode_example, load_tokenizer
 from llada.configuration import LLaDAConfig
 from llada.diffusion import masked_diffusion_loss, noise_levels, noise_mask
@@ -36,13 +37,17 @@ WINDOW = 128
 """Tokens per training row (L)."""
 BATCH = 8
 MAX_SEQUENCE_LENGTH = 4096
+ROPE_THETA = 10000.0
+"""The published 500000 would leave half of the few dimensions unable to tell two places of a window apart."""
 ENVELOPE_SHARE = 0.35
 END_RUN = 12
 """At most so many end-of-text tokens follow a document, as where a published base was padded."""
-LEARNING_RATE = 4e-3
+LEARNING_RATE = 3e-3
+EMBEDDING_LEARNING_RATE = 2e-2
+"""Each token's vector is updated only when the token occurs."""
 WARMUP = 0.05
 BETAS = (0.9, 0.98)
-WEIGHT_DECAY = 0.05
+WEIGHT_DECAY = 0.02
 
 
 def build_base(texts: list[str], config: EmbeddedConfig, tokenizer_folder: Path, seed: int, folder: Path) -> None:
@@ -69,11 +74,14 @@ def fresh_model(config: EmbeddedConfig, tokenizer: PreTrainedTokenizerFast, seed
         pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id,
         eot_token_id=_token_id(tokenizer, EOT_TOKEN),
+        rope_theta=ROPE_THETA,
         init_fn="normal",
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return LLaDAModelLM(sizes)
+        model = LLaDAModelLM(sizes)
+        initialise(model)
+    return model
 
 
 def token_stream(texts: list[str], tokenizer: PreTrainedTokenizerFast, seed: int) -> Tensor:
@@ -98,7 +106,7 @@ def token_stream(texts: list[str], tokenizer: PreTrainedTokenizerFast, seed: int
 def pretrain(model: LLaDAModelLM, stream: Tensor, steps: int, seed: int) -> list[float]:
     """Train on random windows of the stream; returns the loss of each step."""
     model.train()
-    optimizer = torch.optim.AdamW(_parameter_groups(model), lr=LEARNING_RATE, betas=BETAS, foreach=True)
+    optimizer = torch.optim.AdamW(_parameter_groups(model), betas=BETAS, foreach=True)
     maskable = torch.ones(BATCH, WINDOW, dtype=torch.bool)
     rows = range(BATCH)
     losses = []
@@ -113,7 +121,7 @@ def pretrain(model: LLaDAModelLM, stream: Tensor, steps: int, seed: int) -> list
             loss.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             for group in optimizer.param_groups:
-                group["lr"] = LEARNING_RATE * learning_rate_factor(step, steps)
+                group["lr"] = group["peak"] * learning_rate_factor(step, steps)
             optimizer.step()
             losses.append(loss.item())
             progress.update(task, advance=1, note=f"loss {np.mean(losses[-20:]):.2f}")
@@ -141,10 +149,20 @@ def learning_rate_factor(step: int, steps: int) -> float:
     return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
-def _parameter_groups(model: LLaDAModelLM) -> list[dict[str, object]]:
-    matrices = [parameter for parameter in model.parameters() if parameter.dim() > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.dim() == 1]
-    return [{"params": matrices, "weight_decay": WEIGHT_DECAY}, {"params": vectors, "weight_decay": 0.0}]
+def _parameter_groups(model: LLaDAModelLM) -> list[dict[str, Any]]:
+    """Matrices of the blocks with weight decay; embedding, head and norms without, the embedding at its own rate."""
+    embedding = model.get_input_embeddings().weight
+    matrices = [parameter for parameter in model.model.transformer.blocks.parameters() if parameter.dim() == 2]
+    others = [
+        parameter
+        for parameter in model.parameters()
+        if parameter is not embedding and not any(parameter is matrix for matrix in matrices)
+    ]
+    return [
+        {"params": matrices, "peak": LEARNING_RATE, "lr": LEARNING_RATE, "weight_decay": WEIGHT_DECAY},
+        {"params": others, "peak": LEARNING_RATE, "lr": LEARNING_RATE, "weight_decay": 0.0},
+        {"params": [embedding], "peak": EMBEDDING_LEARNING_RATE, "lr": EMBEDDING_LEARNING_RATE, "weight_decay": 0.0},
+    ]
 
 
 def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:

@@ -33,12 +33,12 @@ BATCH = 64
 TEMPERATURE = 0.05
 LEARNING_RATE = 1e-3
 HEAD_WIDTH = 32
-PAD, UNKNOWN, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+PAD, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
 def build_encoder(texts: list[str], config: EmbeddedConfig, seed: int, folder: Path) -> None:
     """Train tokenizer and encoder on `texts` and save both to `folder` with sentence-transformers' module list."""
-    tokenizer = wordpiece_tokenizer(texts, config.vocabulary)
+    tokenizer = uncased_tokenizer(texts, config.vocabulary)
     model = fresh_encoder(config, len(tokenizer), seed)
     train_encoder(model, tokenizer, texts, config.encoder_steps, seed)
     model.save_pretrained(folder)
@@ -46,16 +46,21 @@ def build_encoder(texts: list[str], config: EmbeddedConfig, seed: int, folder: P
     write_module_list(folder, config.encoder_width)
 
 
-def wordpiece_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """Uncased WordPiece, as IndoBERT's."""
+def uncased_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Uncased byte-level BPE; WordPiece's trainer numbers its tokens differently in each process."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
     from transformers import PreTrainedTokenizerFast
 
-    tokenizer = Tokenizer(models.WordPiece(unk_token=UNKNOWN))  # type: ignore[call-arg]
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)  # type: ignore[assignment]
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # type: ignore[assignment]
-    tokenizer.decoder = decoders.WordPiece()  # type: ignore[assignment]
-    trainer = trainers.WordPieceTrainer(vocab_size=vocabulary, special_tokens=list(SPECIAL), show_progress=False)
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=list(SPECIAL),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
     tokenizer.train_from_iterator(texts, trainer)
     ends = [(token, tokenizer.token_to_id(token)) for token in (CLS, SEP)]
     tokenizer.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
@@ -64,7 +69,6 @@ def wordpiece_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenize
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token=PAD,
-        unk_token=UNKNOWN,
         cls_token=CLS,
         sep_token=SEP,
         mask_token=MASK,

@@ -160,7 +160,11 @@ def language_name(code: str) -> str:
 def official_language_codes(territory: str) -> set[str]:
     """CLDR's official and de facto official languages of a territory, scripts left aside."""
     found = get_territory_language_info(territory)
-    return {code.split("_")[0] for code, facts in found.items() if facts["official_status"] in ("official", "de_facto_official")}
+    return {
+        code.split("_")[0]
+        for code, facts in found.items()
+        if facts["official_status"] in ("official", "de_facto_official")
+    }
 
 
 @cache
