@@ -93,7 +93,7 @@ _OBJECTS = """
 menggoreng {}=tempe, tahu, telur, ikan lele, pisang, ayam, kentang, singkong, kerupuk, udang, bakwan, ubi jalar;
 merebus {}=telur, jagung, singkong, ubi jalar, kacang tanah, kentang, bayam, wortel, brokoli, daun singkong, labu;
 menanam {}=cabai, tomat, bayam, kangkung, terung, mawar, melati, pepaya, jagung, singkong, kacang panjang,
-seledri, jahe, anggrek, mangga;
+seledri, jahe, kembang sepatu, mangga;
 membersihkan {}=kaca jendela, meja kayu, sepatu, kulkas, kipas angin, kompor, tas sekolah, helm, sepeda, cermin,
 rak buku, pintu, kursi, lemari, akuarium;
 merawat {}=kucing, anjing, ayam, kelinci, kambing, burung merpati, sapi, domba, kura-kura, bebek, hamster, kuda;
@@ -191,12 +191,11 @@ def tasks() -> tuple[tuple[str, tuple[tuple[str, ...], ...]], ...]:
 
 
 def answer_for(task: str, alternatives: tuple[tuple[str, ...], ...], chance: random.Random) -> str:
-    """The steps as a numbered list or as running text; one wording of each, a middle one left out at times."""
+    """The steps as a numbered list or as running text, one wording of each."""
     steps = [chance.choice(wordings) for wordings in alternatives]
-    if len(steps) > 4:
-        del steps[chance.randrange(1, len(steps) - 1)]
     if chance.random() < 0.5:
         return "\n".join(f"{number}. {capitalised(step)}." for number, step in enumerate(steps, start=1))
     opening = chance.choice((f"Untuk {task}, {steps[0]}.", f"Pertama, {steps[0]}.", f"Mula-mula, {steps[0]}."))
-    middle = " ".join(f"{link}, {step}." for link, step in zip(("Kemudian", "Setelah itu"), steps[1:-1], strict=False))
+    links = ("Kemudian", "Setelah itu", "Berikutnya")
+    middle = " ".join(f"{link}, {step}." for link, step in zip(links, steps[1:-1], strict=False))
     return f"{opening} {middle} Terakhir, {steps[-1]}."

@@ -161,7 +161,7 @@ def test_refusals_name_a_reason_and_never_comply() -> None:
         assert re.search(r"karena|sebab", answer)
 
 
-def test_each_task_is_answered_in_at_least_three_steps() -> None:
+def test_each_task_is_answered_in_at_least_four_steps() -> None:
     for content in howto.contents(SEED):
         answer = content.pairs[0].answer
-        assert len(re.findall(r"^\d\. ", answer, re.MULTILINE)) >= 3 or answer.count(". ") >= 2
+        assert len(re.findall(r"^\d\. ", answer, re.MULTILINE)) >= 4 or answer.count(". ") >= 3
