@@ -219,8 +219,8 @@ class LLaDAModelLM(PreTrainedModel):
     def compile_blocks(self, **options: Any) -> None:
         """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
 
-        The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph serves all
-        shapes, one more those with an attention mask. Pad lengths to a multiple (`padded_length`) for the kernels' sake.
+        The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
+        shapes, one more with an attention mask. Pad lengths to a multiple (`padded_length`) for the kernels' sake.
         """
         for block in self.model.transformer.blocks:
             block.compile(**({"dynamic": True} | options))
@@ -277,8 +277,7 @@ def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Ten
     """cos and sin of RoPE's angles, (rows, 1, L, D_head) float32, for positions (rows, L); the two halves are equal."""
     steps = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
     frequencies = 1.0 / (config.rope_theta ** (steps / config.head_dim))  # (D_head / 2,)
-    with torch.autocast(position_ids.device.type, enabled=False):
-        angles = position_ids[:, None, :, None].to(torch.float32) * frequencies
+    angles = position_ids[:, None, :, None].to(torch.float32) * frequencies
     angles = torch.cat((angles, angles), dim=-1)
     return angles.cos(), angles.sin()
 

@@ -1,4 +1,4 @@
-"""What holds for every test: offline, quiet, one thread (the tensors are tiny), CUDA tests skipped where there is none."""
+"""What holds for every test: offline, quiet, one thread (tensors are tiny), CUDA tests skipped where there is none."""
 
 from __future__ import annotations
 
