@@ -158,11 +158,13 @@ def _shorten(tokenizer: PreTrainedTokenizerFast, prompt: str, room: int, data: D
     def tokens(characters: int) -> int:
         return len(encode_prompt(tokenizer, [*system, {"role": "user", "content": prompt[:characters]}]))
 
-    if tokens(0) > room:
+    form = tokens(0)
+    if form > data.max_length - data.max_length // KEPT_SHARE:
         raise InputError(
-            f"data.max_length: {data.max_length}: the chat form alone takes {tokens(0)} tokens; raise it, or shorten "
+            f"data.max_length: {data.max_length}: the chat form alone takes {form} tokens; raise it, or shorten "
             "data.system_prompt"
         )
+    room = max(room, form)
     low, high = 0, len(prompt)
     while low < high:
         middle = (low + high + 1) // 2
