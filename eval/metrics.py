@@ -42,6 +42,11 @@ class Metric:
     decimals: int = 1
     share: bool = False  # each item counts 0 or 1: printed as a percentage, Wilson interval
     unit: str = ""
+    spoken: str = ""  # in a sentence, where the label alone reads badly
+
+    @property
+    def name(self) -> str:
+        return self.spoken or self.label
 
 
 def chrf_score(sums: Array) -> Array:
@@ -93,6 +98,7 @@ _LIST = (
         "upper bound on the negative log-likelihood of the reference answer, nats per token, stop token included",
         decimals=3,
         unit="nats/token",
+        spoken="the likelihood bound",
     ),
     Metric(
         "bits_per_byte",

@@ -87,7 +87,7 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
     facts = f"p = {_p(comparison.p_adjusted)}, n = {comparison.n}"
     if winner is None:
         return (
-            f"{first} and {second} cannot be told apart on {metric.label}: difference "
+            f"{first} and {second} cannot be told apart on {metric.name}: difference "
             f"{_signed(comparison.difference, metric)} [{_signed(comparison.low, metric)}, "
             f"{_signed(comparison.high, metric)}], {facts}; about "
             f"{number(comparison.detectable, metric)} would be needed to show."
@@ -97,7 +97,7 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
     if comparison.low * comparison.high < 0:  # the test is sure, the interval barely is not
         low = 0.0
     return (
-        f"{titles[winner]} is better than {loser} on {metric.label} by {number(abs(comparison.difference), metric)} "
+        f"{titles[winner]} is better than {loser} on {metric.name} by {number(abs(comparison.difference), metric)} "
         f"[{number(low, metric)}, {number(high, metric)}], {facts}."
     )
 
@@ -231,7 +231,7 @@ def _headline(adapters: list[str], sound: list[str], comparisons: Sequence[Compa
         return f"The {how_many} adapters cannot be told apart on this test set{left_out}."
     if len(both) == 1:
         name = both[0]
-        lead = [METRICS[metric].label for metric, leading in leaders.items() if leading == [name]]
+        lead = [METRICS[metric].name for metric, leading in leaders.items() if leading == [name]]
         other = "" if len(lead) == 2 else ", and is not beaten on the other headline metric"
         if lead:
             return f"{titles[name]} is the best adapter{left_out}: first on {' and '.join(lead)}{other}."
@@ -265,7 +265,7 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison], 
         winners = [better(item) for item in against]
         names = [item.second if item.first == "base" else item.first for item in against]
         improved = [name for name, winner in zip(names, winners, strict=True) if winner == name]
-        label = METRICS[metric].label
+        label = METRICS[metric].name
         values = sorted(by_name[name].metrics["metrics"][metric]["value"] for name in names)
         base = number(by_name["base"].metrics["metrics"][metric]["value"], METRICS[metric])
         ends = [number(value, METRICS[metric]) for value in (values[0], values[-1])]
