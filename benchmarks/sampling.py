@@ -46,8 +46,8 @@ from llada.diffusion import log_likelihoods
 
 VOCABULARY = 126464
 MASK, EOS, EOT = 126336, 126081, 126348
-SMALL = {"d_model": 128, "n_layers": 3, "n_heads": 4, "mlp_hidden_size": 384}
-LLADA_8B = {"d_model": 4096, "n_layers": 32, "n_heads": 32, "mlp_hidden_size": 12288}
+SMALL: dict[str, Any] = {"d_model": 128, "n_layers": 3, "n_heads": 4, "mlp_hidden_size": 384}
+LLADA_8B: dict[str, Any] = {"d_model": 4096, "n_layers": 32, "n_heads": 32, "mlp_hidden_size": 12288}
 GENERATED = 128  # new tokens
 
 # the small language: WORDS follow one another by a fixed permutation; LENGTHS name how many words an answer has
@@ -233,7 +233,12 @@ def read_prompts(path: Path, rows: int, model: LLaDAModelLM) -> list[list[int]]:
 def _into_large_vocabulary(model: LLaDAModelLM, unseen: torch.Tensor) -> LLaDAModelLM:
     """The same network with LLaDA-8B's table and special ids; rows that are new become copies of `unseen` ids' rows."""
     old = model.config
-    sizes = {"vocab_size": VOCABULARY, "embedding_size": VOCABULARY, "mask_token_id": MASK, "eos_token_id": EOS}
+    sizes: dict[str, Any] = {
+        "vocab_size": VOCABULARY,
+        "embedding_size": VOCABULARY,
+        "mask_token_id": MASK,
+        "eos_token_id": EOS,
+    }
     config = LLaDAConfig(**{**old.to_dict(), **sizes, "pad_token_id": EOS, "eot_token_id": EOT})
     large = LLaDAModelLM(config).eval()
     source = unseen[torch.arange(VOCABULARY) % len(unseen)]  # (VOCABULARY,) row of the old table

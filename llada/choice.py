@@ -72,7 +72,9 @@ class Chooser:
         return Choices(tokens, scores, entropies)
 
     def probability(self, logits: Tensor, tokens: Tensor) -> Tensor:
-        """(n,) float32: the probability of given tokens (n,) under logits (n, V)."""
+        """(n,) float32: the probability of given tokens (n,) under logits (n, V) float32, which are overwritten."""
+        if self.config.eos_policy == "suppress":
+            logits[:, self.stops] = -torch.inf
         return (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)).exp()
 
     def _tokens(self, logits: Tensor, keys: Tensor | None, allowed: Tensor | None) -> Tensor:

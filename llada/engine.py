@@ -32,7 +32,7 @@ from llada.row_noise import fold, row_keys
 from llada.sampler_config import SamplerConfig
 from llada.verification import hidden_with_shadow
 
-_HEAD_BYTES = {"cpu": 2**26, "cuda": 2**30}  # of float32 logits at once
+_HEAD_BYTES = {"cpu": 2**26, "cuda": 2**28}  # of float32 logits at once
 
 
 @dataclass(frozen=True)
