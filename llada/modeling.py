@@ -253,6 +253,7 @@ class LLaDAModelLM(PreTrainedModel):
         loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
         model, info = loaded
         check_loading(name, info)
+        _keep_nf4_differentiable(model)
         return (model, info) if wants_info else model
 
     @torch.no_grad()
@@ -306,6 +307,17 @@ def _positions(mask: Tensor | None, total: int, device: torch.device) -> Tensor:
     """(1 or B, L) int64, counted from each row's first real token; padding before it has negative positions."""
     positions = torch.arange(total, device=device)[None]
     return positions if mask is None else positions - mask.int().argmax(dim=1, keepdim=True)
+
+
+def _keep_nf4_differentiable(model: nn.Module) -> None:
+    """Forbid bitsandbytes to repack NF4 weights for its CPU inference kernel at the first forward in eval mode.
+
+    It never packs them back, that kernel has no gradient (training after a validation would learn nothing, without
+    an error), and the packed weights are saved as if they were not (version 0.50).
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
 AutoConfig.register("llada", LLaDAConfig, exist_ok=True)

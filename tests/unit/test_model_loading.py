@@ -222,11 +222,21 @@ def test_quantised_blocks_leave_head_and_embedding_alone_and_train_adapters(tmp_
     both = torch.stack((logits(model).flatten().float(), logits(full).flatten()))
     assert torch.corrcoef(both)[0, 1] > {"nf4": 0.9, "int8": 0.99}[kind]
     adapted = get_peft_model(model, LoraConfig(r=4, target_modules=r".*blocks\.\d+\.(q_proj|ff_out)"))
-    adapted.train()  # in eval mode the CPU kernel of NF4 has no gradient
     ones = torch.ones_like(IDS)
     masked_diffusion_loss(adapted, IDS, ones, torch.full((2,), 0.5), ones).backward()
     trainable = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in trainable)
+
+
+def test_nf4_model_saved_after_use_loads_again(tmp_path):
+    from transformers import BitsAndBytesConfig
+
+    tiny_model(d_model=64, mlp_hidden_size=128).save_pretrained(tmp_path / "full")
+    choice = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_compute_dtype=torch.float32)
+    model = LLaDAModelLM.from_pretrained(tmp_path / "full", quantization_config=choice, dtype=torch.float32)
+    used = logits(model)
+    model.save_pretrained(tmp_path / "nf4")
+    assert torch.equal(logits(LLaDAModelLM.from_pretrained(tmp_path / "nf4")), used)
 
 
 def test_config_given_by_hand_is_checked_against_the_weights(sharded):
