@@ -4,6 +4,7 @@
     <adapter>.html     one adapter in detail
     report.md          verdict and comparison, for a pull request
     metrics/<system>.json
+    cards/<adapter>/README.md   the model card, for the adapter's repository on a hub
 
 The pages need no network and no other file: styles, script, pictures and data are inside.
 """
@@ -17,6 +18,7 @@ from typing import Any
 
 from common.files import atomic_folder, read_json, write_json, write_text
 from eval import page
+from eval.card import model_card
 from eval.config import EvaluationConfig
 from eval.reading import read_systems
 from eval.verdict import compare_all, verdict
@@ -71,6 +73,8 @@ def write_report(
             if system.name != "base":
                 own = page.build_adapter(profile_name, system, systems, comparisons, found, provenance)
                 write_text(folder / f"{system.name}.html", render("adapter.html.j2", own))
+                card = model_card(system, systems, comparisons, found, data, provenance)
+                write_text(folder / "cards" / system.name / "README.md", card)
         write_text(folder / "report.md", render("report.md.j2", context))
 
 
