@@ -103,7 +103,7 @@ def test_stratified_levels_fall_one_into_each_stratum_in_random_order():
 
 
 def test_stratification_lowers_the_variance_of_a_batch_by_the_factor_of_the_closed_form():
-    """The mean of f(t) = t^2 over B rows: Var f / B if independent, the sum of the strata's Var f / B^2 if stratified."""
+    """The mean of f(t) = t^2 over B rows: Var f / B if independent, sum of the strata's Var f / B^2 if stratified."""
     B, steps = 4, 6000
     spread = {}
     for stratified in (True, False):
