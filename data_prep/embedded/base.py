@@ -25,7 +25,15 @@ from common.progress import progress_bar
 from data_prep.config import EmbeddedConfig
 from data_prep.embedded.content import generator
 from data_prep.embedded.initialisation import initialise
-from llada.chat import EOT_TOKEN, MASK_TOKEN, encode_example, load_tokenizer
+from llada.chat import (
+    BOS_TOKEN,
+    EOS_TOKEN,
+    EOT_TOKEN,
+    MASK_TOKEN,
+    encode_example,
+    load_tokenizer,
+    special_token_id,
+)
 from llada.configuration import LLaDAConfig
 from llada.diffusion import masked_diffusion_loss, noise_levels, noise_mask
 from llada.modeling import LLaDAModelLM
@@ -70,9 +78,9 @@ def fresh_model(config: EmbeddedConfig, tokenizer: PreTrainedTokenizerFast, seed
         vocab_size=len(tokenizer),
         max_sequence_length=MAX_SEQUENCE_LENGTH,
         mask_token_id=_token_id(tokenizer, MASK_TOKEN),
-        eos_token_id=tokenizer.eos_token_id,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=_token_id(tokenizer, EOS_TOKEN),
+        pad_token_id=_token_id(tokenizer, EOS_TOKEN),
+        bos_token_id=_token_id(tokenizer, BOS_TOKEN),
         eot_token_id=_token_id(tokenizer, EOT_TOKEN),
         rope_theta=ROPE_THETA,
         init_fn="normal",
@@ -87,7 +95,7 @@ def fresh_model(config: EmbeddedConfig, tokenizer: PreTrainedTokenizerFast, seed
 def token_stream(texts: list[str], tokenizer: PreTrainedTokenizerFast, seed: int) -> Tensor:
     """All documents in one row of ids, (N,) int64: plain paragraphs, or two of them in the conversation's envelope."""
     chance = generator(seed, "stream")
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    bos, eos = _token_id(tokenizer, BOS_TOKEN), _token_id(tokenizer, EOS_TOKEN)
     ids: list[int] = []
     waiting: str | None = None
     for text in texts:
@@ -166,6 +174,6 @@ def _parameter_groups(model: LLaDAModelLM) -> list[dict[str, Any]]:
 
 
 def _token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int:
-    identifier = tokenizer.convert_tokens_to_ids(token)
-    assert isinstance(identifier, int)  # one token gives one id
+    identifier = special_token_id(tokenizer, token)
+    assert identifier is not None  # load_tokenizer has checked
     return identifier

@@ -26,7 +26,7 @@ _SPACES = ("\u00a0", "  ", "\t")  # no-break space, double space, tab
 
 def dirty_rows(clean: list[Row], seed: int) -> list[Row]:
     """Rows to mix into the clean ones; none of them survives selection."""
-    copies = [dict(row) for row in clean for _ in range(COPIES.get(str(row["subset_name"]), 0))]
+    copies: list[Row] = [dict(row) for row in clean for _ in range(COPIES.get(str(row["subset_name"]), 0))]
     chance = generator(seed, "dirt")
     copies += [dict(row) for row in chance.sample(clean, len(clean) // 50)]
     varied = [variant(row, number) for number, row in enumerate(chance.sample(clean, int(len(clean) * VARIANT_SHARE)))]

@@ -106,6 +106,7 @@ def train_encoder(
     """Contrast two crops of each of `BATCH` random paragraphs per step; returns the loss of each step."""
     encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=TRAINED_LENGTH)["input_ids"]
     rows = [row for row in encoded if len(row) >= 8]
+    first, last = tokenizer.convert_tokens_to_ids([CLS, SEP])
     model.train()
     parameters = [parameter for name, parameter in model.named_parameters() if not name.startswith("pooler")]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, foreach=True)
@@ -116,8 +117,7 @@ def train_encoder(
             chance = generator(seed, "encoder", step)
             chosen = [chance.choice(rows) for _ in range(BATCH)]
             crops = [crop(row, chance) for _ in range(2) for row in chosen]
-            ends = tokenizer.cls_token_id, tokenizer.sep_token_id
-            vectors = mean_vectors(model, [[ends[0], *row, ends[1]] for row in crops])  # (2B, D)
+            vectors = mean_vectors(model, [[first, *row, last] for row in crops])  # (2B, D)
             similarity = vectors[:BATCH] @ vectors[BATCH:].T / TEMPERATURE  # (B, B)
             target = torch.arange(BATCH)
             loss = (F.cross_entropy(similarity, target) + F.cross_entropy(similarity.T, target)) / 2
