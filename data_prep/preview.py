@@ -63,7 +63,7 @@ def preview(
 def render(
     tokenizer: PreTrainedTokenizerFast, input_ids: list[int], prompt_length: int, masked: np.ndarray, eos_tail: int
 ) -> Text:
-    """One row as coloured text. `masked` (answer length,) bool: masked tokens show their text under the mask's colour."""
+    """One row as coloured text. `masked` (answer length,) bool: those tokens are shown in the mask's colour."""
     text = Text(tokenizer.decode(input_ids[:prompt_length]), style=PROMPT)
     answer = input_ids[prompt_length:]
     start = 0
