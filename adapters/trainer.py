@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +50,7 @@ from adapters.methods import Adapted, Method, adapted_layers, attach, make_optim
 from adapters.objective import Objective, loss_denominator, step_noise
 from adapters.output import peak_memory, write_adapter_folder
 from adapters.validation import NoisedBatch, Validation, noised_batches, validate, validation_draws
+from common.errors import InputError
 from common.files import write_json
 from common.progress import console, progress_bar
 
@@ -75,7 +78,7 @@ class Plan:
     def settings(self) -> dict[str, Any]:
         return run_settings(self.model, self.train, self.config)
 
-    @property
+    @cached_property  # once: it reads the code, which somebody may be editing
     def run_folder(self) -> Path:
         """Resumable state of exactly this run."""
         key = fingerprint(self.name, self.settings, self.data, self.base_sha256, self.seed)
@@ -150,7 +153,8 @@ class Trainer:
                 base, plan.method, plan.config, plan.model, plan.scratch / "pissa", plan.seed, progress=self.main
             )
         model = self.adapted.model
-        fuse(model)
+        if not self._sharded:
+            fuse(model)
         if plan.model.activation_checkpointing:
             model.get_base_model().gradient_checkpointing_enable()
         if plan.model.compile and self.device.type == "cuda":
@@ -160,9 +164,17 @@ class Trainer:
         self.objective = Objective(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
         self.optimizer: Any = make_optimizer(model, plan.method, plan.config, plan.train)
         self._resume()
+        if self._sharded:
+            # The base is sharded, the small adapters stay whole on every process: saving, resuming and clipping are
+            # then those of one process. FSDP does not reduce what it ignores; `_reduce_gradients` does.
+            self.accelerator.state.fsdp_plugin.ignored_modules = _adapter_modules(model)
         self.module, self.optimizer = self.accelerator.prepare(self.objective, self.optimizer)
         self.module.train()
         self._prepare_validation()
+
+    @property
+    def _sharded(self) -> bool:
+        return str(self.accelerator.distributed_type).endswith("FSDP")
 
     def _resume(self) -> None:
         checkpoint = load_newest_checkpoint(self.plan.run_folder)
@@ -232,6 +244,8 @@ class Trainer:
                 # DDP averages gradients over the processes; the parts are shares of one loss, so their sum is wanted.
                 (part_loss * (self.processes * self.objective.loss_scale)).backward()
             loss += part_loss.detach()
+        if self._sharded:
+            self._reduce_gradients()
         norm = self._clip()
         value = float(self._sum(loss))
         check_finite(value, norm, step, [plan.rows.ids[row] for row in batch], plan.telling_settings)
@@ -243,6 +257,13 @@ class Trainer:
     def _collate(self, rows: np.ndarray, tails: np.ndarray) -> Batch:
         tokens = [self.plan.rows.tokens[row] for row in rows]
         return collate(tokens, self.plan.rows.prompt_lengths[rows], tails, self._eos_id, self._pad_id)
+
+    def _reduce_gradients(self) -> None:
+        """Average the adapters' gradients over the processes, in one piece, as DDP does."""
+        gradients = [p.grad for p in trainable_tensors(self.adapted.model).values() if p.grad is not None]
+        flat = self.accelerator.reduce(torch.cat([gradient.flatten() for gradient in gradients]), reduction="mean")
+        for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+            gradient.copy_(mean.view_as(gradient))
 
     def _clip(self) -> float:
         parameters = list(trainable_tensors(self.adapted.model).values())
@@ -537,6 +558,9 @@ def make_accelerator(plan: Plan) -> Any:
     """accelerate's view of the processes. Precision is the model's own business (see `Objective`)."""
     from accelerate import Accelerator
 
+    missing = [name for name in plan.train.trackers if find_spec(name) is None]
+    if missing:
+        raise InputError([f"train.trackers: {name} is not installed; run `pip install {name}`" for name in missing])
     _use_all_cores()
     accelerator = Accelerator(
         cpu=not torch.cuda.is_available(),
@@ -568,6 +592,13 @@ def _use_all_cores() -> None:
     if not torch.cuda.is_available():
         local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local))
+
+
+def _adapter_modules(model: nn.Module) -> list[nn.Module]:
+    """The modules that hold nothing but adapter weights."""
+    return [
+        module for name, module in model.named_modules() if name.endswith(("lora_A", "lora_B", "lora_magnitude_vector"))
+    ]
 
 
 def _dropout_seed(seed: int, step: int, part: int, rank: int) -> int:
