@@ -1,0 +1,21 @@
+"""Train on the small world of the unit tests in a process of its own: python train_small.py FOLDER RUN METHOD
+[SETTINGS as JSON]
+"""
+
+import json
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "unit")]
+
+import torch  # noqa: E402
+from small_world import training_arguments  # noqa: E402
+
+from adapters import trainer  # noqa: E402
+
+if __name__ == "__main__":
+    folder, run, method = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+    settings = json.loads(sys.argv[4]) if len(sys.argv) > 4 else {}
+    trainer._use_all_cores = lambda: torch.set_num_threads(1)  # matrices this small are slower on two
+    trainer.train(method, **training_arguments(folder, run=run, train=settings))
