@@ -113,6 +113,7 @@ def build(
         "subsets": sorted({item["subset_name"] for item in systems[0].items}),
         "funnel": funnel(data.select),
         "split_sizes": data.split_sizes,
+        "leakage": leakage_rows(data.leakage),
         "facts": [
             ("Clusters", flatten(data.clusters)),
             ("Leakage audit", flatten(data.leakage)),
@@ -447,6 +448,32 @@ def funnel(select: Mapping[str, Any]) -> dict[str, Any]:
         "steps": [STEP_LABELS.get(step, step.replace("_", " ")) for step in steps],
         "subsets": [{"name": name, "counts": [counts[step] for step in steps]} for name, counts in subsets.items()],
     }
+
+
+LEAK_LABELS = {
+    "content_group": "Same content group",
+    "exact_pair": "Same prompt and answer",
+    "normalised_pair": "Same up to case and spaces",
+    "same_answer": "Same long answer",
+    "shared_shingle": "A long run of words in common",
+    "near_duplicate": "Near-duplicate",
+    "cosine": "Close in meaning",
+    "any": "Any of these",
+}
+
+
+def leakage_rows(leakage: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Test rows with a leak by class: in a split by rows alone, in this split, and validation rows in this split."""
+    after = leakage.get("after", {})
+    if "test" not in after:
+        return []
+    before = leakage.get("before", {}).get("row_disjoint_test", {})
+    columns = {"before": before, "test": after["test"], "validation": after.get("validation", {})}
+    return [
+        {"label": str(LEAK_LABELS.get(kind, kind.replace("_", " ")))}
+        | {name: fact_text(counts[kind]) if kind in counts else "–" for name, counts in columns.items()}
+        for kind in after["test"]
+    ]
 
 
 def flatten(facts: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:

@@ -137,9 +137,11 @@ def _collapse_flags(
             f"{_percent(metrics['common_words'])} of its words are the most frequent ones "
             f"(references: {_percent(reference['common_words'])})"
         )
-    if metrics["same_answer"] * items >= 3 and metrics["same_answer"] > reference["same_answer"] + 0.1:
+    mostly_empty = metrics["empty"] >= 0.5  # said by a flag of its own
+    often = metrics["same_answer"] * items >= 3 and metrics["same_answer"] > reference["same_answer"] + 0.1
+    if often and not mostly_empty:
         reasons.append(f"one and the same answer on {_percent(metrics['same_answer'])} of the items")
-    if metrics["distinct2"] < 0.4 * reference["distinct2"] and metrics["empty"] < 0.5:
+    if metrics["distinct2"] < 0.4 * reference["distinct2"] and not mostly_empty:
         reasons.append(f"distinct-2 is {metrics['distinct2']:.2f} (references: {reference['distinct2']:.2f})")
     if not reasons:
         return []
@@ -189,7 +191,7 @@ def _form_flags(name: str, title: str, metrics: dict[str, float], reference: dic
             False,
         ),
         (
-            not 0.5 <= metrics["length_ratio"] <= 2.0,
+            not 0.5 <= metrics["length_ratio"] <= 2.0 and metrics["empty"] < 0.5,
             "length",
             f"The answers of {title} have {metrics['length_ratio']:.1f} times the words of the references.",
             False,
@@ -275,9 +277,12 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison], 
             parts.append(f"{subject} is better than the base on {label} ({spread} against {base}).")
         elif improved:
             rest = _join(titles[name] for name in names if name not in improved)
-            parts.append(
-                f"On {label}, {_join(titles[n] for n in improved)} improve on the base ({base}); {rest} do not."
+            verbs = (
+                "improves" if len(improved) == 1 else "improve",
+                "does" if len(names) - len(improved) == 1 else "do",
             )
+            winning = _join(titles[name] for name in improved)
+            parts.append(f"On {label}, {winning} {verbs[0]} on the base ({base}); {rest} {verbs[1]} not.")
         else:
             parts.append(f"No adapter is better than the base on {label} ({spread} against {base}).")
     return " ".join(parts)

@@ -257,7 +257,11 @@ def write_data(root: Path, points: int) -> None:
     )
     write_json(root / "cluster.json", {"clusters": 10, "inertia": 1234.5, "sizes": list(range(700, 710))})
     write_json(
-        root / "leakage.json", {"exact_pairs": 0, "shared_groups": 0, "shared_shingles": 0, "removed": {"train": 12}}
+        root / "leakage.json",
+        {
+            "before": {"row_disjoint_test": {"exact_pair": 31, "near_duplicate": 40, "any": 53, "rows": 100}},
+            "after": {side: {"exact_pair": 0, "near_duplicate": 0, "any": 0} for side in ("test", "validation")},
+        },
     )
     write_json(root / "format.json", {"truncated": {"train": 3, "test": 0}, "longest": 512})
     (root / "splits").mkdir()

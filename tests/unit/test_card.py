@@ -33,7 +33,7 @@ def test_the_card_names_lineage_leakage_settings_and_limits(report: Path) -> Non
     text = (report / "cards" / "lora" / "README.md").read_text()
     for needed in (
         "dataset · source: planted",
-        "exact pairs: 0",
+        "test · exact pair: 0",
         "rank: 16",
         "## Limits",
         "0123456789abcdef",
