@@ -16,16 +16,16 @@ class EmbeddedConfig(Section):
 
     rows: int = Field(default=8000, ge=500, description="unique usable instruction rows to write")
     vocabulary: int = Field(
-        default=2048, ge=512, description="size of the byte-level BPE vocabulary, special tokens included"
+        default=4096, ge=512, description="size of the byte-level BPE vocabulary, special tokens included"
     )
     encoder_width: int = Field(default=128, ge=32, multiple_of=32, description="width of the small BERT encoder")
     encoder_layers: int = Field(default=2, ge=1, description="layers of the small BERT encoder")
     encoder_steps: int = Field(default=80, ge=0, description="contrastive training steps of the encoder")
     base_width: int = Field(default=256, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
-    base_layers: int = Field(default=3, ge=1, description="n_layers of the small LLaDA base")
+    base_layers: int = Field(default=2, ge=1, description="n_layers of the small LLaDA base")
     base_heads: int = Field(default=4, ge=1, description="n_heads of the small LLaDA base")
-    base_mlp_width: int = Field(default=704, ge=32, description="mlp_hidden_size of the small LLaDA base")
-    base_steps: int = Field(default=450, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+    base_mlp_width: int = Field(default=512, ge=32, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(default=2600, ge=0, description="pretraining steps of the small LLaDA base on plain text")
 
 
 class LeakageConfig(Section):

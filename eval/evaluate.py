@@ -159,6 +159,8 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
         from adapters import load_adapter
 
         network = load_adapter(network, adapter)
+        if model.quantization == "none" and model.dtype == "float32":
+            network.merge_adapter()  # W + s B A once instead of at every forward; in bfloat16 it would round the update
     network.eval()
     return network, tokenizer
 

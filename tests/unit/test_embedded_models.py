@@ -154,29 +154,56 @@ def test_pretraining_leaves_the_global_generator_alone(texts: list[str], tokeniz
     before = torch.get_rng_state()
     tokenizer = load_tokenizer(tokenizer_folder)
     model = base.fresh_model(TINY, tokenizer, 3)
-    base.pretrain(model, base.token_stream(texts, tokenizer, 3), 1, 3)
+    base.pretrain(model, base.documents_of(texts, tokenizer, 3), 1, 3)
     assert torch.equal(before, torch.get_rng_state())
 
 
 def test_pretraining_lowers_the_loss(texts: list[str], tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    losses = base.pretrain(base.fresh_model(TINY, tokenizer, 3), base.token_stream(texts, tokenizer, 3), 60, 3)
+    losses = base.pretrain(base.fresh_model(TINY, tokenizer, 3), base.documents_of(texts, tokenizer, 3), 60, 3)
     assert sum(losses[-15:]) < 0.95 * sum(losses[:15])
 
 
-def test_stream_holds_every_special_token_but_never_the_mask(texts: list[str], tokenizer_folder: Path) -> None:
+def test_documents_hold_every_special_token_but_never_the_mask(texts: list[str], tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    present = set(base.token_stream(texts, tokenizer, 1).tolist())
+    present = {token for ids, _ in base.documents_of(texts, tokenizer, 1) for token in ids}
     assert {0, 1, 3, 4, 5} <= present
     assert tokenizer.mask_token_id not in present
 
 
-def test_each_epoch_of_windows_covers_the_stream_once() -> None:
-    length = 40 * base.WINDOW
-    starts = [start for step in base.window_starts(length, 4, seed=5) for start in step]
-    assert len(starts) == 4 * base.BATCH
-    assert all(0 <= start <= length - base.WINDOW for start in starts)
-    assert len(set(starts)) == len(starts)
+def test_a_cut_document_gives_the_first_sentences_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    documents = base.documents_of(["Kucing tidur. Anjing berlari. Burung terbang."] * 50, tokenizer, 1)
+    cut = [(ids, given) for ids, given in documents if any(given)]
+    assert 15 < len(cut) < 45
+    for ids, given in cut:
+        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(given)]
+        assert given == sorted(given, reverse=True)
+        assert "Burung terbang." in tokenizer.decode(ids[sum(given) :])
+
+
+def test_each_epoch_begins_windows_with_every_document_once() -> None:
+    firsts = [first for step in base.first_documents(40, 20, seed=5) for first in step]
+    assert len(firsts) == 20 * base.BATCH
+    assert sorted(firsts[:40]) == sorted(firsts[40:]) == list(range(40))
+
+
+def test_a_window_goes_on_with_the_documents_after_it() -> None:
+    documents = [([number] * 40, [number == 2] * 40) for number in range(3)]
+    ids, given = base.window(documents, 2)
+    assert ids == [2] * 40 + [0] * 40 + [1] * (base.WINDOW - 80)
+    assert given == [True] * 40 + [False] * (base.WINDOW - 40)
+
+
+def test_a_word_of_the_context_begins_likelier_and_the_mask_asks_for_nothing(tokenizer_folder: Path) -> None:
+    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
+    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    ids = torch.tensor([[*range(100, 120), *[model.config.mask_token_id] * 5]])
+    with torch.no_grad():
+        logits = model(ids).logits[0, -1]
+        alone = model(ids[:, -5:]).logits[0, -1]
+    assert logits[100:120].mean() > logits[200:].mean() + 0.3
+    assert alone.abs().max() < 1e-3
 
 
 def test_encoder_is_the_same_bytes_for_the_same_seed(texts: list[str], tmp_path: Path) -> None:

@@ -1,0 +1,87 @@
+"""The commands: help without heavy imports, and one line and exit status 2 for a user's mistake."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
+
+COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
+HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas")
+
+
+def run(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", "COLUMNS": "200"}
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def assert_one_fault(result: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert result.returncode == 2, result.stderr
+    assert "Traceback" not in result.stderr
+    [line] = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
+    for word in words:
+        assert word in line
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_names_the_common_options(command: str) -> None:
+    result = run("-m", "pipeline", command, "--help")
+    assert result.returncode == 0
+    for option in ("--profile", "--set", "--artifacts"):
+        assert option in result.stdout
+
+
+def test_help_loads_nothing_heavy() -> None:
+    program = "import sys, pipeline.__main__, pipeline.train; print(*(name for name in sys.modules if '.' not in name))"
+    loaded = run("-c", program).stdout.split()
+    assert "typer" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+def test_loading_a_profile_needs_no_torch() -> None:
+    program = "import sys; from pipeline.config import load_profile; load_profile('mini'); print(*sys.modules)"
+    loaded = run("-c", program).stdout.split()
+    assert "pipeline.config" in loaded
+    assert not set(HEAVY) & set(loaded)
+
+
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in ("inputs", "evaluate")])
+def test_a_stage_too_early_says_which_command_to_run(command: str, tmp_path: Path) -> None:
+    result = run("-m", "pipeline", command, "--artifacts", str(tmp_path))
+    assert_one_fault(result, str(tmp_path), "run `python -m pipeline", f"--artifacts {tmp_path}")
+
+
+def test_evaluate_too_early_says_which_command_to_run(tmp_path: Path) -> None:
+    result = run("-m", "pipeline", "evaluate", "--method", "lora", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "accelerate launch train_adapter.py --method lora")
+
+
+def test_training_too_early_says_which_command_to_run(tmp_path: Path) -> None:
+    result = run("train_adapter.py", "--method", "pissa", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "python -m pipeline inputs")
+
+
+def test_accelerate_launch_passes_the_exit_status_on(tmp_path: Path) -> None:
+    launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "train_adapter.py"]
+    result = run(*launch, "--method", "pissa", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "python -m pipeline inputs")
+
+
+def test_an_unknown_method_is_named() -> None:
+    assert_one_fault(run("train_adapter.py", "--method", "lorra"), "'lorra' is not a method", "lora, loraplus, pissa")
+    assert_one_fault(run("-m", "pipeline", "evaluate", "--method", "lorra"), "'lorra' is not a method")
+
+
+def test_a_fault_of_the_configuration_is_one_line_each() -> None:
+    result = run("-m", "pipeline", "select", "--set", "data.clustres=3", "--set", "train.epochs=0")
+    assert result.returncode == 2
+    lines = result.stderr.splitlines()
+    assert len(lines) == 2
+    assert all(line.startswith("error: ") for line in lines)
