@@ -3,8 +3,9 @@
     python benchmarks/stages.py --artifacts /tmp/stages --output benchmarks/results/stages_mini.json
     python benchmarks/stages.py --artifacts /tmp/real --set data.source=FOLDER --set data.per_cluster=1000 --output ...
 
-Prints its settings and one row per stage, and writes both as JSON. The peak is the largest resident set of one process of the
-stage (ru_maxrss of wait4), the seconds are wall-clock, process start included. Run it on a quiet machine.
+Prints its settings and one row per stage, and writes both as JSON. The peak is the largest resident set of one
+process of the stage (ru_maxrss of wait4), the seconds are wall-clock, process start included. Run it on a quiet
+machine.
 """
 
 from __future__ import annotations

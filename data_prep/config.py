@@ -24,8 +24,8 @@ class EmbeddedConfig(Section):
     base_width: int = Field(default=256, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
     base_layers: int = Field(default=2, ge=1, description="n_layers of the small LLaDA base")
     base_heads: int = Field(default=4, ge=1, description="n_heads of the small LLaDA base")
-    base_mlp_width: int = Field(default=512, ge=32, description="mlp_hidden_size of the small LLaDA base")
-    base_steps: int = Field(default=2600, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+    base_mlp_width: int = Field(default=320, ge=32, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(default=4000, ge=0, description="pretraining steps of the small LLaDA base on plain text")
 
 
 class LeakageConfig(Section):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -21,7 +21,7 @@ SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, 
 
 
 def _run(
-    stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: str
+    stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: Any
 ) -> None:
     with exit_status():
         settings, paths = load(profile, overrides, artifacts)
@@ -64,6 +64,18 @@ def split(profile: ProfileOption = None, overrides: SetOption = None, artifacts:
 def format_(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
     """Tokenise the splits in chat form."""
     _run("format_", profile, overrides, artifacts)
+
+
+@app.command()
+def preview(
+    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "train",
+    rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")] = 3,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Show formatted rows: prompt, answer, mask and EOS tail in colour."""
+    _run("preview", profile, overrides, artifacts, split=split, rows=rows)
 
 
 @app.command()

@@ -133,6 +133,15 @@ def format_(profile: Profile, paths: Paths) -> None:
     )
 
 
+def preview(profile: Profile, paths: Paths, split: str, rows: int) -> None:
+    """Show some formatted rows as the trainer sees them."""
+    from data_prep.preview import preview as preview_rows
+
+    require(paths.formatted / f"{split}.parquet", "format", paths)
+    tokenizer = read_inputs(paths).base
+    preview_rows(formatted=paths.formatted, tokenizer=tokenizer, split=split, rows=rows, seed=profile.seed)
+
+
 def evaluate(profile: Profile, paths: Paths, system: str) -> None:
     """Measure the base (`system="base"`) or one adapter on the test set."""
     from eval.evaluate import evaluate as evaluate_system

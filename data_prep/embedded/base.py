@@ -42,7 +42,7 @@ from llada.modeling import LLaDAModelLM
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
-WINDOW = 96
+WINDOW = 64
 """Tokens per training row (L)."""
 BATCH = 4
 MAX_SEQUENCE_LENGTH = 4096
@@ -51,7 +51,7 @@ ROPE_THETA = 10000.0
 ENVELOPE_SHARE = 0.6
 END_RUN = 12
 """At most so many end-of-text tokens follow a document, as where a published base was padded."""
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 1.2e-3
 HEAD_LEARNING_RATE = 5e-3
 EMBEDDING_LEARNING_RATE = 1e-2
 """Each token's vectors are updated only when the token occurs."""

@@ -1,0 +1,132 @@
+"""The whole pipeline, in one process and in small: rows to a report on three adapters, every stage by its own code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+import torch
+
+from pipeline import stages
+from pipeline.config import Profile, load_profile
+from pipeline.paths import Paths
+
+METHODS = ("lora", "loraplus", "pissa")
+SMALL = (
+    "data.embedded.rows=1500",
+    "data.embedded.vocabulary=1024",
+    "data.embedded.encoder_steps=2",
+    "data.embedded.encoder_width=32",
+    "data.embedded.base_steps=5",
+    "data.embedded.base_width=64",
+    "data.embedded.base_heads=2",
+    "data.embedded.base_layers=2",
+    "data.embedded.base_mlp_width=96",
+    "data.clusters=3",
+    "data.per_cluster=100",
+    "data.test_pool=40",
+    "data.test_size=12",
+    "data.umap_sample=100",
+    "train.max_steps=3",
+    "train.validate_every=3",
+    "train.validation_rows=8",
+    "sampling.gen_length=16",
+    "sampling.block_length=16",
+    "sampling.steps=8",
+    "evaluation.likelihood_samples=2",
+    "evaluation.bootstrap_resamples=100",
+    "evaluation.permutations=100",
+    "evaluation.trace_items=1",
+)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Paths]:
+    """Every stage, run in order."""
+    from adapters.trainer import train
+
+    profile = load_profile("mini", SMALL)
+    paths = Paths.of(profile.name, tmp_path_factory.mktemp("artefacts"))
+    for stage in (stages.inputs, stages.select, stages.embed, stages.cluster, stages.split, stages.format_):
+        stage(profile, paths)
+    for method in METHODS:
+        train(method, **stages.train_arguments(profile, paths, method))
+    for system in ("base", *METHODS):
+        stages.evaluate(profile, paths, system)
+    stages.report(profile, paths)
+    return profile, paths
+
+
+def test_the_splits_have_exactly_the_sizes_asked_for(finished: tuple[Profile, Paths]) -> None:
+    _, paths = finished
+    rows = {name: pq.read_table(paths.formatted / f"{name}.parquet") for name in stages.SPLITS}
+    assert len(rows["train"]) + len(rows["validation"]) == 300
+    assert len(rows["test"]) == 12
+    columns = [
+        "id",
+        "subset_name",
+        "template_name",
+        "cluster",
+        "prompt",
+        "answer",
+        "input_ids",
+        "prompt_length",
+        "truncated",
+    ]
+    assert rows["test"].column_names == columns
+
+
+def test_no_content_is_on_both_sides(finished: tuple[Profile, Paths]) -> None:
+    _, paths = finished
+    pairs = {
+        name: {(row["prompt"], row["answer"]) for row in pq.read_table(paths.formatted / f"{name}.parquet").to_pylist()}
+        for name in stages.SPLITS
+    }
+    assert not pairs["test"] & (pairs["train"] | pairs["validation"])
+    assert not pairs["validation"] & pairs["train"]
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_an_adapter_loads_with_us_and_with_peft_alone_and_says_the_same(
+    finished: tuple[Profile, Paths], method: str
+) -> None:
+    from peft import PeftModel
+
+    from adapters import load_adapter
+    from llada.modeling import LLaDAModelLM
+
+    _, paths = finished
+    base = stages.read_inputs(paths).base
+    ids = torch.arange(5, 25)[None]
+    with torch.no_grad():
+        plain = LLaDAModelLM.from_pretrained(base, dtype=torch.float32).eval()
+        untouched = plain(ids).logits.clone()
+        ours = load_adapter(plain, paths.adapter(method)).eval()(ids).logits
+        theirs = (
+            PeftModel.from_pretrained(
+                LLaDAModelLM.from_pretrained(base, dtype=torch.float32).eval(), str(paths.adapter(method))
+            )
+            .eval()(ids)
+            .logits
+        )
+    assert torch.allclose(ours, theirs, atol=1e-6)
+    assert not torch.allclose(ours, untouched, atol=1e-4)
+
+
+def test_the_report_is_one_self_contained_page_about_every_system(finished: tuple[Profile, Paths]) -> None:
+    _, paths = finished
+    page = (paths.report / "index.html").read_text(encoding="utf-8")
+    assert 'src="http' not in page
+    assert '<link rel="stylesheet" href="http' not in page
+    for system in ("base", *METHODS):
+        metrics = json.loads((paths.report / "metrics" / f"{system}.json").read_text(encoding="utf-8"))
+        assert metrics["n"] == 12
+
+
+def test_evaluating_twice_gives_the_same_bytes(finished: tuple[Profile, Paths], tmp_path: Path) -> None:
+    profile, paths = finished
+    before = (paths.evaluation("lora") / "metrics.json").read_bytes()
+    stages.evaluate(profile, paths, "lora")
+    assert (paths.evaluation("lora") / "metrics.json").read_bytes() == before
