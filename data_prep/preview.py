@@ -64,12 +64,12 @@ def render(
     tokenizer: PreTrainedTokenizerFast, input_ids: list[int], prompt_length: int, masked: np.ndarray, eos_tail: int
 ) -> Text:
     """One row as coloured text. `masked` (answer length,) bool: those tokens are shown in the mask's colour."""
-    text = Text(tokenizer.decode(input_ids[:prompt_length]), style=PROMPT)
+    text = Text(str(tokenizer.decode(input_ids[:prompt_length])), style=PROMPT)
     answer = input_ids[prompt_length:]
     start = 0
     for end in range(1, len(answer) + 1):  # runs of equal state are decoded together: a character may span tokens
         if end == len(answer) or masked[end] != masked[start]:
-            text.append(tokenizer.decode(answer[start:end]), style=MASKED if masked[start] else ANSWER)
+            text.append(str(tokenizer.decode(answer[start:end])), style=MASKED if masked[start] else ANSWER)
             start = end
     text.append(str(tokenizer.eos_token) * eos_tail, style=TAIL)
     return text

@@ -34,12 +34,12 @@ class Profile(Section):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the profile's name, and its artefacts' folder"
     )
     seed: int = Field(42, ge=0, description="the only seed; every random draw is derived from it")
-    data: DataConfig = DataConfig()
-    model: ModelConfig = ModelConfig()
-    train: TrainConfig = TrainConfig()
+    data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    train: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
     methods: dict[MethodName, MethodConfig] = Field(min_length=1, description="the adapters, by method")
     sampling: SamplerConfig = Field(default_factory=SamplerConfig, description="how answers are generated")
-    evaluation: EvaluationConfig = EvaluationConfig()
+    evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig.model_validate({}))
 
     @model_validator(mode="after")
     def _sizes_agree(self) -> Profile:

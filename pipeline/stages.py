@@ -166,7 +166,6 @@ def evaluate(profile: Profile, paths: Paths, system: str) -> None:
 def report(profile: Profile, paths: Paths) -> None:
     """Compare everything that was evaluated, on one page."""
     from eval.report import write_report
-
     from pipeline.provenance import provenance
 
     systems = ["base", *(name for name in profile.methods if (paths.evaluation(name) / "metrics.json").exists())]

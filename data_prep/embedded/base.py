@@ -102,19 +102,19 @@ def fresh_model(config: EmbeddedConfig, tokenizer: PreTrainedTokenizerFast, seed
 
 
 def documents_of(texts: list[str], tokenizer: PreTrainedTokenizerFast, seed: int) -> list[Document]:
-    """Each text as a document: plain, or cut in two at the end of a sentence and put into the conversation's envelope."""
+    """Each text as a document: plain, or cut in two at the end of a sentence, in the conversation's envelope."""
     chance = generator(seed, "documents")
     return [_document(text, tokenizer, chance) for text in texts]
 
 
 def _document(text: str, tokenizer: PreTrainedTokenizerFast, chance: random.Random) -> Document:
-    bos, eos = tokenizer.bos_token_id, tokenizer.eos_token_id
+    bos, eos = _token_id(tokenizer, BOS_TOKEN), _token_id(tokenizer, EOS_TOKEN)
     sentences = SENTENCE_END.split(text)
     if len(sentences) > 1 and chance.random() < ENVELOPE_SHARE:
         cut = chance.randint(1, len(sentences) // 2)
         ids, given = encode_example(tokenizer, " ".join(sentences[:cut]), " ".join(sentences[cut:]))
     else:
-        ids, given = [bos, *tokenizer.encode(text, add_special_tokens=False)], 0
+        ids, given = [bos, *list(tokenizer.encode(text, add_special_tokens=False))], 0
     ends = 1 if chance.random() < 0.6 else chance.randint(2, END_RUN)
     return [*ids, *[eos] * ends], [place < given for place in range(len(ids) + ends)]
 
@@ -122,8 +122,8 @@ def _document(text: str, tokenizer: PreTrainedTokenizerFast, chance: random.Rand
 def pretrain(model: LLaDAModelLM, documents: list[Document], steps: int, seed: int) -> list[float]:
     """Train on windows that begin with a document; returns the loss of each step.
 
-    The loss is the plain mean of the masked tokens' cross-entropy, without the weight 1/t: the minimum is the same and the
-    gradient of a batch of four rows much less noisy. In every other row the user's turn stays visible.
+    The loss is the plain mean of the masked tokens' cross-entropy, without the weight 1/t: the minimum is the same and
+    the gradient of a batch of four rows much less noisy. In every other row the user's turn stays visible.
     """
     model.train()
     optimizer = torch.optim.AdamW(_parameter_groups(model), betas=BETAS, fused=True)
@@ -181,7 +181,7 @@ def learning_rate_factor(step: int, steps: int) -> float:
 
 
 def _parameter_groups(model: LLaDAModelLM) -> list[dict[str, Any]]:
-    """Matrices of the blocks with weight decay; norms, head and embedding without, the last two at rates of their own."""
+    """Matrices of the blocks with weight decay; norms, head and embedding without, the last two at their own rates."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
     blocks = list(model.model.transformer.blocks.parameters())
     known = {id(parameter) for parameter in (embedding, head, *blocks)}

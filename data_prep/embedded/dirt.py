@@ -67,7 +67,7 @@ def regional_rows(count: int) -> list[Row]:
             for month in range(1, 13)
         ]
         subset = f"regional_names_{code}_nusantara_text"
-        rows += [
+        regional: list[Row] = [
             {
                 "dataset_name": "embedded",
                 "subset_name": subset,
@@ -79,4 +79,5 @@ def regional_rows(count: int) -> list[Row]:
             }
             for source, target in names[: count // 2]
         ]
+        rows += regional
     return rows

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -104,8 +104,8 @@ def train_encoder(
     model: BertModel, tokenizer: PreTrainedTokenizerFast, texts: list[str], steps: int, seed: int
 ) -> list[float]:
     """Contrast two crops of each of `BATCH` random paragraphs per step; returns the loss of each step."""
-    encoded = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=TRAINED_LENGTH)["input_ids"]
-    rows = [row for row in encoded if len(row) >= 8]
+    encoded: Any = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=TRAINED_LENGTH)["input_ids"]
+    rows = [list(row) for row in encoded if len(row) >= 8]
     first, last = tokenizer.convert_tokens_to_ids([CLS, SEP])
     model.train()
     parameters = [parameter for name, parameter in model.named_parameters() if not name.startswith("pooler")]

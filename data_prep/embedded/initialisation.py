@@ -7,8 +7,8 @@ neighbour or copies a word. Here
   without knowing what stands there;
 - each head of the first block begins as a look at one neighbour (one or two tokens to the left or right): along the
   common direction, the key is the query turned by the neighbour's RoPE angle, so the score peaks there;
-- the head's row of a token is a small multiple of that token's own part of the embedding, and the last block's attention
-  begins as an average of the embeddings in view: a word that stands somewhere in the context begins a little likelier;
+- the head's row of a token is a small multiple of that token's own part of the embedding, and the last block's
+  attention begins as the mean of the embeddings in view: a word of the context begins a little likelier than others;
 - the mask token begins as the common direction alone, so by itself it asks for no token;
 - all other branches end in zeros, as is usual for short trainings: the residual stream begins as the embeddings.
 

@@ -174,12 +174,12 @@ def test_documents_hold_every_special_token_but_never_the_mask(texts: list[str],
 def test_a_cut_document_gives_the_first_sentences_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
     documents = base.documents_of(["Kucing tidur. Anjing berlari. Burung terbang."] * 50, tokenizer, 1)
-    cut = [(ids, given) for ids, given in documents if any(given)]
+    cut = [(ids, shown) for ids, shown in documents if any(shown)]
     assert 15 < len(cut) < 45
-    for ids, given in cut:
-        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(given)]
-        assert given == sorted(given, reverse=True)
-        assert "Burung terbang." in tokenizer.decode(ids[sum(given) :])
+    for ids, shown in cut:
+        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(shown)]
+        assert shown == sorted(shown, reverse=True)
+        assert "Burung terbang." in tokenizer.decode(ids[sum(shown) :])
 
 
 def test_each_epoch_begins_windows_with_every_document_once() -> None:
@@ -189,10 +189,10 @@ def test_each_epoch_begins_windows_with_every_document_once() -> None:
 
 
 def test_a_window_goes_on_with_the_documents_after_it() -> None:
-    documents = [([number] * 40, [number == 2] * 40) for number in range(3)]
-    ids, given = base.window(documents, 2)
-    assert ids == [2] * 40 + [0] * 40 + [1] * (base.WINDOW - 80)
-    assert given == [True] * 40 + [False] * (base.WINDOW - 40)
+    documents = [([number] * 25, [number == 2] * 25) for number in range(3)]
+    ids, shown = base.window(documents, 2)
+    assert ids == [2] * 25 + [0] * 25 + [1] * (base.WINDOW - 50)
+    assert shown == [True] * 25 + [False] * (base.WINDOW - 25)
 
 
 def test_a_word_of_the_context_begins_likelier_and_the_mask_asks_for_nothing(tokenizer_folder: Path) -> None:
