@@ -128,3 +128,17 @@ def test_every_dependency_exists() -> None:
     for name in STAGE_FUNCTIONS:
         for path in stage(name)["deps"]:
             assert is_artefact(path) or Path(REPOSITORY / path).exists(), path
+
+
+@pytest.mark.parametrize("profile", sorted(path.stem for path in (REPOSITORY / "configs").glob("*.yaml")))
+def test_every_profile_spells_out_every_setting_of_the_graph(profile: str) -> None:
+    # DVC compares values in the file and refuses keys that are not there; defaults in the code are invisible to it.
+    values = yaml.safe_load((REPOSITORY / "configs" / f"{profile}.yaml").read_text(encoding="utf-8"))
+    for name in STAGE_FUNCTIONS:
+        [keys] = [keys for entry in stage(name)["params"] for keys in entry.values()]
+        for key in keys:
+            for method in PARAMS["methods"] if "${" in key else [""]:
+                section = values
+                for part in key.replace("${item.method}", method).split("."):
+                    assert part in section, f"{profile}: {key} is missing"
+                    section = section[part]
