@@ -106,7 +106,8 @@ def train_encoder(
     """Contrast two crops of each of `BATCH` random paragraphs per step; returns the loss of each step."""
     encoded: Any = tokenizer(texts, add_special_tokens=False, truncation=True, max_length=TRAINED_LENGTH)["input_ids"]
     rows = [list(row) for row in encoded if len(row) >= 8]
-    first, last = (tokenizer.convert_tokens_to_ids(token) for token in (CLS, SEP))
+    marks: Any = tokenizer.convert_tokens_to_ids([CLS, SEP])
+    first, last = marks
     model.train()
     parameters = [parameter for name, parameter in model.named_parameters() if not name.startswith("pooler")]
     optimizer = torch.optim.AdamW(parameters, lr=LEARNING_RATE, weight_decay=0.01, foreach=True)
