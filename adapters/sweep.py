@@ -7,6 +7,7 @@ settings are the same, and an interrupted one continues from its checkpoint.
 
 from __future__ import annotations
 
+import csv
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from adapters.config import MethodConfig
 from adapters.fingerprint import data_hashes, run_settings
 from adapters.methods import method_named
 from common.files import atomic_path, read_json, write_json
+from common.progress import console
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,8 @@ def sweep(
     output: Path,
     run: Callable[..., None],
 ) -> list[dict[str, Any]]:
-    """Train every cell and write `output/sweep.json` (one record per run, and the best rate of each method) and
-    `sweep.png`.
+    """Train every cell and write `output/sweep.json` (one record per run, the best rate of each method, and the steps
+    each needs to reach the final bound of the first method) and `sweep.png`.
 
     Args:
         configs: the profile's settings of each method; only the learning rate is replaced.
@@ -51,7 +53,11 @@ def sweep(
         run: `adapters.trainer.train`, or something that takes the same arguments.
 
     Returns:
-        The records: method, learning_rate, seed, and the bound (loss, low, high) of the best and the last validation.
+        The records: method, learning_rate, seed, the bound (loss, low, high) of the best and the last validation, and
+        the curve of (step, bound).
+
+    Raises:
+        InputError: an unknown method; or what `adapters.trainer.train` raises.
     """
     for name in methods:
         method_named(name)
@@ -70,9 +76,11 @@ def sweep(
                 "steps": facts["steps"],
                 "best": facts["validation"]["best"],
                 "last": facts["validation"]["last"],
+                "curve": _validation_curve(folder / "curve.csv"),
             }
         )
-        write_json(output / "sweep.json", {"runs": records, "best": best_rates(records)})
+        summary = {"runs": records, "best": best_rates(records), "steps_to_reach": steps_to_reach(records, methods[0])}
+        write_json(output / "sweep.json", summary)
     plot(records, output / "sweep.png")
     return records
 
@@ -92,6 +100,46 @@ def best_rates(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]
             "seeds": len(means[rate]),
         }
     return found
+
+
+def steps_to_reach(records: Sequence[dict[str, Any]], reference: str) -> dict[str, float | None]:
+    """Per method, at its best rate and averaged over the seeds: the first validated step whose bound is at most the
+    reference method's final one; None where it never is.
+    """
+    best = best_rates(records)
+    target = best[reference]["bound"]
+    found = {}
+    for method, chosen in best.items():
+        curves = [
+            dict(record["curve"])
+            for record in records
+            if record["method"] == method and record["learning_rate"] == chosen["learning_rate"]
+        ]
+        shared = sorted(set(curves[0]).intersection(*curves[1:]))
+        reached = (step for step in shared if statistics.fmean(curve[step] for curve in curves) <= target)
+        found[method] = next(reached, None)
+    return found
+
+
+def show(folder: Path) -> None:
+    """Print what `sweep` wrote into the folder: a table of the final bounds, and each method at its best rate."""
+    from rich.table import Table
+
+    facts = read_json(folder / "sweep.json")
+    grid = Table("method", "learning rate", "seeds", "final validation bound", "spread over seeds")
+    for method in facts["best"]:
+        for rate in _rates(facts["runs"], method):
+            bounds = _bounds(facts["runs"], method, rate)
+            best = rate == facts["best"][method]["learning_rate"]
+            spread = f"{min(bounds):.4f} to {max(bounds):.4f}"
+            mean = f"{statistics.fmean(bounds):.4f}"
+            grid.add_row(method, f"{rate:.2e}", str(len(bounds)), mean, spread, style="bold" if best else "")
+    console.print(grid)
+    reference = next(iter(facts["best"]))
+    for method, steps in facts["steps_to_reach"].items():
+        words = "never reaches it" if steps is None else f"reaches it after {steps} steps"
+        console.print(f"{method} at its best rate, against the final bound of {reference}: {words}", soft_wrap=True)
+    console.print(f"{folder / 'sweep.json'}, {folder / 'sweep.png'}", soft_wrap=True)
 
 
 def plot(records: Sequence[dict[str, Any]], path: Path) -> None:
@@ -129,6 +177,13 @@ def _finished(folder: Path, cell: Cell, config: MethodConfig, arguments: dict[st
         and facts["data"]["sha256"] == data_hashes(arguments["formatted"])
         and facts["base"]["sha256"] == arguments["base_sha256"]
     )
+
+
+def _validation_curve(path: Path) -> list[list[float]]:
+    """[step, validation bound] of every validation in an adapter folder's curve.csv."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    return [[int(row["step"]), float(row["validation_loss"])] for row in rows if row["validation_loss"]]
 
 
 def _rates(records: Sequence[dict[str, Any]], method: str) -> list[float]:

@@ -6,7 +6,15 @@ from typing import Annotated, Any
 
 import typer
 
-from pipeline.commands import ArtifactsOption, ProfileOption, SetOption, exit_status, load
+from pipeline.commands import (
+    ArtifactsOption,
+    ProfileOption,
+    SetOption,
+    exit_status,
+    load,
+    positive,
+    values,
+)
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -93,6 +101,27 @@ def evaluate(
 def report(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
     """Compare everything that was evaluated, on one self-contained page."""
     _run("report", profile, overrides, artifacts)
+
+
+@app.command()
+def sweep(
+    methods: Annotated[str, typer.Option("--methods", help="Methods, with commas.")] = "lora,loraplus,pissa",
+    learning_rates: Annotated[
+        str, typer.Option("--learning-rates", help="Peak learning rates, with commas; of A for LoRA+.")
+    ] = "1e-4,2e-4,4e-4,8e-4",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds, with commas.")] = "1,2,3",
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Train each method at each learning rate and seed; compare each at its own best rate. Resumable."""
+    with exit_status():
+        lists = {
+            "methods": values("--methods", methods, str),
+            "learning_rates": values("--learning-rates", learning_rates, positive),
+            "seeds": values("--seeds", seeds, int),
+        }
+    _run("sweep", profile, overrides, artifacts, **lists)
 
 
 if __name__ == "__main__":

@@ -6,12 +6,14 @@ interrupted after saving; 1 a fault of ours, with its traceback.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from pipeline.config import Profile
     from pipeline.paths import Paths
 
+T = TypeVar("T")
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="A profile under configs/. Default: the one in params.yaml."),
@@ -61,9 +64,29 @@ def default_profile() -> str:
     return values["profile"]
 
 
+def values(option: str, text: str, of: Callable[[str], T]) -> list[T]:
+    """The distinct values of an option that takes several, with commas."""
+    try:
+        found = list(dict.fromkeys(of(part.strip()) for part in text.split(",") if part.strip()))
+    except ValueError:
+        raise InputError(f"{option} {text}: not a list of values with commas between them") from None
+    if not found:
+        raise InputError(f"{option}: empty; name at least one value")
+    return found
+
+
+def positive(text: str) -> float:
+    """A positive number."""
+    number = float(text)
+    if not 0 < number < float("inf"):
+        raise ValueError(text)
+    return number
+
+
 @contextmanager
 def exit_status() -> Iterator[None]:
     """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""
+    _hush_libraries()
     try:
         yield
     except (InputError, ValueError) as error:
@@ -77,6 +100,14 @@ def exit_status() -> Iterator[None]:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _hush_libraries() -> None:
+    """Silence notices about which a user can do nothing."""
+    # peft asks transformers for a property by its old name.
+    warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing", category=FutureWarning)
+    # An optional faster NF4 kernel for the CPU, looked for on the hub.
+    logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
 
 
 def _faults(error: ValueError) -> tuple[str, ...] | None:

@@ -90,6 +90,10 @@ class Paths:
         return self.root / "evaluation" / system
 
     @property
+    def sweep(self) -> Path:
+        return self.root / "sweep"
+
+    @property
     def scratch(self) -> Path:
         """Resumable state and caches: never an output of a stage, safe to delete when nothing runs."""
         return self.root / "scratch"

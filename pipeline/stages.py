@@ -208,6 +208,20 @@ def train_arguments(profile: Profile, paths: Paths, method: str) -> dict[str, An
     }
 
 
+def sweep(profile: Profile, paths: Paths, methods: list[str], learning_rates: list[float], seeds: list[int]) -> None:
+    """Train every method at every rate and seed, and tell what came out."""
+    from adapters.sweep import show
+    from adapters.sweep import sweep as sweep_methods
+    from adapters.trainer import train
+
+    configs = {method: profile.method(method) for method in methods}
+    arguments = train_arguments(profile, paths, methods[0])
+    for varied in ("config", "output", "seed"):
+        del arguments[varied]
+    sweep_methods(methods, learning_rates, seeds, configs=configs, arguments=arguments, output=paths.sweep, run=train)
+    show(paths.sweep)
+
+
 def _command(stage: str, paths: Paths) -> str:
     """The command that makes a missing artefact, as the user would type it."""
     moved = paths.report == paths.root / "report"

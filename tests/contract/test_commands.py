@@ -85,3 +85,16 @@ def test_a_fault_of_the_configuration_is_one_line_each() -> None:
     lines = result.stderr.splitlines()
     assert len(lines) == 2
     assert all(line.startswith("error: ") for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--learning-rates", "1e-4,x"), ("--learning-rates", "0"), ("--seeds", "1.5"), ("--methods", "")],
+)
+def test_sweep_names_the_list_that_is_wrong(option: str, value: str) -> None:
+    assert_one_fault(run("-m", "pipeline", "sweep", option, value), option, value)
+
+
+def test_sweep_refuses_an_unknown_method(tmp_path: Path) -> None:
+    result = run("-m", "pipeline", "sweep", "--methods", "lora,vera", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "vera", "loraplus_pissa")

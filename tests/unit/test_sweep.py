@@ -7,7 +7,7 @@ from small_world import training_arguments
 
 from adapters.config import MethodConfig
 from adapters.fingerprint import data_hashes, run_settings
-from adapters.sweep import sweep
+from adapters.sweep import show, steps_to_reach, sweep
 from common.errors import InputError
 
 
@@ -35,6 +35,8 @@ def world(tmp_path):
             "base": {"sha256": others["base_sha256"]},
         }
         (output / "run.json").write_text(json.dumps(facts))
+        curve = [f"{step},,{loss + 1 - step / 9}" for step in (0, 3, 6, 9)]
+        (output / "curve.csv").write_text("\n".join(["step,train_loss,validation_loss", "1,5.0,", *curve]))
 
     configs = {"lora": MethodConfig(rank=4), "pissa": MethodConfig(rank=4)}
     options = {"configs": configs, "arguments": arguments, "output": tmp_path / "sweep", "run": run}
@@ -64,3 +66,29 @@ def test_an_unknown_method_is_refused_before_anything_is_trained(world):
     with pytest.raises(InputError, match="lroa"):
         sweep(["lora", "lroa"], [1e-3], [1], **options)
     assert calls == []
+
+
+def test_steps_to_reach_is_the_first_validation_at_most_the_references_final_bound(world):
+    options, _ = world
+    sweep(["lora", "pissa"], [1e-3, 2e-3], [1, 2], **options)
+    written = json.loads((options["output"] / "sweep.json").read_text())
+    # Both end at 1.0015 at their best rate, and every curve falls by a third of a nat per validation to its end.
+    assert written["steps_to_reach"] == {"lora": 9, "pissa": 9}
+
+    def record(method, curve):
+        last = {"loss": curve[-1][1]}
+        return {"method": method, "learning_rate": 1e-3, "seed": 1, "last": last, "curve": curve}
+
+    fast = record("pissa", [(0, 3.0), (3, 1.9), (6, 1.5)])
+    slow = record("dora", [(0, 3.0), (3, 2.9), (6, 2.5)])
+    reference = record("lora", [(0, 3.0), (3, 2.5), (6, 2.0)])
+    assert steps_to_reach([reference, fast, slow], "lora") == {"lora": 6, "pissa": 3, "dora": None}
+
+
+def test_what_came_out_is_printed(world, capfd):
+    options, _ = world
+    sweep(["lora", "pissa"], [1e-3, 2e-3], [1], **options)
+    show(options["output"])
+    printed = capfd.readouterr().err
+    assert "2.00e-03" in printed
+    assert "pissa at its best rate, against the final bound of lora: reaches it after 9 steps" in printed
