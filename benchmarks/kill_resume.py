@@ -1,6 +1,6 @@
 """Kill a training with SIGKILL at random moments, start the same command again each time, compare the bytes at the end.
 
-    python benchmarks/kill_resume.py [--kills 20] [--method pissa] [--folder DIR]
+    python benchmarks/kill_resume.py [--kills 20] [--method pissa] [--folder DIR] [--output FILE]
 
 Trains on the small world of the tests with a checkpoint after every step, so that most kills fall into the writing of
 one. Every attempt is killed until so many kills have been made; the last one is left to finish. Needs the test extra.
@@ -28,6 +28,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--folder", type=Path, default=None)
+    parser.add_argument("--output", type=Path, default=None, help="JSON file for the figures")
     options = parser.parse_args()
     folder = options.folder or Path(tempfile.mkdtemp())
     settings = json.dumps({"max_steps": options.steps, "epochs": 10_000, "validate_every": 100, "checkpoint_every": 1})
@@ -58,6 +59,10 @@ def main() -> None:
     same = whole.read_bytes() == killed.read_bytes()
     print(f"{resumed} of {options.kills} attempts went on from a checkpoint, {half} kills fell into the writing of one")
     print(f"final adapters byte-identical: {same}")
+    if options.output:
+        counts = {"kills": options.kills, "resumed": resumed, "while_writing_a_checkpoint": half, "identical": same}
+        settings = {key: getattr(options, key) for key in ("method", "steps", "seed")}
+        options.output.write_text(json.dumps({"settings": settings, "result": counts}, indent=2) + "\n")
     raise SystemExit(0 if same and resumed == options.kills else 1)
 
 
