@@ -158,8 +158,7 @@ class Trainer:
         if plan.model.activation_checkpointing:
             model.get_base_model().gradient_checkpointing_enable()
         if plan.model.compile and self.device.type == "cuda":
-            for block in model.get_base_model().model.transformer.blocks:
-                block.compile(dynamic=True)
+            model.get_base_model().compile_blocks()
         self.base_config = model.get_base_model().config
         self.objective = Objective(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
         self.optimizer: Any = make_optimizer(model, plan.method, plan.config, plan.train)
@@ -447,29 +446,8 @@ class Trainer:
         }
 
 
-def train(
-    method: str,
-    *,
-    model: ModelConfig,
-    train: TrainConfig,
-    config: MethodConfig,
-    base: Path,
-    base_sha256: str,
-    formatted: Path,
-    output: Path,
-    scratch: Path,
-    seed: int,
-    provenance: dict[str, Any],
-) -> None:
-    """Train one adapter; called in every process of `accelerate launch`.
-
-    Args:
-        method: a key of `adapters.methods.METHODS`.
-        base, base_sha256: folder of the base in the published layout, and the hash of its weights.
-        formatted: folder with train.parquet and validation.parquet.
-        output: the adapter folder, replaced whole at the end.
-        scratch: resumable state and PiSSA's factors; on a file system that all machines share.
-        provenance: facts for run.json (commit, versions).
+def train(method: str, **arguments: Any) -> None:
+    """Train one adapter; called in every process of `accelerate launch`. Takes the arguments of `make_plan`.
 
     Raises:
         InputError: what the user can cure: missing data, a rank too large, a loss that is not finite, too little
@@ -477,15 +455,12 @@ def train(
         SystemExit: 130 on SIGINT and 143 on SIGTERM, after saving.
     """
     with Interrupts() as interrupts:
-        plan = make_plan(
-            method, model=model, train=train, config=config, base=base, base_sha256=base_sha256, formatted=formatted,
-            output=output, scratch=scratch, seed=seed, provenance=provenance,
-        )  # fmt: skip
+        plan = make_plan(method, **arguments)
         accelerator = make_accelerator(plan)
         lock = run_lock(plan.run_folder) if accelerator.is_main_process else nullcontext()
         with (
             lock,
-            explain_out_of_memory(train, model.activation_checkpointing, model.quantization),
+            explain_out_of_memory(plan.train, plan.model.activation_checkpointing, plan.model.quantization),
             _processes_end(accelerator),
         ):
             if accelerator.is_main_process:
@@ -541,6 +516,19 @@ def make_plan(
     seed: int,
     provenance: dict[str, Any],
 ) -> Plan:
+    """What is to be trained, from the sections of the profile and where things lie.
+
+    Args:
+        name: a key of `adapters.methods.METHODS`.
+        base, base_sha256: folder of the base in the published layout, and the hash of its weights.
+        formatted: folder with train.parquet and validation.parquet.
+        output: the adapter folder, replaced whole at the end.
+        scratch: resumable state and PiSSA's factors; on a file system that all machines share.
+        provenance: facts for run.json (commit, versions).
+
+    Raises:
+        InputError: an unknown method; a split that is missing or unreadable.
+    """
     method = method_named(name)
     rows = read_rows(formatted / "train.parquet")
     read_rows(formatted / "validation.parquet")
