@@ -24,11 +24,16 @@ GLOB_CHARACTERS = frozenset("*?[")
 CHUNK = 20_000
 
 
+TEXTS = ("input", "output")
+"""The columns that every instruction set has; the others describe a row and may be absent from a foreign one."""
+
+
 @dataclass
 class RowFiles:
-    """Parquet files ready for `select`, and what was left aside on the way."""
+    """Parquet files ready for `select`, how their columns map to ours, and what was left aside on the way."""
 
     paths: list[Path]
+    columns: dict[str, str] = field(default_factory=dict)
     ignored_columns: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
 
@@ -55,8 +60,11 @@ def find_rows(source: str) -> list[Path]:
     return files
 
 
-def check_rows(files: list[Path], columns: Mapping[str, str], converted: Path) -> RowFiles:
+def check_rows(files: list[Path], columns: Mapping[str, str], converted: Path, source: str = "rows") -> RowFiles:
     """Check every file's columns and types, and convert JSON lines into `converted`.
+
+    Where `columns` maps input or output, the rows are another instruction set's: a describing column (all of COLUMNS
+    but TEXTS) that no file has then holds the name of the source in every row.
 
     Raises:
         InputError: corrupt files, missing columns, columns that hold no text: all of them at once.
@@ -66,9 +74,14 @@ def check_rows(files: list[Path], columns: Mapping[str, str], converted: Path) -
         raise InputError(
             f"data.columns: {', '.join(unknown)}: not a column of ours; map any of {', '.join(COLUMNS)} to the source's"
         )
+    columns = dict(columns)
+    if set(TEXTS) & set(columns):
+        present = _present_columns(files)
+        absent = [name for name in COLUMNS if name not in (*TEXTS, *columns) and name not in present]
+        columns |= dict.fromkeys(absent, CONSTANT + source)
     wanted = [source_column(columns, name) for name in COLUMNS]
     wanted = [name for name in wanted if not name.startswith(CONSTANT)]
-    result, faults = RowFiles([]), []
+    result, faults = RowFiles([], columns), []
     ignored: set[str] = set()
     for number, path in enumerate(track(files, "checking files") if len(files) > 4 else files):
         try:
@@ -91,12 +104,27 @@ def check_rows(files: list[Path], columns: Mapping[str, str], converted: Path) -
     return result
 
 
+def _present_columns(files: list[Path]) -> set[str]:
+    """Every column that some file has; of JSON lines, every key of the first line. Faults are left to the check."""
+    found: set[str] = set()
+    for path in files:
+        if path.suffix == ".jsonl":
+            _, first = next(_json_rows(path), (0, {}))
+            found |= first.keys()
+            continue
+        try:
+            found |= set(pq.read_schema(path).names)
+        except (OSError, pa.ArrowException):
+            continue
+    return found
+
+
 def _column_faults(path: Path, schema: pa.Schema, wanted: list[str]) -> Iterator[str]:
     missing = [name for name in wanted if name not in schema.names]
     if missing:
         yield (
             f"{path}: missing column{'s' * (len(missing) > 1)} {', '.join(missing)}; there: {', '.join(schema.names)}; "
-            "map differing names with data.columns"
+            "map differing names with data.columns: {input: THEIRS, output: THEIRS}"
         )
     for name in wanted:
         if name in schema.names and not _holds_text(schema.field(name).type):
@@ -130,7 +158,8 @@ def _convert(path: Path, wanted: list[str], target: Path, dropped: Counter[str])
     if missing:
         target.unlink()
         raise InputError(
-            f"{path}: no line has {', '.join(missing)}; there: {', '.join(sorted(seen))}; map names with data.columns"
+            f"{path}: no line has {', '.join(missing)}; there: {', '.join(sorted(seen))}; "
+            "map differing names with data.columns: {input: THEIRS, output: THEIRS}"
         )
     return target
 

@@ -27,7 +27,7 @@ from common.progress import progress_bar
 from data_prep.config import DataConfig
 from data_prep.grouping import content_groups
 from data_prep.quotas import fill, largest_remainder
-from data_prep.tables import print_table, read_source, refuse_unreadable, use_runner
+from data_prep.tables import CONSTANT, print_table, read_source, refuse_unreadable, use_runner
 from data_prep.text import COLUMNS, row_id
 
 if TYPE_CHECKING:
@@ -57,6 +57,15 @@ def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, 
     funnel = _funnel(counts, table)
     write_json(facts, funnel)
     print_funnel(funnel)
+
+
+def with_columns(data: DataConfig, columns: dict[str, str]) -> DataConfig:
+    """The section with the columns that `inputs` resolved; rows without subsets of their own are all kept."""
+    changes: dict[str, object] = {"columns": columns}
+    constant = columns.get("subset_name", "")
+    if constant.startswith(CONSTANT) and "subset_name" not in data.columns:
+        changes["subsets"] = (constant[len(CONSTANT) :],)
+    return data.model_copy(update=changes)
 
 
 def _select(data: DataConfig, files: list[Path], seed: int) -> tuple[list[Stratum], pa.Table]:

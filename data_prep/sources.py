@@ -64,7 +64,8 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         files, revision = find_rows(str(snapshot.folder)), snapshot.revision
     else:
         files = find_rows(str(Path(data.source).expanduser()))
-    rows = check_rows(files, data.columns if kind != EMBEDDED else {}, folder / "dataset")
+    name = Path(data.source).name.removesuffix(".jsonl").removesuffix(".parquet")
+    rows = check_rows(files, data.columns if kind != EMBEDDED else {}, folder / "dataset", name)
     if rows.ignored_columns:
         console.print(f"columns left unread: {', '.join(rows.ignored_columns)}")
     if rows.dropped:
@@ -73,6 +74,7 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         "source": data.source,
         "kind": kind,
         "revision": revision,
+        "columns": rows.columns,
         "files": [{"path": path, "bytes": path.stat().st_size} for path in rows.paths],
         "ignored_columns": rows.ignored_columns,
         "dropped": dict(rows.dropped),
@@ -155,13 +157,41 @@ def _check_base(path: Path) -> None:
     from llada.errors import CheckpointError
 
     faults = []
-    for check in (check_folder, load_tokenizer):
+    for check in (check_folder, load_tokenizer, check_special_tokens):
+        if faults and check is check_special_tokens:
+            break
         try:
             check(path)
         except CheckpointError as error:
             faults.append(f"model.base: {error}")
     if faults:
         raise InputError(faults[:1] if not path.is_dir() else faults)
+
+
+def check_special_tokens(folder: Path) -> None:
+    """Whether tokenizer and network of a checkpoint folder mean the same mask token, and ids that the network has.
+
+    Raises:
+        CheckpointError: they do not; special tokens were added to a tokenizer that lacked them, say.
+    """
+    from llada.chat import MASK_TOKEN, SPECIAL_TOKENS, load_tokenizer, special_token_id
+    from llada.configuration import LLaDAConfig
+    from llada.errors import CheckpointError
+
+    tokenizer, config = load_tokenizer(folder), LLaDAConfig.from_pretrained(folder)
+    ids = {token: special_token_id(tokenizer, token) or 0 for token in SPECIAL_TOKENS}
+    cure = "take the tokenizer that the network was trained with"
+    outside = [f"{token} ({number})" for token, number in ids.items() if number >= config.embedding_size]
+    if outside:
+        raise CheckpointError(
+            f"{folder}: the tokenizer numbers {', '.join(outside)}, the network has {config.embedding_size} "
+            f"embeddings; {cure}"
+        )
+    if ids[MASK_TOKEN] != config.mask_token_id:
+        raise CheckpointError(
+            f"{folder}: {MASK_TOKEN} is {ids[MASK_TOKEN]} in the tokenizer and {config.mask_token_id} in config.json "
+            f"(mask_token_id); {cure}"
+        )
 
 
 def _model_facts(source: str, kind: str, revision: str | None, path: Path, name: str) -> dict[str, Any]:

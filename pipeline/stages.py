@@ -21,6 +21,7 @@ class Inputs:
     """What `inputs` resolved: where rows, encoder and base (with its tokenizer) lie on this machine."""
 
     rows: list[Path]
+    columns: dict[str, str]
     encoder: Path
     base: Path
     base_sha256: str
@@ -31,6 +32,7 @@ def read_inputs(paths: Paths) -> Inputs:
     facts = read_json(paths.inputs_facts, made_by=_command("inputs", paths))
     return Inputs(
         rows=[_present(paths, Path(file["path"])) for file in facts["dataset"]["files"]],
+        columns=facts["dataset"]["columns"],
         encoder=_present(paths, Path(facts["encoder"]["path"])),
         base=_present(paths, Path(facts["base"]["path"])),
         base_sha256=facts["base"]["sha256"],
@@ -61,10 +63,12 @@ def inputs(profile: Profile, paths: Paths) -> None:
 def select(profile: Profile, paths: Paths) -> None:
     """Filter, de-duplicate and sample the rows."""
     from data_prep.selection import select as select_rows
+    from data_prep.selection import with_columns
 
+    resolved = read_inputs(paths)
     select_rows(
-        profile.data,
-        files=read_inputs(paths).rows,
+        with_columns(profile.data, resolved.columns),
+        files=resolved.rows,
         seed=profile.seed,
         candidates=paths.candidates,
         facts=paths.select_facts,

@@ -15,9 +15,14 @@ from common.errors import InputError
 from data_prep import hub, sources
 from data_prep.config import DataConfig
 from data_prep.row_files import check_rows, find_rows
-from data_prep.sources import prepare_inputs
+from data_prep.selection import select, with_columns
+from data_prep.sources import check_special_tokens, prepare_inputs
 from data_prep.text import COLUMNS
+from llada import LLaDAConfig
+from llada.chat import MASK_TOKEN
+from llada.errors import CheckpointError
 from tests.unit.cendol_rows import article_rows, question_rows, write_encoder, write_rows
+from tests.unit.test_chat import build_tokenizer
 
 
 @pytest.fixture(scope="module")
@@ -132,6 +137,47 @@ def test_json_lines_are_converted_and_lone_surrogates_counted(tmp_path: Path) ->
     rows = check_rows([path], {}, tmp_path / "converted")
     assert rows.dropped == {"lone_surrogates": 1}
     assert pq.read_table(rows.paths[0]).to_pylist() == [good]
+
+
+def test_another_instruction_set_needs_its_two_columns_mapped_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "alpaca.jsonl"
+    path.write_text('{"soal": "Ibu kota Jepang?", "jawab": "Tokyo"}\n{"soal": "2 + 2?", "jawab": "4"}\n')
+    columns = {"input": "soal", "output": "jawab"}
+    with pytest.raises(InputError, match=r"no line has .*template_name.*data.columns: \{input: THEIRS"):
+        check_rows([path], {}, tmp_path / "converted")
+    rows = check_rows([path], columns, tmp_path / "converted", "alpaca")
+    assert rows.columns == columns | dict.fromkeys(
+        ("dataset_name", "subset_name", "prompt_id", "template_name", "dataset_key"), "=alpaca"
+    )
+    data = with_columns(DataConfig(columns=columns, sample_fraction=1.0), rows.columns)
+    assert data.subsets == ("alpaca",)
+    select(data, files=rows.paths, seed=0, candidates=tmp_path / "candidates.parquet", facts=tmp_path / "select.json")
+    chosen = pq.read_table(tmp_path / "candidates.parquet").to_pylist()
+    assert sorted(row["output"] for row in chosen) == ["4", "Tokyo"]
+    assert {row["subset_name"] for row in chosen} == {"alpaca"}
+
+
+def test_a_describing_column_that_only_some_files_have_is_missing_in_the_others(tmp_path: Path) -> None:
+    for name, extra in (("a", {"template_name": ["t"]}), ("b", {})):
+        pq.write_table(pa.table({"input": ["x"], "jawab": ["y"], **extra}), tmp_path / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"b\.parquet: missing column template_name"):
+        check_rows(find_rows(str(tmp_path)), {"output": "jawab"}, tmp_path / "converted")
+
+
+def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    mask = tokenizer.convert_tokens_to_ids(MASK_TOKEN)
+    shape = {"d_model": 8, "n_heads": 2, "n_layers": 1, "mlp_hidden_size": 16, "max_sequence_length": 32}
+    tokenizer.save_pretrained(tmp_path)
+    rows = len(tokenizer)
+    for vocabulary, claimed, said in ((rows, mask, None), (rows, mask - 1, "mask_token_id"), (mask, 0, "embeddings")):
+        ids = {"mask_token_id": claimed, "eos_token_id": 0, "pad_token_id": 0}
+        LLaDAConfig(**shape, vocab_size=vocabulary, embedding_size=vocabulary, **ids).save_pretrained(tmp_path)
+        if said is None:
+            check_special_tokens(tmp_path)
+        else:
+            with pytest.raises(CheckpointError, match=said):
+                check_special_tokens(tmp_path)
 
 
 def test_globs_and_single_files_are_sources(rows: Path) -> None:
