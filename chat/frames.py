@@ -6,7 +6,7 @@ Shapes: P prompt, G answer, T = P + G.
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -57,7 +57,7 @@ class Frame:
 
 def frames(
     steps: Iterable[Any], prompt_length: int, tokenizer: Any, mask: int, stops: Collection[int]
-) -> Iterator[Frame]:
+) -> Generator[Frame, None, None]:
     """Turn the steps of `llada.denoise` for one row into frames.
 
     Args:

@@ -78,8 +78,10 @@ def serve(systems: Systems, conversation: Conversation, host: str, port: int) ->
             server_name=host, server_port=port or _free_port(host), share=False, ssr_mode=False, quiet=True,
             prevent_thread_lock=True, footer_links=[], run_history=False, enable_monitoring=False, **look,
         )  # fmt: skip
-    except OSError as error:
-        raise InputError(f"--host {host} --port {port}: cannot listen there ({error}); try --port 0") from None
+    except OSError:
+        raise InputError(
+            f"--host {host} --port {port}: cannot listen there; another program may use the port, so try --port 0"
+        ) from None
     print(f"open {page.local_url} in a browser; Ctrl-C ends", flush=True)
     try:
         page.block_thread()
@@ -96,7 +98,7 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
         state, shown = gr.State(conversation), gr.State(Shown())
         gr.Markdown(f"# {TITLE}")
         with gr.Row():
-            panels = [gr.HTML(panel(name, [], "", None)) for name in systems.names]
+            panels = [_column(gr, panel(name, [], "", None)) for name in systems.names]
         gr.HTML(LEGEND)
         slider = gr.Slider(0, 1, value=0, step=1, label="Denoising step", interactive=False, elem_id="step")
         status = gr.HTML("", elem_id="status")
@@ -126,7 +128,7 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
                 return
             last, left_out = len(now.rounds), talk.left_out
             note = f"The {left_out} oldest messages did not fit and were left out." if left_out else ""
-            slider_at = gr.update(minimum=1, maximum=last, value=last, interactive=last > 1)
+            slider_at = gr.update(maximum=last, value=last, interactive=True)
             yield [*still, slider_at, note, gr.skip(), now, talk]
 
         def back_to(step: float, now: Shown) -> list[str]:
@@ -135,12 +137,12 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
         def stopped(now: Shown) -> list[Any]:
             last = len(now.rounds)
             words = "Stopped; the question and the answer are not remembered."
-            return [gr.update(minimum=1, maximum=max(1, last), value=last, interactive=last > 1), words]
+            return [gr.update(maximum=max(1, last), value=last, interactive=last > 0), words]
 
         def forget(talk: Conversation) -> list[Any]:
             talk.reset()
             empty = [panel(name, [], "", None) for name in systems.names]
-            return [*empty, gr.update(minimum=0, maximum=1, value=0, interactive=False), "", "", Shown(), talk]
+            return [*empty, gr.update(maximum=1, value=0, interactive=False), "", "", Shown(), talk]
 
         outputs = [*panels, slider, status, question, shown, state]
         inputs = [question, state, *controls.values()]
@@ -162,7 +164,8 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
     if question:
         parts.append(f'<p class="question">{html.escape(question)}</p>')
     if frame is not None:
-        parts.append(f'<p class="answer now">{"".join(_token(frame, cell) for cell in frame.cells)}</p>')
+        tokens = "".join(_token(frame, cell) for cell in frame.cells) or '<span class="cost">(empty answer)</span>'
+        parts.append(f'<p class="answer now">{tokens}</p>')
         back = f", {frame.taken_back} taken back" if frame.taken_back else ""
         parts.append(
             f'<p class="cost">step {frame.step + 1}, {frame.forward_passes} passes, {frame.seconds:.1f} s{back}</p>'
@@ -172,7 +175,7 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
 
 def _token(frame: Frame, cell: Any) -> str:
     if cell.masked:
-        return f'<span class="token masked">{MASK} </span>'
+        return f'<span class="token masked"> {MASK}</span>'
     if not frame.new(cell):
         return f'<span class="token">{html.escape(cell.text)}</span>'
     title = f"confidence {cell.confidence:.2f}"
@@ -180,9 +183,14 @@ def _token(frame: Frame, cell: Any) -> str:
 
 
 def _painted(names: Sequence[str], now: Shown, step: int) -> list[str]:
-    """The panels after so many steps (from 1)."""
-    latest = now.rounds[max(1, min(step, len(now.rounds))) - 1] if now.rounds else {}
+    """The panels after so many steps; after none there is no answer yet."""
+    latest = now.rounds[min(step, len(now.rounds)) - 1] if step and now.rounds else {}
     return [panel(name, now.before.get(name, []), now.question, latest.get(name)) for name in names]
+
+
+def _column(gr: Any, content: str) -> Any:
+    with gr.Column(min_width=260):  # below this width the columns stand one below the other
+        return gr.HTML(content)
 
 
 def _controls(gr: Any, conversation: Conversation) -> dict[str, Any]:

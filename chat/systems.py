@@ -7,7 +7,7 @@ A PiSSA adapter that was trained on a quantised base needs the quantised residua
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -110,7 +110,7 @@ class Systems:
 
     def _stream(
         self, name: str, ids: Sequence[int], sampling: SamplerConfig, seed: int, stops: set[int]
-    ) -> Iterator[Any]:
+    ) -> Generator[Frame, None, None]:
         network = self._networks[name]
         rows = torch.tensor([list(ids)], device=network.device)
         steps = denoise(network, rows, config=sampling, generator=torch.Generator().manual_seed(seed))

@@ -7,8 +7,10 @@ terminal, the final answer is printed plainly, for pipes and scripts.
 from __future__ import annotations
 
 import math
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
@@ -21,6 +23,11 @@ from chat.conversation import Conversation
 from chat.frames import LEVELS, Frame
 from chat.systems import Systems
 from common.errors import InputError
+
+try:
+    import termios
+except ImportError:  # not a Unix
+    termios = None
 
 STYLES = (
     "underline black on color(217)",
@@ -91,7 +98,7 @@ class Terminal:
             return
         latest: dict[str, Frame] = {}
         try:
-            with Live(console=self.console, transient=True, auto_refresh=False) as live:
+            with _no_echo(), Live(console=self.console, transient=True, auto_refresh=False) as live:
                 begin = time.monotonic()
                 for latest in self.conversation.ask(self.systems, question):
                     live.update(side_by_side(latest, self.console), refresh=True)
@@ -157,7 +164,7 @@ def paint(frame: Frame, finished: bool = False) -> Text:
     text = Text()
     for cell in frame.cells:
         if cell.masked:
-            text.append(MASK + " ", style="dim")
+            text.append(" " + MASK, style="dim")
         else:
             text.append(cell.text, style=STYLES[cell.level] if frame.new(cell) else "")
     return text
@@ -170,6 +177,22 @@ def legend() -> RenderableType:
         Text(f" {low} to {high} ", style=style) for low, high, style in zip(bounds, bounds[1:], STYLES, strict=False)
     ]
     return Columns([Text("confidence of a new token:"), *parts, Text(f"{MASK} masked", style="dim")])
+
+
+@contextmanager
+def _no_echo() -> Iterator[None]:
+    """Keep what is typed meanwhile off the screen, where it would break the drawing. It is read afterwards."""
+    if termios is None or not sys.stdin.isatty():
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    silent = [*before]
+    silent[3] &= ~termios.ECHO
+    try:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, silent)
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 def _subtitle(frame: Frame) -> str:

@@ -258,10 +258,11 @@ def _conversation(
     from chat.conversation import Conversation, changed
 
     settings = changed(profile.sampling, sampling)
-    for name in systems:
-        if name != "base":
-            profile.method(name)
-            require(paths.adapter(name) / "adapter_config.json", f"train --method {name}", paths)
+    adapters = [name for name in systems if name != "base"]
+    for name in adapters:
+        profile.method(name)
+    for name in adapters:
+        require(paths.adapter(name) / "adapter_config.json", f"train --method {name}", paths)
     resolved = read_inputs(paths)
     from chat.systems import Systems
 
