@@ -89,8 +89,11 @@ def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dic
     return stored
 
 
-def load_adapter(model: Any, folder: Path | str) -> Any:
+def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     """Put a saved adapter on a base from `load_base` and return the peft model, in eval mode, adapter active.
+
+    `model` may also be what an earlier call returned: then the adapter is one more on the same base, and
+    `set_adapter(name)` chooses between them (unless `replaces_base`).
 
     On an unquantised base this is `peft.PeftModel.from_pretrained`. A PiSSA adapter that was trained on a quantised
     base saw the quantised *residual*; loaded onto a base quantised the same way, the residual is made and quantised
@@ -103,22 +106,31 @@ def load_adapter(model: Any, folder: Path | str) -> Any:
     """
     folder = Path(folder)
     faults = [
-        f"{folder / name}: no such file; not an adapter folder"
-        for name in (CONFIG, WEIGHTS)
-        if not (folder / name).is_file()
+        f"{folder / file}: no such file; not an adapter folder"
+        for file in (CONFIG, WEIGHTS)
+        if not (folder / file).is_file()
     ]
     if faults:
         raise InputError(faults)
     trained_on = _quantised_pissa(folder)
-    if trained_on is not None and _quantization(model) == trained_on.quantization:
+    if trained_on is not None and replaces_base(model, folder):
         return _load_on_residual(model, folder, trained_on)
     from peft import PeftModel
 
     try:
-        adapted = PeftModel.from_pretrained(model, str(folder))
+        if isinstance(model, PeftModel):
+            model.load_adapter(str(folder), adapter_name=name)
+            model.set_adapter(name)
+            return model.eval()
+        return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
     except SafetensorError as error:
         raise InputError(f"{folder / WEIGHTS}: damaged ({error}); train the adapter again") from None
-    return adapted.eval()
+
+
+def replaces_base(model: Any, folder: Path) -> bool:
+    """Does loading this adapter put the quantised residual in the base's place, so that nothing else can share it?"""
+    trained_on = _quantised_pissa(folder)
+    return trained_on is not None and _quantization(model) == trained_on.quantization
 
 
 def _quantization(model: Any) -> str:

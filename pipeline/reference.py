@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import inspect
-import textwrap
 import typing
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import Any
 
 from pydantic_core import PydanticUndefined
 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
+from common.docstrings import attribute_docstrings
 from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig
 from eval.config import EvaluationConfig
 from llada.sampler_config import SamplerConfig
@@ -64,7 +61,7 @@ def _section(name: str, model: Any) -> Iterator[str]:
 def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
     if dataclasses.is_dataclass(model):
         hints = typing.get_type_hints(model)
-        descriptions = _attribute_docstrings(model)
+        descriptions = attribute_docstrings(model)
         for field in dataclasses.fields(model):
             yield field.name, hints[field.name], _value(field.default), descriptions[field.name]
         return
@@ -75,17 +72,6 @@ def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
             default = field.get_default(call_default_factory=True)
             limits = ", ".join(_limit(entry) for entry in field.metadata if _limit(entry))
             yield key, field.annotation, _value(default), (field.description or "") + (f" ({limits})" if limits else "")
-
-
-def _attribute_docstrings(model: Any) -> dict[str, str]:
-    """The strings written below a dataclass's fields; Python itself does not keep them."""
-    [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
-    assert isinstance(definition, ast.ClassDef)
-    found: dict[str, str] = {}
-    for field, text in pairwise(definition.body):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            found[field.target.id] = ast.literal_eval(text.value)
-    return found
 
 
 def _limit(constraint: Any) -> str:

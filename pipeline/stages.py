@@ -226,6 +226,59 @@ def sweep(profile: Profile, paths: Paths, methods: list[str], learning_rates: li
     show(paths.sweep)
 
 
+def chat(
+    profile: Profile,
+    paths: Paths,
+    systems: list[str],
+    seed: int | None,
+    sampling: dict[str, Any],
+    prompt: str | None,
+    pace: float,
+) -> None:
+    """Talk in the terminal; answer one question where `prompt` or the standard input holds one."""
+    import sys
+
+    from chat.terminal import talk
+
+    if prompt is None and not sys.stdin.isatty():
+        prompt = sys.stdin.read()
+    talk(**_conversation(profile, paths, systems, seed, sampling), prompt=prompt, pace=pace)
+
+
+def demo(
+    profile: Profile, paths: Paths, systems: list[str], seed: int | None, sampling: dict[str, Any], host: str, port: int
+) -> None:
+    """Talk on a local web page."""
+    from chat.page import require_gradio, serve
+
+    require_gradio()
+    serve(**_conversation(profile, paths, systems, seed, sampling), host=host, port=port)
+
+
+def _conversation(
+    profile: Profile, paths: Paths, systems: list[str], seed: int | None, sampling: dict[str, Any]
+) -> dict[str, Any]:
+    """The loaded systems and a fresh conversation with them."""
+    from chat.conversation import Conversation, changed
+
+    settings = changed(profile.sampling, sampling)
+    adapters = [name for name in systems if name != "base"]
+    for name in adapters:
+        profile.method(name)
+    for name in adapters:
+        require(paths.adapter(name) / "adapter_config.json", f"train --method {name}", paths)
+    resolved = read_inputs(paths)
+    from chat.systems import Systems
+
+    folders = {name: None if name == "base" else paths.adapter(name) for name in systems}
+    return {
+        "systems": Systems(profile.model, resolved.base, folders),
+        "conversation": Conversation(
+            tuple(systems), settings, profile.seed if seed is None else seed, profile.data.system_prompt
+        ),
+    }
+
+
 def _command(stage: str, paths: Paths) -> str:
     """The command that makes a missing artefact, as the user would type it."""
     moved = paths.report == paths.root / "report"

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-PACKAGES = ("common", "llada", "data_prep", "adapters", "eval", "pipeline")
+PACKAGES = ("common", "llada", "data_prep", "adapters", "eval", "chat", "pipeline")
 STAGE_FUNCTIONS = {
     "inputs": "inputs",
     "select": "select",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -9,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from llada.sampler_config import SamplerConfig
 from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
 
 COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
-HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas")
+TALKING = ["chat", "demo"]
+HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
 
 
 def run(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
@@ -30,7 +33,7 @@ def assert_one_fault(result: subprocess.CompletedProcess[str], *words: str) -> N
         assert word in line
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, *TALKING])
 def test_help_names_the_common_options(command: str) -> None:
     result = run("-m", "pipeline", command, "--help")
     assert result.returncode == 0
@@ -98,3 +101,26 @@ def test_sweep_names_the_list_that_is_wrong(option: str, value: str) -> None:
 def test_sweep_refuses_an_unknown_method(tmp_path: Path) -> None:
     result = run("-m", "pipeline", "sweep", "--methods", "lora,vera", "--artifacts", str(tmp_path))
     assert_one_fault(result, "vera", "loraplus_pissa")
+
+
+@pytest.mark.parametrize("command", TALKING)
+def test_talking_takes_every_setting_of_the_sampler_as_a_flag(command: str) -> None:
+    shown = run("-m", "pipeline", command, "--help").stdout
+    for field in dataclasses.fields(SamplerConfig):
+        assert f"--{field.name.replace('_', '-')} " in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--method", "lorra"], "'lorra' is not a method"),
+        (["--method", "lora", "--compare", "base,vera"], "'vera' is not a method"),
+        (["--method", "lora", "--rule", "best"], "rule is 'best', allowed: quota, threshold"),
+        (["--method", "lora", "--steps", "30"], "steps is 30, allowed with the rule quota"),
+        (["--method", "lora"], "accelerate launch train_adapter.py --method lora"),
+        (["--method", "base"], "python -m pipeline inputs"),
+    ],
+)
+def test_chat_says_what_is_wrong_before_it_loads_anything(arguments: list[str], words: str, tmp_path: Path) -> None:
+    asked = ["--artifacts", str(tmp_path), "--prompt", "Halo!"]
+    assert_one_fault(run("-m", "pipeline", "chat", *arguments, *asked), words)

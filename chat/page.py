@@ -1,0 +1,236 @@
+"""The conversation on a local web page: answers denoise as they are written, and a slider goes back over the steps.
+
+Needs gradio (the extra `demo`). Nothing leaves the machine: no analytics, no font from elsewhere, no public link.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import html
+import importlib.util
+import os
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from chat.conversation import Conversation, changed
+from common.docstrings import attribute_docstrings
+from common.errors import InputError
+from llada.sampler_config import SamplerConfig
+
+if TYPE_CHECKING:
+    from chat.frames import Frame
+    from chat.systems import Systems
+
+TITLE = "LLaDA, in Indonesian"
+MASK = "░░"
+CSS = """
+.panel { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px 12px; min-height: 9rem; }
+.panel h2 { font-size: 1rem; margin: 0 0 .4rem; }
+.panel p { margin: .25rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
+.panel .question { color: var(--body-text-color-subdued); }
+.panel .cost { font-size: .8rem; color: var(--body-text-color-subdued); }
+.token.masked { opacity: .45; }
+.token.new { color: #111; border-radius: 3px; }
+.token.level-0 { background: #ffafaf; text-decoration: underline; }
+.token.level-1 { background: #ffd787; text-decoration: underline; }
+.token.level-2 { background: #ffffaf; }
+.token.level-3 { background: #d7ffaf; }
+.token.level-4 { background: #afd7af; }
+.fault { color: #b3261e; font-weight: 600; }
+.dark .fault { color: #ff8a80; }
+"""
+LEGEND = (
+    "<p>Confidence of a new token: "
+    + " ".join(
+        f'<span class="token new level-{level}">&nbsp;{words}&nbsp;</span>'
+        for level, words in enumerate(("below 0.25", "0.25 to 0.5", "0.5 to 0.75", "0.75 to 0.9", "0.9 and above"))
+    )
+    + f' <span class="token masked">{MASK}</span> masked</p>'
+)
+
+
+@dataclass
+class Shown:
+    """The question on the page, what was said before it, and every round of frames of its answer."""
+
+    question: str = ""
+    before: dict[str, list[dict[str, str]]] = field(default_factory=dict)
+    rounds: list[dict[str, Frame]] = field(default_factory=list)
+
+
+def require_gradio() -> None:
+    """Raises InputError where gradio is not installed."""
+    if importlib.util.find_spec("gradio") is None:
+        raise InputError("the web page needs gradio, which is not installed; run `pip install --editable '.[demo]'`")
+
+
+def serve(systems: Systems, conversation: Conversation, host: str, port: int) -> None:
+    """Serve the page until Ctrl-C. Each browser tab starts from its own copy of `conversation`.
+
+    Raises:
+        InputError: the port is taken, or the address is not one of this machine's.
+    """
+    page, look = build(systems, conversation)
+    try:
+        page.queue(default_concurrency_limit=4).launch(
+            server_name=host, server_port=port or _free_port(host), share=False, ssr_mode=False, quiet=True,
+            prevent_thread_lock=True, footer_links=[], run_history=False, enable_monitoring=False, **look,
+        )  # fmt: skip
+    except OSError:
+        raise InputError(
+            f"--host {host} --port {port}: cannot listen there; another program may use the port, so try --port 0"
+        ) from None
+    print(f"open {page.local_url} in a browser; Ctrl-C ends", flush=True)
+    try:
+        page.block_thread()
+    except KeyboardInterrupt:
+        page.close(verbose=False)
+
+
+def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, Any]]:
+    """The page, and what its launch needs to look as it should."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: it is read there
+    import gradio as gr  # pyright: ignore[reportMissingImports]
+
+    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+        state, shown = gr.State(conversation), gr.State(Shown())
+        gr.Markdown(f"# {TITLE}")
+        with gr.Row():
+            panels = [_column(gr, panel(name, [], "", None)) for name in systems.names]
+        gr.HTML(LEGEND)
+        slider = gr.Slider(0, 1, value=0, step=1, label="Denoising step", interactive=False, elem_id="step")
+        status = gr.HTML("", elem_id="status")
+        question = gr.Textbox(label="Question", lines=2, max_lines=8, elem_id="question")
+        with gr.Row():
+            send = gr.Button("Send", variant="primary", elem_id="send")
+            stop = gr.Button("Stop", elem_id="stop")
+            reset = gr.Button("New conversation", elem_id="reset")
+        with gr.Accordion("Sampler settings", open=False):
+            controls = _controls(gr, conversation)
+
+        def answer(text: str, talk: Conversation, *values: Any) -> Iterator[list[Any]]:
+            """Yields the panels, the slider, the status, the question box and the two states."""
+            now = Shown(text.strip(), {name: list(past) for name, past in talk.histories.items()})
+            still = [gr.skip() for _ in panels]
+            try:
+                _apply(talk, dict(zip(controls, values, strict=True)))
+                for latest in talk.ask(systems, text):
+                    now.rounds.append(latest)
+                    last = len(now.rounds)
+                    yield [
+                        *_painted(systems.names, now, last), gr.update(maximum=last, value=last, interactive=False),
+                        "", "", now, talk,
+                    ]  # fmt: skip
+            except InputError as error:
+                yield [*still, gr.skip(), _fault(error), gr.skip(), gr.skip(), gr.skip()]
+                return
+            last, left_out = len(now.rounds), talk.left_out
+            note = f"The {left_out} oldest messages did not fit and were left out." if left_out else ""
+            slider_at = gr.update(maximum=last, value=last, interactive=True)
+            yield [*still, slider_at, note, gr.skip(), now, talk]
+
+        def back_to(step: float, now: Shown) -> list[str]:
+            return _painted(systems.names, now, int(step))
+
+        def stopped(now: Shown) -> list[Any]:
+            last = len(now.rounds)
+            words = "Stopped; the question and the answer are not remembered."
+            return [gr.update(maximum=max(1, last), value=last, interactive=last > 0), words]
+
+        def forget(talk: Conversation) -> list[Any]:
+            talk.reset()
+            empty = [panel(name, [], "", None) for name in systems.names]
+            return [*empty, gr.update(maximum=1, value=0, interactive=False), "", "", Shown(), talk]
+
+        outputs = [*panels, slider, status, question, shown, state]
+        inputs = [question, state, *controls.values()]
+        asking = gr.on([send.click, question.submit], answer, inputs, outputs, show_progress="hidden")
+        stop.click(stopped, [shown], [slider, status], cancels=[asking], show_progress="hidden")
+        slider.input(back_to, [slider, shown], panels, show_progress="hidden")
+        reset.click(forget, [state], outputs, cancels=[asking], show_progress="hidden")
+    fonts = ("ui-sans-serif", "system-ui", "sans-serif")
+    theme = gr.themes.Default(font=fonts, font_mono=("ui-monospace", "monospace"))
+    return page, {"theme": theme, "css": CSS}
+
+
+def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: Frame | None) -> str:
+    """One system's conversation as HTML; whatever was typed or generated is escaped."""
+    parts = [f'<section class="panel" aria-label="{html.escape(name)}"><h2>{html.escape(name)}</h2>']
+    for message in before:
+        kind = "answer" if message["role"] == "assistant" else "question"
+        parts.append(f'<p class="{kind}">{html.escape(message["content"])}</p>')
+    if question:
+        parts.append(f'<p class="question">{html.escape(question)}</p>')
+    if frame is not None:
+        tokens = "".join(_token(frame, cell) for cell in frame.cells) or '<span class="cost">(empty answer)</span>'
+        parts.append(f'<p class="answer now">{tokens}</p>')
+        back = f", {frame.taken_back} taken back" if frame.taken_back else ""
+        parts.append(
+            f'<p class="cost">step {frame.step + 1}, {frame.forward_passes} passes, {frame.seconds:.1f} s{back}</p>'
+        )
+    return "".join([*parts, "</section>"])
+
+
+def _token(frame: Frame, cell: Any) -> str:
+    if cell.masked:
+        return f'<span class="token masked"> {MASK}</span>'
+    if not frame.new(cell):
+        return f'<span class="token">{html.escape(cell.text)}</span>'
+    title = f"confidence {cell.confidence:.2f}"
+    return f'<span class="token new level-{cell.level}" title="{title}">{html.escape(cell.text)}</span>'
+
+
+def _painted(names: Sequence[str], now: Shown, step: int) -> list[str]:
+    """The panels after so many steps; after none there is no answer yet."""
+    latest = now.rounds[min(step, len(now.rounds)) - 1] if step and now.rounds else {}
+    return [panel(name, now.before.get(name, []), now.question, latest.get(name)) for name in names]
+
+
+def _column(gr: Any, content: str) -> Any:
+    with gr.Column(min_width=260):  # below this width the columns stand one below the other
+        return gr.HTML(content)
+
+
+def _controls(gr: Any, conversation: Conversation) -> dict[str, Any]:
+    """One control per setting that is a number, a switch or a choice; and the seed."""
+    meanings = attribute_docstrings(SamplerConfig)
+    found: dict[str, Any] = {}
+    with gr.Row():
+        for name, kind in typing.get_type_hints(SamplerConfig).items():
+            value = getattr(conversation.sampling, name, None)
+            about = {"label": name, "info": meanings.get(name, ""), "value": value, "min_width": 220}
+            if typing.get_origin(kind) is typing.Literal:
+                found[name] = gr.Dropdown(list(typing.get_args(kind)), **about)
+            elif kind is bool:
+                found[name] = gr.Checkbox(**about)
+            elif kind in (int, float):
+                found[name] = gr.Number(precision=0 if kind is int else None, **about)
+        found["seed"] = gr.Number(
+            label="seed", info="of the noise, where the settings want any", value=conversation.seed, precision=0,
+            min_width=220,
+        )  # fmt: skip
+    return found
+
+
+def _apply(talk: Conversation, values: dict[str, Any]) -> None:
+    """Take the controls' values over, all at once; raises InputError."""
+    empty = [name for name, value in values.items() if value is None]
+    if empty:
+        raise InputError(f"{', '.join(empty)}: no value")
+    talk.change("seed", int(values.pop("seed")))
+    kinds = {entry.name: type(getattr(talk.sampling, entry.name)) for entry in dataclasses.fields(talk.sampling)}
+    talk.sampling = changed(talk.sampling, {name: kinds[name](value) for name, value in values.items()})
+
+
+def _fault(error: InputError) -> str:
+    return "".join(f'<p class="fault" role="alert">{html.escape(fault)}</p>' for fault in error.faults)
+
+
+def _free_port(host: str) -> int:
+    import socket
+
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.bind((host, 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,135 @@
+"""One base in memory and its adapters under their names, switched from step to step, so that several answer at once.
+
+A PiSSA adapter that was trained on a quantised base needs the quantised residual in the base's place
+(`adapters.export`), so it gets a base of its own; all others share one.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from adapters.base import load_base
+from adapters.config import ModelConfig
+from adapters.export import load_adapter, replaces_base
+from chat.frames import Frame, frames
+from common.errors import InputError
+from llada.chat import encode_prompt, load_tokenizer
+from llada.sampler import denoise
+from llada.sampler_config import SamplerConfig
+
+BASE = "base"
+Message = Mapping[str, str]
+
+
+class Systems:
+    """What can be talked to: `base` and adapters by name.
+
+    Args:
+        model: storage type and quantisation of the base. base: its folder, tokenizer included.
+        adapters: name -> folder, in the order in which they are shown; None for the base itself.
+
+    Raises:
+        InputError: an adapter's folder is not one. llada.errors.CheckpointError: the base's is not one.
+    """
+
+    def __init__(self, model: ModelConfig, base: Path, adapters: Mapping[str, Path | None]) -> None:
+        self.names = tuple(adapters)
+        self.tokenizer = load_tokenizer(base)
+        self._lock = threading.Lock()
+        shared = load_base(model, base)
+        self.config = shared.config
+        self._networks: dict[str, Any] = {}
+        self._alone: set[str] = set()  # systems with a base of their own, where nothing is switched
+        for name, folder in adapters.items():
+            if folder is None:
+                continue
+            if replaces_base(shared, folder):
+                self._networks[name] = load_adapter(load_base(model, base), folder)
+                self._alone.add(name)
+            else:
+                self._networks[name] = shared = load_adapter(shared, folder, name)
+        for name in self.names:  # the shared base is a peft model by now, if any adapter is on it
+            self._networks.setdefault(name, shared)
+
+    def prompt(self, messages: Sequence[Message], sampling: SamplerConfig) -> tuple[list[int], int]:
+        """Token ids of a conversation, and how many of its oldest messages had to be left out for the answer to fit.
+
+        Raises:
+            InputError: the last message alone is too long.
+        """
+        room = self.config.max_sequence_length - sampling.longest
+        head = [message for message in messages[:1] if message["role"] == "system"]
+        turns = list(messages[len(head) :])
+        left_out = 0
+        while len(ids := encode_prompt(self.tokenizer, [*head, *turns])) > room:
+            if len(turns) <= 2:
+                raise InputError(
+                    f"the message makes {len(ids)} tokens, and an answer of {sampling.longest} leaves room for {room}; "
+                    "shorten it, or lower gen_length"
+                )
+            del turns[:2]  # a question and its answer
+            left_out += 2
+        return ids, left_out
+
+    def answer(
+        self, prompts: Mapping[str, Sequence[int]], sampling: SamplerConfig, seed: int
+    ) -> Iterator[dict[str, Frame]]:
+        """Answer with several systems at once, step by step in turn.
+
+        Args:
+            prompts: system -> token ids from `prompt`. seed: of the noise, where the settings want any.
+
+        Yields:
+            The latest frame of each system that has one, after every round of steps.
+
+        Raises:
+            ValueError: the settings do not fit the model.
+        """
+        stops = self._stops(sampling)
+        streams = {name: self._stream(name, ids, sampling, seed, stops) for name, ids in prompts.items()}
+        latest: dict[str, Frame] = {}
+        try:
+            while streams:
+                for name in list(streams):
+                    frame = self._advance(name, streams[name])
+                    if frame is None:
+                        del streams[name]
+                    else:
+                        latest[name] = frame
+                if streams:
+                    yield dict(latest)
+        finally:
+            for stream in streams.values():
+                stream.close()
+
+    def _stream(
+        self, name: str, ids: Sequence[int], sampling: SamplerConfig, seed: int, stops: set[int]
+    ) -> Generator[Frame, None, None]:
+        network = self._networks[name]
+        rows = torch.tensor([list(ids)], device=network.device)
+        steps = denoise(network, rows, config=sampling, generator=torch.Generator().manual_seed(seed))
+        return frames(steps, len(ids), self.tokenizer, self.config.mask_token_id, stops)
+
+    def _advance(self, name: str, stream: Iterator[Frame]) -> Frame | None:
+        """One step of one system. The adapter is a state of the shared network: one step at a time."""
+        with self._lock, self._switched_to(name):
+            return next(stream, None)
+
+    def _switched_to(self, name: str) -> AbstractContextManager[Any]:
+        network = self._networks[name]
+        if name == BASE:
+            return network.disable_adapter() if hasattr(network, "disable_adapter") else nullcontext()
+        if name not in self._alone:
+            network.set_adapter(name)
+        return nullcontext()
+
+    def _stops(self, sampling: SamplerConfig) -> set[int]:
+        configured = sampling.stop_token_ids
+        ids = (self.config.eos_token_id, self.config.eot_token_id) if configured is None else configured
+        return {token for token in ids if token is not None}
