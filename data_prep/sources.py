@@ -64,8 +64,8 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         files, revision = find_rows(str(snapshot.folder)), snapshot.revision
     else:
         files = find_rows(str(Path(data.source).expanduser()))
-    name = Path(data.source).name.removesuffix(".jsonl").removesuffix(".parquet")
-    rows = check_rows(files, data.columns if kind != EMBEDDED else {}, folder / "dataset", name)
+    columns = data.columns if kind != EMBEDDED else {}
+    rows = check_rows(files, columns, folder / "dataset", _source_name(data.source))
     if rows.ignored_columns:
         console.print(f"columns left unread: {', '.join(rows.ignored_columns)}")
     if rows.dropped:
@@ -79,6 +79,12 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         "ignored_columns": rows.ignored_columns,
         "dropped": dict(rows.dropped),
     }
+
+
+def _source_name(source: str) -> str:
+    """The last part of a source that names something: `rows` of `rows/*.jsonl`."""
+    named = [part for part in Path(source).parts if not GLOB_CHARACTERS & set(part)]
+    return named[-1].removesuffix(".jsonl").removesuffix(".parquet") if named else "rows"
 
 
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:

@@ -157,6 +157,14 @@ def test_another_instruction_set_needs_its_two_columns_mapped_and_no_more(tmp_pa
     assert {row["subset_name"] for row in chosen} == {"alpaca"}
 
 
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("rows/*.jsonl", "rows"), ("/data/own.jsonl", "own"), ("*.parquet", "rows"), ("me/set-v1.5", "set-v1.5")],
+)
+def test_a_foreign_set_is_named_after_its_source(source: str, name: str) -> None:
+    assert sources._source_name(source) == name
+
+
 def test_a_describing_column_that_only_some_files_have_is_missing_in_the_others(tmp_path: Path) -> None:
     for name, extra in (("a", {"template_name": ["t"]}), ("b", {})):
         pq.write_table(pa.table({"input": ["x"], "jawab": ["y"], **extra}), tmp_path / f"{name}.parquet")
