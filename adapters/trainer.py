@@ -55,6 +55,10 @@ from common.files import write_json
 from common.progress import console, progress_bar
 
 
+VALIDATION_SEED = 0
+"""Of the validation's rows and noise: not the run's own, so that runs of different seeds are measured alike."""
+
+
 @dataclass(frozen=True)
 class Plan:
     """What is to be trained: the arguments of `train`, and what follows from them before anything is loaded."""
@@ -191,10 +195,10 @@ class Trainer:
         plan = self.plan
         rows = read_rows(plan.formatted / "validation.parquet")
         if plan.train.validation_rows is not None and plan.train.validation_rows < len(rows):
-            chosen = np.random.default_rng(plan.seed).permutation(len(rows))[: plan.train.validation_rows]
+            chosen = np.random.default_rng(VALIDATION_SEED).permutation(len(rows))[: plan.train.validation_rows]
             rows = rows.take(np.sort(chosen).tolist())
         self.validation_rows = len(rows)
-        self.draws = validation_draws(rows, plan.train.validation_draws, plan.seed)
+        self.draws = validation_draws(rows, plan.train.validation_draws, VALIDATION_SEED)
         batches = noised_batches(
             rows,
             self.draws,
