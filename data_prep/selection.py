@@ -300,7 +300,7 @@ def print_funnel(funnel: dict[str, Any]) -> None:
     shown = Table(title=f"rows after each step{gate}")
     shown.add_column("subset", no_wrap=True)
     for step in funnel["steps"]:
-        shown.add_column(step.replace("_", " "), justify="right", no_wrap=True)
+        shown.add_column(step.replace("_", "\n"), justify="right", no_wrap=True)
     kept = {subset: counts for subset, counts in funnel["subsets"].items() if counts["in_subsets"]}
     for subset, counts in kept.items():
         shown.add_row(subset, *(f"{counts[step]:,}" for step in funnel["steps"]))
