@@ -1,6 +1,6 @@
 """How leaky would a row-disjoint split be? The original study's split, drawn again and again, and audited.
 
-    python benchmarks/row_disjoint_leakage.py ROWS_FOLDER [--draws 200] [--as-original]
+    python benchmarks/row_disjoint_leakage.py ROWS_FOLDER [--draws 200] [--as-original] [--output JSON]
 
 Each draw follows the original recipe without its clusters: 3% of the rows (copies included) stratified by template,
 10,000 of them for training, 394 others as the pool, 100 of the pool as the test set. Counted are the test rows
@@ -23,6 +23,7 @@ import xxhash
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from common.files import write_json
 from common.progress import track
 from data_prep.config import INDONESIAN_SUBSETS
 from data_prep.text import normal_form, words
@@ -80,6 +81,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=200)
     parser.add_argument("--seed", type=int, default=42)
     parser.add_argument("--as-original", action="store_true")
+    parser.add_argument("--output", type=Path)
     arguments = parser.parse_args()
     subsets, pairs, answers = fingerprints(arguments.folder)
     rng = np.random.default_rng(arguments.seed)
@@ -88,11 +90,25 @@ def main() -> None:
         sample = in_real_proportions(subsets, rng) if arguments.as_original else np.arange(len(subsets))
         counts.append(leaky_rows(sample, pairs, answers, rng))
     exact, any_kind = np.array(counts).T
-    for name, found in (("pair", exact), ("pair or long answer", any_kind)):
+    leaked = {name: summary(found) for name, found in (("pair", exact), ("pair or long answer", any_kind))}
+    for name, found in leaked.items():
         print(
-            f"{name}: {np.mean(found > 0):.0%} of {len(found)} tests of {TEST} rows have at least one leaked row, "
-            f"{found.mean():.2f} rows on average, {found.max()} at most"
+            f"{name}: {found['tests_with_a_leak']:.0%} of {arguments.draws} tests of {TEST} rows have a leaked row, "
+            f"{found['leaked_rows_mean']:.2f} rows on average, {found['leaked_rows_max']} at most"
         )
+    if arguments.output:
+        settings = {"draws": arguments.draws, "seed": arguments.seed, "as_original": arguments.as_original}
+        sizes = {"usable_rows": len(subsets), "training_rows": TRAIN, "pool_rows": POOL, "test_rows": TEST}
+        write_json(arguments.output, {"settings": settings | sizes, "leaked": leaked})
+
+
+def summary(found: np.ndarray) -> dict[str, float]:
+    """Of the leaked rows per test, (draws,): the share of tests with any, and mean and maximum."""
+    return {
+        "tests_with_a_leak": round(float(np.mean(found > 0)), 4),
+        "leaked_rows_mean": round(float(found.mean()), 3),
+        "leaked_rows_max": int(found.max()),
+    }
 
 
 if __name__ == "__main__":

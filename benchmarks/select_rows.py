@@ -1,8 +1,11 @@
 """The stage `select` at Cendol's full size: seconds, peak memory, exactness of the funnel, sameness of the result.
 
     python benchmarks/select_rows.py make ROWS_FOLDER BIG_FOLDER --rows 12810390 --files 23
-    python benchmarks/select_rows.py run BIG_FOLDER [--threads 2] [--keep-duplicates] [--fraction 0.03]
-    python benchmarks/select_rows.py same ROWS_FOLDER          # 1, 2 and 23 files, 1 and 2 threads: the same bytes
+    python benchmarks/select_rows.py run BIG_FOLDER [--threads 2] [--keep-duplicates] [--fraction 0.03] [--output JSON]
+    python benchmarks/select_rows.py same ROWS_FOLDER [--runner local --runner ray] [--output JSON]
+
+`same` selects from 1, 2 and 23 files with 1 and 2 threads, on each runner named, and compares the bytes. `--output`
+adds the figures to a JSON file.
 
 ROWS_FOLDER holds parquet files in Cendol v2's columns; `make` repeats its rows in the proportions of the real
 collection. Each repetition of a row carries its number in input and output, so that it is a row of its own; safety
@@ -15,11 +18,14 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import os
+import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -112,13 +118,13 @@ def child(folder: Path, output: Path, threads: int, settings: dict[str, Any]) ->
     write_json(output / "peak.json", {"peak_gb": round(peak, 2)})
 
 
-def run(folder: Path, threads: int, fraction: float, keep_duplicates: bool) -> None:
+def run(folder: Path, threads: int, fraction: float, keep_duplicates: bool, results: Path | None) -> bool:
+    """Measure one selection; True where every count of the funnel is as expected."""
     settings = {"sample_fraction": fraction, "deduplicate": not keep_duplicates}
     with tempfile.TemporaryDirectory() as name:
         output = Path(name)
         measured = run_once(folder, threads, settings, output)
         found = json.loads((output / "select.json").read_text())["total"]
-    print({**measured, "threads": threads, "sampled": found["sampled"]})
     expected = json.loads((folder / EXPECTED).read_text())
     if keep_duplicates:
         expected["unique"] = expected["not_null"]
@@ -127,9 +133,29 @@ def run(folder: Path, threads: int, fraction: float, keep_duplicates: bool) -> N
     if found["sampled"] != int(fraction * whole + 0.5):
         wrong["sampled"] = (found["sampled"], fraction * whole)
     print("funnel exact" if not wrong else f"funnel WRONG (found, expected): {wrong}")
+    size = sum(path.stat().st_size for path in folder.glob("*.parquet"))
+    facts = {**settings, "threads": threads, "parquet_gb": round(size / 1e9, 2), **measured, "funnel": found}
+    print({**facts, "funnel_exact": not wrong})
+    case = f"{found['rows']:,} rows, {'duplicates kept' if keep_duplicates else 'de-duplicated'}"
+    add_result(results, "runs", {case: {**facts, "funnel_exact": not wrong}})
+    return not wrong
 
 
-def same(source: Path, runners: list[str]) -> None:
+def add_result(path: Path | None, section: str, facts: dict[str, Any]) -> None:
+    """Add `facts` to a section of the results file, beside what earlier commands wrote there."""
+    if path is None:
+        return
+    results = json.loads(path.read_text()) if path.exists() else {}
+    results["environment"] = {
+        "python": platform.python_version(),
+        "cpus": len(os.sched_getaffinity(0)),
+        **{package: version(package) for package in ("daft", "pyarrow")},
+    }
+    results.setdefault(section, {}).update(facts)
+    write_json(path, results)
+
+
+def same(source: Path, runners: list[str], results: Path | None) -> bool:
     """Select from the same rows in 1, 2 and 23 files, with 1 and 2 threads, and compare the bytes."""
     table = pa.concat_tables([pq.read_table(path) for path in sorted(source.glob("*.parquet"))])
     digests: dict[str, str] = {}
@@ -150,7 +176,10 @@ def same(source: Path, runners: list[str]) -> None:
                     digests[f"{files} files, {threads} threads, {runner}"] = digest
     for case, digest in digests.items():
         print(f"{digest}  {case}")
-    print("the same bytes" if len(set(digests.values())) == 1 else "DIFFERENT")
+    equal = len(set(digests.values())) == 1
+    print("the same bytes" if equal else "DIFFERENT")
+    add_result(results, "same", {f"{table.num_rows:,} rows": {"equal": equal, "digests": digests}})
+    return equal
 
 
 def main() -> None:
@@ -166,21 +195,26 @@ def main() -> None:
     runner.add_argument("--threads", type=int, default=2)
     runner.add_argument("--fraction", type=float, default=0.03)
     runner.add_argument("--keep-duplicates", action="store_true")
+    runner.add_argument("--output", type=Path)
     comparer = commands.add_parser("same")
     comparer.add_argument("source", type=Path)
     comparer.add_argument("--runner", action="append", choices=("local", "ray"))
+    comparer.add_argument("--output", type=Path)
     inner = commands.add_parser("child")
     for name, kind in (("folder", Path), ("output", Path), ("threads", int), ("settings", json.loads)):
         inner.add_argument(name, type=kind)
     arguments = parser.parse_args()
+    good = True
     if arguments.command == "make":
         make(arguments.source, arguments.target, arguments.rows, arguments.files)
     elif arguments.command == "run":
-        run(arguments.folder, arguments.threads, arguments.fraction, arguments.keep_duplicates)
+        settings = (arguments.threads, arguments.fraction, arguments.keep_duplicates)
+        good = run(arguments.folder, *settings, arguments.output)
     elif arguments.command == "same":
-        same(arguments.source, arguments.runner or ["local"])
+        good = same(arguments.source, arguments.runner or ["local"], arguments.output)
     else:
         child(arguments.folder, arguments.output, arguments.threads, arguments.settings)
+    sys.exit(0 if good else 1)
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What every package shares: the user's errors, atomic files, progress bars. Standard library and rich alone."""
+"""What every package shares: the user's errors, atomic files, progress bars, language identification."""

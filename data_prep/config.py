@@ -48,6 +48,20 @@ class LeakageConfig(Section):
     )
 
 
+class QualityConfig(Section):
+    """The quality gate on the sampled rows. Off by default: the original study had none."""
+
+    language: tuple[Literal["id", "ms", "jv", "su", "en", "other"], ...] | None = Field(
+        default=None, min_length=1, description="languages to keep, e.g. [id, ms]; null: the language is not judged"
+    )
+    encoding_damage: bool = Field(
+        default=False, description="drop rows with replacement characters (U+FFFD) or mojibake"
+    )
+    boilerplate: bool = Field(
+        default=False, description="drop rows whose answer is page furniture or the same lines again and again"
+    )
+
+
 class DataConfig(Section):
     """Which rows, how many, how they are embedded, clustered, split and formatted."""
 
@@ -61,6 +75,7 @@ class DataConfig(Section):
     subsets: tuple[str, ...] = Field(INDONESIAN_SUBSETS, min_length=1, description="values of subset_name to keep")
     deduplicate: bool = Field(True, description="drop rows whose normalised (input, output) was seen before")
     sample_fraction: float = Field(0.03, gt=0, le=1, description="share kept by the sample stratified by template_name")
+    quality: QualityConfig = QualityConfig()
     runner: Literal["local", "ray"] = Field("local", description="daft's runner")
 
     encoder: str = Field("embedded", min_length=1, description="embedded | hub model id | folder")

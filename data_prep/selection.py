@@ -1,6 +1,7 @@
 """Stage `select`: from all rows to the candidates, on daft, in process or on a Ray cluster.
 
     rows -> in the subsets -> not null -> not empty -> no NUL characters -> unique (normalised pair) -> sampled
+         -> what `data.quality` switches on (`data_prep.quality`)
 
 Only keys (64-bit hashes) are grouped, joined and ranked; the texts are read a second time, for the chosen rows
 alone. A row is its hash, never its place: neither files, their order, partitions, threads nor the runner change the
@@ -26,6 +27,7 @@ from common.files import atomic_path, write_json
 from common.progress import progress_bar
 from data_prep.config import DataConfig
 from data_prep.grouping import content_groups
+from data_prep.quality import RULES, Judged, active_rules, judge
 from data_prep.quotas import fill, largest_remainder
 from data_prep.tables import CONSTANT, print_table, read_source, refuse_unreadable, use_runner
 from data_prep.text import COLUMNS, row_id
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from daft import DataFrame
 
 STEPS = ("rows", "in_subsets", "not_null", "not_empty", "readable", "unique", "sampled")
-"""The funnel. `readable`: no NUL character."""
+"""The funnel. `readable`: no NUL character. The steps of the quality gate follow where a rule is switched on."""
 
 
 def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, facts: Path) -> None:
@@ -51,10 +53,11 @@ def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, 
     except DaftCoreException as error:
         refuse_unreadable(files, error)
         raise
-    table = _with_groups(table)
+    judged = judge(table, data.quality)
+    table = _with_groups(judged.table)
     with atomic_path(candidates) as temporary:
         pq.write_table(table, temporary, compression="zstd")
-    funnel = _funnel(counts, table)
+    funnel = _funnel(counts, table, judged, data)
     write_json(facts, funnel)
     print_funnel(funnel)
 
@@ -272,15 +275,21 @@ def _with_groups(table: pa.Table) -> pa.Table:
     return table.append_column("group", pa.array(content_groups(ids, subsets, templates, inputs, outputs), pa.string()))
 
 
-def _funnel(strata: list[Stratum], table: pa.Table) -> dict[str, Any]:
+def _funnel(strata: list[Stratum], table: pa.Table, judged: Judged, data: DataConfig) -> dict[str, Any]:
     sizes = Counter(table["group"].to_pylist())
     subsets = sorted({stratum.subset for stratum in strata})
+    rules = active_rules(data.quality)
 
     def counts(of: list[Stratum]) -> dict[str, int]:
-        return {step: sum(getattr(stratum, step) for stratum in of) for step in STEPS}
+        found = {step: sum(getattr(stratum, step) for stratum in of) for step in STEPS}
+        left = found["sampled"]
+        for rule in rules:
+            left -= sum(judged.removed[rule][stratum.subset, stratum.template] for stratum in of)
+            found[RULES[rule]] = left
+        return found
 
     return {
-        "steps": list(STEPS),
+        "steps": [*STEPS, *(RULES[rule] for rule in rules)],
         "total": counts(strata),
         "subsets": {subset: counts([stratum for stratum in strata if stratum.subset == subset]) for subset in subsets},
         "templates": {
@@ -289,16 +298,18 @@ def _funnel(strata: list[Stratum], table: pa.Table) -> dict[str, Any]:
             if stratum.in_subsets
         },
         "groups": {"count": len(sizes), "largest": max(sizes.values())},
+        "quality": judged.facts(data.quality),
     }
 
 
 def print_funnel(funnel: dict[str, Any]) -> None:
     from rich.table import Table
 
-    shown = Table(title="rows after each step")
+    gate = "" if any(funnel["quality"]["rules"].values()) else " (quality gate off)"
+    shown = Table(title=f"rows after each step{gate}")
     shown.add_column("subset", no_wrap=True)
     for step in funnel["steps"]:
-        shown.add_column(step.replace("_", " "), justify="right", no_wrap=True)
+        shown.add_column(step.replace("_", "\n"), justify="right", no_wrap=True)
     kept = {subset: counts for subset, counts in funnel["subsets"].items() if counts["in_subsets"]}
     for subset, counts in kept.items():
         shown.add_row(subset, *(f"{counts[step]:,}" for step in funnel["steps"]))

@@ -52,6 +52,7 @@ class Pool:
     barred: np.ndarray
     replaced: list[Leak] = field(default_factory=list)
     twins: list[Leak] = field(default_factory=list)
+    siblings: list[Leak] = field(default_factory=list)
 
 
 def split(
@@ -172,7 +173,9 @@ def _admit(batch: list[int], pool: Pool, groups: np.ndarray, audit: Audit, max_t
             pool.replaced.append(elsewhere[row][0])
             continue
         taken.append(row)
-        pool.barred[groups == groups[row]] = True
+        group = np.flatnonzero(groups == groups[row])
+        pool.siblings += [Leak("content_group", row, other) for other in group.tolist() if other != row]
+        pool.barred[group] = True
         pool.barred[list(twins)] = True
         pool.twins += elsewhere[row]
     pool.rows += taken
@@ -286,7 +289,7 @@ def _facts(
     data: DataConfig,
 ) -> dict[str, Any]:
     removed = [("test", leak.held, leak.other, leak) for leak in pool.replaced]
-    removed += [("training", leak.other, leak.held, leak) for leak in pool.twins]
+    removed += [("training", leak.other, leak.held, leak) for leak in [*pool.twins, *pool.siblings]]
     return {
         "thresholds": data.leakage.model_dump(),
         "before": {"row_disjoint_test": before},

@@ -80,7 +80,8 @@ def print_table(table: Table) -> None:
     """Show a table on stderr, whole even where that is no terminal and has no width."""
     from rich.console import Console
 
-    (console if console.is_terminal else Console(stderr=True, width=120)).print(table)
+    whole = Console(width=1000).measure(table).maximum
+    (console if console.is_terminal else Console(stderr=True, width=max(120, whole))).print(table)
 
 
 def _first_line(error: Exception) -> str:

@@ -11,12 +11,13 @@ from pydantic_core import PydanticUndefined
 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from common.docstrings import attribute_docstrings
-from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig
+from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig, QualityConfig
 from eval.config import EvaluationConfig
 from llada.sampler_config import SamplerConfig
 
 SECTIONS: tuple[tuple[str, Any], ...] = (
     ("data", DataConfig),
+    ("data.quality", QualityConfig),
     ("data.leakage", LeakageConfig),
     ("data.embedded", EmbeddedConfig),
     ("model", ModelConfig),
@@ -66,7 +67,7 @@ def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
             yield field.name, hints[field.name], _value(field.default), descriptions[field.name]
         return
     for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and field.annotation in (LeakageConfig, EmbeddedConfig):
+        if isinstance(field.annotation, type) and field.annotation in (QualityConfig, LeakageConfig, EmbeddedConfig):
             yield key, "section", "", f"see `{'data.' + key}` below"
         else:
             default = field.get_default(call_default_factory=True)

@@ -27,6 +27,7 @@ def candidates(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("rows")
     long = [row("dolly", "dolly_closed_qa", sentence(random.Random(n), 400), "ya") for n in range(3)]
+    long.append(row("dolly", "dolly_closed_qa", "kata " * 210_000, "ya"))  # one cell of more than a megabyte
     source = write_rows(folder / "rows.parquet", [*article_rows(60), *long])
     path = folder / "candidates.parquet"
     select(DataConfig(sample_fraction=1.0), files=[source], seed=1, candidates=path, facts=folder / "select.json")
@@ -65,7 +66,7 @@ def test_embeddings_are_the_masked_means_of_length_one(tmp_path: Path, candidate
     assert np.abs(vectors - one_by_one(candidates, encoder)).max() < 1e-5
     assert pq.read_table(tmp_path / "ids.parquet")["id"].equals(pq.read_table(candidates)["id"])
     facts = json.loads((tmp_path / "embed.json").read_text())
-    assert (facts["truncated"], facts["tokens_max"], facts["rows"]) == (3, 512, len(vectors))
+    assert (facts["truncated"], facts["tokens_max"], facts["rows"]) == (4, 512, len(vectors))
 
 
 def test_a_killed_run_continues_where_it_was(

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import random
+import subprocess
+import sys
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +80,13 @@ def test_without_deduplication_the_sample_is_a_share_of_all_rows_in_the_subsets(
 
 def test_the_original_sample_size_comes_out() -> None:
     assert int(0.03 * 6_542_630 + 0.5) == 196_279
+    rows = {"wikipedia_id": 6_069_267, "indo_puisi": 144_460, "wikihow": 97_848, "safety_prompt": 93_500,
+            "dolly": 75_055, "identity_prompt": 62_500}  # fmt: skip
+    assert sum(rows.values()) == 6_542_630
+    usable = {**rows, "safety_prompt": 93_000}  # 500 rows are null
+    quotas = fill(largest_remainder(usable, 196_279), usable)
+    assert sum(quotas.values()) == 196_279
+    assert all(abs(quotas[name] / count - 196_279 / 6_542_130) * count < 1 for name, count in usable.items())
 
 
 def test_strata_get_their_largest_remainder_share(tmp_path: Path) -> None:
@@ -96,6 +106,60 @@ def test_files_their_number_and_order_do_not_matter(tmp_path: Path) -> None:
         run(paths[::-1], tmp_path, sample_fraction=0.5)
         results.add((tmp_path / "candidates.parquet").read_bytes() + (tmp_path / "select.json").read_bytes())
     assert len(results) == 1
+
+
+SELECT = """
+import sys
+from pathlib import Path
+
+import daft
+
+from data_prep.config import DataConfig
+from data_prep.selection import select
+
+source, folder, runner, threads = sys.argv[1:]
+if runner == "local":
+    daft.set_runner_native(num_threads=int(threads))
+data = DataConfig(sample_fraction=0.5, runner=runner)
+files = sorted(Path(source).glob("*.parquet"))
+select(data, files=files, seed=42, candidates=Path(folder, "candidates.parquet"), facts=Path(folder, "select.json"))
+"""
+
+
+def selected_by(runner: str, threads: int, source: Path, folder: Path) -> bytes:
+    """What `select` writes in a process of its own: daft takes its runner and threads once per process."""
+    folder.mkdir()
+    command = [sys.executable, "-c", SELECT, str(source), str(folder), runner, str(threads)]
+    subprocess.run(command, check=True, capture_output=True, timeout=300, cwd=Path(__file__).parents[2])
+    return b"".join((folder / name).read_bytes() for name in ("candidates.parquet", "select.json"))
+
+
+@pytest.fixture
+def rows_in_files(tmp_path: Path) -> Path:
+    rows = all_rows()
+    for part in range(5):
+        write_rows(tmp_path / "rows" / f"{part}.parquet", rows[part::5])
+    return tmp_path / "rows"
+
+
+def test_the_number_of_threads_does_not_matter(tmp_path: Path, rows_in_files: Path) -> None:
+    one, two = (selected_by("local", threads, rows_in_files, tmp_path / f"{threads}") for threads in (1, 2))
+    assert one == two
+
+
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'llada-indonesian[ray]'")
+def test_ray_selects_the_same_bytes(tmp_path: Path, rows_in_files: Path) -> None:
+    local = selected_by("local", 2, rows_in_files, tmp_path / "local")
+    assert selected_by("ray", 2, rows_in_files, tmp_path / "ray") == local
+
+
+def test_a_megabyte_in_one_cell_passes_whole(tmp_path: Path) -> None:
+    long = "sebuah kata yang panjang sekali " * 32_000
+    rows = [*question_rows(3), row("dolly", "dolly_open_qa", "Apa itu?", long), row("dolly", "d", long, "ya")]
+    table, facts = run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path, sample_fraction=1.0)
+    assert len(long) > 1_000_000
+    assert facts["total"]["sampled"] == 5
+    assert {len(text) for text in table["output"].to_pylist()} >= {len(long), 2}
 
 
 def test_ids_depend_on_every_column_and_on_nothing_else(tmp_path: Path) -> None:
@@ -137,9 +201,10 @@ def test_nothing_left_is_an_error(tmp_path: Path, rows: list[dict[str, Any]], sa
         run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path)
 
 
-def test_text_that_is_not_utf8_is_an_error_that_names_the_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("wrong", [b"\xff\xfe", b"lone \xed\xa0\x80 surrogate"])
+def test_text_that_is_not_utf8_is_an_error_that_names_the_file(tmp_path: Path, wrong: bytes) -> None:
     table = pa.Table.from_pylist(question_rows(2), pa.schema([(name, pa.string()) for name in COLUMNS]))
-    broken = pa.array([b"baik", b"\xff\xfe"], pa.binary()).view(pa.string())
+    broken = pa.array([b"baik", wrong], pa.binary()).view(pa.string())
     pq.write_table(table.set_column(5, "input", broken), tmp_path / "broken.parquet")
     with pytest.raises(InputError, match=r"broken\.parquet: damaged"):
         run([tmp_path / "broken.parquet"], tmp_path)

@@ -130,6 +130,23 @@ def test_boilerplate_is_replaced_in_the_test_and_recorded_with_its_twin(
     assert all(item["id"] != item["twin"] and item["row_output"] and item["twin_output"] for item in removed)
 
 
+def test_every_row_barred_from_training_is_recorded_with_its_twin(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    sides = run(tmp_path, inputs)
+    facts = json.loads((tmp_path / "leakage.json").read_text())
+    barred = {item["id"] for item in facts["removed"] if item["from"] == "training"}
+    assert len(barred) == facts["pool"]["barred_from_training"] - facts["pool"]["rows"]
+    group_of = dict(
+        zip(*(pq.read_table(inputs["candidates"])[name].to_pylist() for name in ("id", "group")), strict=True)
+    )
+    siblings = {item["id"]: item["twin"] for item in facts["removed"] if item["class"] == "content_group"}
+    assert siblings
+    assert all(group_of[one] == group_of[twin] for one, twin in siblings.items())
+    tested = {group_of[identity] for identity in sides["test"]["id"].to_pylist()}
+    expected = {identity for identity, group in group_of.items() if group in tested}
+    assert expected <= siblings.keys() | set(siblings.values()) | set(sides["test"]["id"].to_pylist())
+    assert not barred & {identity for side in sides.values() for identity in side["id"].to_pylist()}
+
+
 def test_short_clusters_are_topped_up_and_counted(tmp_path: Path, inputs: dict[str, Path]) -> None:
     sides = run(tmp_path, inputs, per_cluster=70)
     quota = json.loads((tmp_path / "leakage.json").read_text())["quota"]

@@ -328,7 +328,7 @@ def test_validation_estimates_the_likelihood_bound_per_token(tmp_path):
     arguments = training_arguments(tmp_path, train={"validation_draws": 400, "max_steps": 1, "validation_rows": 1})
     trainer.train("lora", **arguments)
     rows = read_rows(arguments["formatted"] / "validation.parquet")
-    row = int(np.random.default_rng(7).permutation(len(rows))[0])
+    row = int(np.random.default_rng(trainer.VALIDATION_SEED).permutation(len(rows))[0])
     tokens, prompt = torch.from_numpy(rows.tokens[row].astype(np.int64)), int(rows.prompt_lengths[row])
     estimate = log_likelihood(small_model(), tokens[:prompt], tokens[prompt:], samples=1024)
     per_token = -float(estimate.estimate) / (len(tokens) - prompt)
