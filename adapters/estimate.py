@@ -7,17 +7,21 @@ width, F MLP width, R rank, V words; s the bytes of the base's type):
     adapter       4 bytes per parameter, as much for the gradients
     optimizer     8 bytes per parameter (AdamW), 2.04 for the 8-bit ones
     activations   what each block keeps for its backward pass, see `block_activation_bytes`; with activation
-                  checkpointing the input of every block and one block's worth
-    head          one chunk of logits with its workspace
+                  checkpointing the input of every block and one block's worth; and what one block's pass works with
+    head          a slice of logits, the hidden states at the masked positions and their gradient
+    overhead      the process itself before it holds any of this, and what the allocator holds beyond what is live
     residual      PiSSA: nothing, it takes the place of the weight
+
+`tests/unit/test_estimate.py` compares the activations with what autograd really keeps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,12 +30,26 @@ from adapters.batching import accumulation_steps, epoch_batches, padding_waste, 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from adapters.methods import Method, assert_adapted, lora_config
 from common.errors import InputError
+from llada.cross_entropy import CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE
+
+if TYPE_CHECKING:
+    from llada import LLaDAConfig
 
 GIB = 2**30
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # weight, 8-bit scale per block of 64, float32 scale per 256 scales
 ALLOCATOR_SLACK = 1.06  # blocks that a caching allocator holds beyond what is live
 CUDA_CONTEXT_BYTES = 0.6 * GIB
-CPU_PROCESS_BYTES = 0.7 * GIB  # Python, torch and what they import
+CPU_PROCESS_BYTES = 0.55 * GIB  # Python, torch and what they import, where the system does not tell
+CPU_KERNEL_BYTES = 40 * 2**20  # code and buffers of the matrix kernels, resident from the first step on (measured)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a process may use."""
+
+    cuda: bool
+    available: float  # bytes
+    name: str
 
 
 @dataclass(frozen=True)
@@ -49,27 +67,100 @@ class Memory:
     def total(self) -> float:
         return self.base + self.adapter + self.optimizer + self.activations + self.head + self.overhead
 
+    def parts(self) -> dict[str, float]:
+        """Bytes by part, in the order in which they are shown."""
+        return {
+            "base": self.base,
+            "adapter and gradients": self.adapter,
+            "optimizer": self.optimizer,
+            "activations": self.activations,
+            "head": self.head,
+            "overhead": self.overhead,
+        }
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of weights and modules."""
+
+    base: int
+    blocks: int  # of the base, those inside the blocks
+    adapted: int  # of the blocks, those that carry an adapter
+    trainable: int
+    modules: int
+
+
+@dataclass(frozen=True)
+class Workload:
+    """What decides a run's memory besides how the base is stored: network, adapter, rows."""
+
+    shape: LLaDAConfig
+    counts: Counts
+    method: Method
+    config: MethodConfig
+    lengths: np.ndarray  # tokens of every training row
+    seed: int
+    processes: int = 1
+
+    def memory(self, model: ModelConfig, train: TrainConfig, machine: Machine) -> Memory:
+        """The terms of the module's docstring."""
+        _, positions = self.worst_micro_batch(train)
+        shape, counts = self.shape, self.counts
+        size = type_bytes(model)
+        per_weight = {"none": size, "nf4": NF4_BYTES, "int8": 1.0}[model.quantization]
+        base = counts.blocks * per_weight + (counts.base - counts.blocks) * size
+        optimizer = counts.trainable * (8 if train.optimizer == "adamw" else 2.04)
+        activations = self._activations(model, positions, machine.cuda)
+        head = head_bytes(shape, size, positions, machine.cuda)
+        live = base + 8 * counts.trainable + optimizer + activations + head
+        process = CUDA_CONTEXT_BYTES if machine.cuda else process_bytes() + CPU_KERNEL_BYTES
+        return Memory(
+            base, 8.0 * counts.trainable, optimizer, activations, head, live * (ALLOCATOR_SLACK - 1) + process
+        )
+
+    def worst_micro_batch(self, train: TrainConfig) -> tuple[int, int]:
+        """(L, B * L) of the largest micro-batch of the first process in one epoch, EOS tails included."""
+        batches = epoch_batches(self.lengths, train.global_batch_size, self.seed, 0)
+        accumulation = accumulation_steps(train.global_batch_size, train.micro_batch_size, self.processes)
+        limit = self.shape.max_sequence_length
+        return worst_micro_batch(self.lengths, batches, train, limit, accumulation, self.processes)
+
+    def tokens_per_epoch(self, train: TrainConfig) -> int:
+        """Positions of one epoch that are not padding: rows with their supervised EOS tails, as the trainer counts."""
+        batches = epoch_batches(self.lengths, train.global_batch_size, self.seed, 0)
+        limit = self.shape.max_sequence_length
+        return sum(int((self.lengths[b] + tail_lengths(self.lengths[b], train.eos_tail, limit)).sum()) for b in batches)
+
+    def _activations(self, model: ModelConfig, positions: int, cuda: bool) -> float:
+        shape, size = self.shape, type_bytes(model)
+        fused = is_fused(model, self.method, self.config)
+        kept = block_activation_bytes(shape, self.config, size, fused, cuda) * positions
+        # W + s B A of every adapted layer is kept for the backward pass, see adapters.fused
+        kept += 4 * self.counts.adapted / shape.n_layers if fused else 0
+        gradients = (3 * shape.mlp_hidden_size + 2 * shape.d_model) * size * positions
+        largest = shape.d_model * shape.mlp_hidden_size * size
+        unpacked = {"none": 0, "nf4": 1, "int8": 2}[model.quantization] * largest
+        if model.activation_checkpointing:
+            kept += shape.n_layers * shape.d_model * size * positions
+        else:
+            kept *= shape.n_layers
+        return kept + gradients + unpacked
+
 
 @dataclass(frozen=True)
 class Estimate:
     """The table of `--dry-run`."""
 
-    trainable: int
-    base_parameters: int
-    modules: int
-    rows: int
-    tokens_per_epoch: int
+    workload: Workload
     padding: float
     steps: int
     accumulation: int
-    longest: int
     memory: Memory
-    available: float
-    device: str
+    machine: Machine
 
     @property
     def fits(self) -> bool:
-        return self.memory.total <= self.available
+        return self.memory.total <= self.machine.available
 
 
 def estimate(
@@ -84,7 +175,7 @@ def estimate(
     seed: int,
     processes: int = 1,
 ) -> Estimate:
-    """Count and estimate for a run; loads no weights.
+    """Count and estimate for a run on this machine; loads no weights.
 
     Args:
         lengths: tokens of every training row.
@@ -93,36 +184,40 @@ def estimate(
     Raises:
         llada.errors.CheckpointError, OSError: the base has no usable config.json.
     """
-    from peft import get_peft_model
-
-    from llada import LLaDAConfig, LLaDAModelLM
+    from llada import LLaDAConfig
 
     shape = LLaDAConfig.from_pretrained(base)
+    workload = Workload(shape, count(shape, method, config), method, config, lengths, seed, processes)
+    machine = this_machine()
+    return Estimate(
+        workload=workload,
+        padding=padding_waste(lengths, epoch_batches(lengths, train.global_batch_size, seed, 0)),
+        steps=steps,
+        accumulation=accumulation_steps(train.global_batch_size, train.micro_batch_size, processes),
+        memory=workload.memory(model, train, machine),
+        machine=machine,
+    )
+
+
+def count(shape: LLaDAConfig, method: Method, config: MethodConfig) -> Counts:
+    """Count weights on the meta device, with the adapter as peft puts it on."""
+    from peft import get_peft_model
+
+    from llada import LLaDAModelLM
+
     with torch.device("meta"):
         network = LLaDAModelLM(shape).requires_grad_(False)
-        base_parameters = sum(parameter.numel() for parameter in network.parameters())
+        base = sum(parameter.numel() for parameter in network.parameters())
         blocks = sum(p.numel() for p in network.model.transformer.blocks.parameters())
-        adapted = get_peft_model(network, lora_config(method, config))
+        adapted: Any = get_peft_model(network, lora_config(method, config))
     assert_adapted(adapted, config)
-    trainable = sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad)
-    batches = epoch_batches(lengths, train.global_batch_size, seed, 0)
-    accumulation = accumulation_steps(train.global_batch_size, train.micro_batch_size, processes)
-    width, positions = worst_micro_batch(lengths, batches, train, shape.max_sequence_length, accumulation, processes)
-    memory = estimate_memory(shape, model, train, config, base_parameters, blocks, trainable, width, positions)
-    available, device = available_memory()
-    return Estimate(
-        trainable=trainable,
-        base_parameters=base_parameters,
-        modules=sum(1 for _, module in adapted.named_modules() if hasattr(module, "lora_A")),
-        rows=len(lengths),
-        tokens_per_epoch=int(lengths.sum()),
-        padding=padding_waste(lengths, batches),
-        steps=steps,
-        accumulation=accumulation,
-        longest=int(lengths.max()),
-        memory=memory,
-        available=available,
-        device=device,
+    layers = [module for _, module in adapted.named_modules() if hasattr(module, "lora_A")]
+    return Counts(
+        base=base,
+        blocks=blocks,
+        adapted=sum(layer.get_base_layer().weight.numel() for layer in layers),
+        trainable=sum(parameter.numel() for parameter in adapted.parameters() if parameter.requires_grad),
+        modules=len(layers),
     )
 
 
@@ -134,7 +229,7 @@ def worst_micro_batch(
     accumulation: int,
     processes: int,
 ) -> tuple[int, int]:
-    """(L, B * L) of the largest micro-batch of the first process in one epoch, EOS tails included."""
+    """(L, B * L) of the largest micro-batch of the first process in these global batches, EOS tails included."""
     worst = (0, 0)
     for batch in batches:
         ends = lengths[batch] + tail_lengths(lengths[batch], train.eos_tail, limit)
@@ -145,61 +240,63 @@ def worst_micro_batch(
     return worst
 
 
-def estimate_memory(
-    shape: Any,
-    model: ModelConfig,
-    train: TrainConfig,
-    config: MethodConfig,
-    base_parameters: int,
-    block_parameters: int,
-    trainable: int,
-    width: int,
-    positions: int,
-) -> Memory:
-    """The terms of the module's docstring. `width` is L and `positions` B * L of the largest micro-batch."""
-    size = 4 if model.dtype == "float32" else 2
-    per_weight = {"none": size, "nf4": NF4_BYTES, "int8": 1.0}[model.quantization]
-    base = block_parameters * per_weight + (base_parameters - block_parameters) * size
-    optimizer = trainable * (8 if train.optimizer == "adamw" else 2.04)
-    block = block_activation_bytes(shape, config, size) * positions
-    if model.activation_checkpointing:
-        activations = block + shape.n_layers * shape.d_model * size * positions
-    else:
-        activations = block * shape.n_layers
-    on_cuda = torch.cuda.is_available()
-    chunk = (512 if on_cuda else 16) * 2**20
-    # One chunk of float32 logits, its copy in the base's type, and the hidden states at the masked positions with
-    # their gradient.
-    head = chunk * (1 + 2 * size / 4) + 2 * positions * shape.d_model * size
-    live = base + 2 * 4 * trainable + optimizer + activations + head
-    overhead = live * (ALLOCATOR_SLACK - 1) + (CUDA_CONTEXT_BYTES if on_cuda else CPU_PROCESS_BYTES)
-    return Memory(base, 8.0 * trainable, optimizer, activations, head, overhead)
+def type_bytes(model: ModelConfig) -> int:
+    """Bytes of one number of the base's type."""
+    return 4 if model.dtype == "float32" else 2
 
 
-def block_activation_bytes(shape: Any, config: MethodConfig, size: int) -> float:
+def is_fused(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
+    """Do the adapted layers take the one-product forward pass of `adapters.fused`?"""
+    plain = model.quantization == "none" and model.dtype == "float32"
+    return plain and config.dropout == 0 and not method.weight_decomposed
+
+
+def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, fused: bool, cuda: bool) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
-    A frozen linear layer keeps nothing for itself; an adapter keeps its input (in the compute type, and once more in
-    float32 where autocast casts) and x A^T. Norms keep their input, attention its q, k, v and output, the gate its two
-    factors and product.
+    Norms keep their input in float32; attention its rotated q, k, v (keys and values repeated to all heads) and its
+    output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its input.
+    In float32 layers with the same input keep one copy of it (and attn_out none: it is attention's output); under
+    autocast, or with dropout, every layer keeps its own. Unfused layers also keep x A^T.
     """
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
-    KV = shape.n_kv_heads * (shape.d_model // shape.n_heads)
-    norms = 2 * (2 * D)  # input and normalised output, twice
-    attention = D + 2 * KV + D + D  # q, k, v after rotation, output, and the gathered output
-    rotary = 2 * (D + KV) if size == 2 else 0  # float32 copies of q and k as they are rotated
-    mlp = 4 * F  # gate, up, silu(gate), their product
-    adapters = len(set(config.targets)) * R
-    return size * (norms + attention + mlp + adapters) + size * rotary
+    targets = set(config.targets)
+    kept = 4 * 2 * D + size * (4 * D + 3 * F)
+    if size == 4 and config.dropout == 0:
+        inputs = D * (bool(targets & {"q_proj", "k_proj", "v_proj"}) + bool(targets & {"ff_proj", "up_proj"}))
+    else:
+        inputs = D * len(targets - {"ff_out"})
+    inputs += F if "ff_out" in targets else 0
+    mask = 0 if config.dropout == 0 else inputs * (1 if cuda else 4)  # what was dropped: bool on CUDA, else a float
+    return kept + size * inputs + mask + (0 if fused else size * R * len(targets))
 
 
-def available_memory() -> tuple[float, str]:
-    """Bytes that this process may use, and of what: free memory of the GPU, else what the machine or its cgroup
-    leaves.
+def head_bytes(shape: LLaDAConfig, size: int, positions: int, cuda: bool) -> float:
+    """The final norm and `llada.cross_entropy` when every position of the micro-batch is masked.
+
+    A slice of float32 logits, in 16 bits one more copy of it; per position, in float32, the norm's input, the running
+    sum and the target's row, and in the base's type the hidden state and its gradient.
     """
+    slice_bytes = min(CHUNK_BYTES_DEVICE if cuda else CHUNK_BYTES_CPU, 4.0 * positions * shape.embedding_size)
+    copies = 1 + (size / 4 if size < 4 else 0)
+    return slice_bytes * copies + positions * shape.d_model * (3 * 4 + 2 * size)
+
+
+def process_bytes() -> float:
+    """Resident memory of this process. It should have imported what a training imports (`adapters.trainer`) and read
+    rows, and hold little else.
+    """
+    status = Path("/proc/self/statm")
+    if not status.exists():
+        return CPU_PROCESS_BYTES
+    return float(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def this_machine() -> Machine:
+    """The GPU with its free memory; else the CPU with what the machine or its cgroup leaves."""
     if torch.cuda.is_available():
         free, _ = torch.cuda.mem_get_info()
-        return float(free), torch.cuda.get_device_name()
+        return Machine(True, float(free), torch.cuda.get_device_name())
     available = float("inf")
     memory = Path("/proc/meminfo")
     for line in memory.read_text(encoding="ascii").splitlines() if memory.exists() else []:
@@ -208,53 +305,73 @@ def available_memory() -> tuple[float, str]:
     limit = Path("/sys/fs/cgroup/memory.max")
     if limit.exists() and (text := limit.read_text(encoding="ascii").strip()).isdigit():
         available = min(available, float(text))
-    return available, "CPU"
+    return Machine(False, available, "CPU")
 
 
 def table(name: str, result: Estimate, output: Path, run_folder: Path) -> list[tuple[str, str]]:
     """What `--dry-run` prints, label and value."""
-    memory = result.memory
-    parts = ", ".join(
-        f"{label} {value / GIB:.2f}"
-        for label, value in (
-            ("base", memory.base),
-            ("adapter and gradients", memory.adapter),
-            ("optimizer", memory.optimizer),
-            ("activations", memory.activations),
-            ("head", memory.head),
-            ("overhead", memory.overhead),
-        )
-    )
+    memory, counts, lengths = result.memory, result.workload.counts, result.workload.lengths
+    available = result.machine.available / GIB
     return [
         ("method", name),
-        ("trainable parameters", f"{result.trainable:,} of {result.base_parameters:,}"),
-        ("modules adapted", f"{result.modules}"),
-        ("training rows", f"{result.rows:,}, the longest {result.longest} tokens"),
-        ("tokens per epoch", f"{result.tokens_per_epoch:,}, {result.padding:.1%} padding beside them"),
+        ("trainable parameters", f"{counts.trainable:,} of {counts.base:,}"),
+        ("modules adapted", f"{counts.modules}"),
+        ("training rows", f"{len(lengths):,}, the longest {int(lengths.max())} tokens"),
+        ("tokens per epoch", f"{int(lengths.sum()):,}, {result.padding:.1%} padding beside them"),
         ("optimizer steps", f"{result.steps:,} of {result.accumulation} forward passes per process"),
         (
             "memory at the worst noise",
-            f"{memory.total / GIB:.2f} GiB of {result.available / GIB:.2f} ({result.device})",
+            f"{memory.total / GIB:.2f} GiB of {available:.2f} ({result.machine.name})",
         ),
-        ("of that, GiB", parts),
+        ("of that, GiB", ", ".join(f"{label} {value / GIB:.2f}" for label, value in memory.parts().items())),
         ("adapter", str(output)),
         ("resumable state", str(run_folder)),
     ]
 
 
+def remedies(
+    workload: Workload, model: ModelConfig, train: TrainConfig, machine: Machine
+) -> Iterator[tuple[str, Memory]]:
+    """Settings that need less memory, each with what the run then needs: what costs little first, NF4 last.
+
+    A smaller micro-batch changes no result; recomputation costs time; quantisation changes the base.
+    """
+    smaller = train
+    while smaller.micro_batch_size > 1:
+        smaller = smaller.model_copy(update={"micro_batch_size": smaller.micro_batch_size // 2})
+        yield f"train.micro_batch_size={smaller.micro_batch_size}", workload.memory(model, smaller, machine)
+    one_row = f"train.micro_batch_size={smaller.micro_batch_size}"
+    frugal = model.model_copy(update={"activation_checkpointing": True})
+    if not model.activation_checkpointing:
+        yield "model.activation_checkpointing=true", workload.memory(frugal, train, machine)
+        yield (
+            f"model.activation_checkpointing=true {one_row}",
+            workload.memory(frugal, smaller, machine),
+        )
+    for kind in ("int8", "nf4") if model.quantization == "none" else ("nf4",) * (model.quantization == "int8"):
+        stored = frugal.model_copy(update={"quantization": kind})
+        yield (
+            f"model.quantization={kind} model.activation_checkpointing=true {one_row}",
+            workload.memory(stored, smaller, machine),
+        )
+
+
 def check_fits(result: Estimate, model: ModelConfig, train: TrainConfig) -> None:
-    """Raises InputError with the knobs that help, where the estimate exceeds what there is."""
+    """Raises InputError with the settings that would help, where the estimate exceeds what there is."""
     if result.fits:
         return
-    memory, cures = result.memory, []
-    if train.micro_batch_size > 1:
-        saved = memory.activations * (1 - (train.micro_batch_size // 2) / train.micro_batch_size) / GIB
-        cures.append(f"train.micro_batch_size: {train.micro_batch_size // 2} saves about {saved:.1f} GiB")
-    if not model.activation_checkpointing:
-        cures.append(f"model.activation_checkpointing: true saves up to {0.9 * memory.activations / GIB:.1f} GiB")
-    if model.quantization == "none":
-        cures.append(f"model.quantization: nf4 saves about {0.64 * memory.base / GIB:.1f} GiB")
+    available = result.machine.available
+    tried = list(remedies(result.workload, model, train, result.machine))
+    helpful = [(change, memory) for change, memory in tried if memory.total <= available]
+    if helpful:
+        change, memory = helpful[0]
+        cure = f"`{' '.join('--set ' + part for part in change.split())}` needs {memory.total / GIB:.1f}"
+    elif tried:
+        change, memory = min(tried, key=lambda entry: entry[1].total)
+        cure = f"even with {change.replace(' ', ', ')} it needs {memory.total / GIB:.1f}; take a larger machine"
+    else:
+        cure = "take a larger machine"
     raise InputError(
-        f"this run needs about {memory.total / GIB:.1f} GiB and {result.available / GIB:.1f} GiB are free on "
-        f"{result.device}; " + "; ".join(cures)
+        f"this run needs about {result.memory.total / GIB:.1f} GiB and {available / GIB:.1f} GiB are free on "
+        f"{result.machine.name}; {cure}"
     )

@@ -59,7 +59,11 @@ def curve_csv(curve: list[dict[str, Any]]) -> str:
 
 def peak_memory() -> dict[str, float]:
     """Peak memory of this process in GiB: resident on the host, allocated on the GPU where there is one."""
-    peak = {"host_gib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20}
+    # getrusage begins with what the process that started this one held, so a large launcher would hide a small trainer.
+    status = Path("/proc/self/status")
+    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
+    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
+    peak = {"host_gib": (peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**20}
     if torch.cuda.is_available():
         peak["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return peak

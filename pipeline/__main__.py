@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+AdapterOption = Annotated[str, typer.Option("--method", metavar="M", help="The adapter's method.")]
 SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
 CompareOption = Annotated[
     str | None, typer.Option("--compare", metavar="N[,N2]", help="More systems, beside the first; base is one.")
@@ -177,6 +179,64 @@ def _systems(method: str, compare: str | None) -> list[str]:
     """The first system and those beside it, each once."""
     with exit_status():
         return list(dict.fromkeys([method, *(values("--compare", compare, str) if compare is not None else [])]))
+
+
+@app.command()
+def plan(
+    method: Annotated[str | None, typer.Option("--method", metavar="M", help="Default: the profile's first.")] = None,
+    gpu: Annotated[
+        float | None,
+        typer.Option("--gpu", metavar="GIB", min=1, help="For a GPU of so many GiB instead of this machine."),
+    ] = None,
+    tflops: Annotated[
+        float | None,
+        typer.Option("--tflops", min=0.001, help="The GPU's dense peak in TFLOP/s, to compute a time nobody measured."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="JSON instead of tables; sizes in bytes.")] = False,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Estimate memory, time and disk of training before running it."""
+    _run("plan", profile, overrides, artifacts, method=method, gpu=gpu, tflops=tflops, as_json=as_json)
+
+
+@app.command()
+def status(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
+    """Show which stages are done, stale or missing, their facts, and the next command."""
+    _run("status", profile, overrides, artifacts)
+
+
+@app.command()
+def merge(
+    method: AdapterOption,
+    output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder for the merged model.")],
+    check: Annotated[
+        bool,
+        typer.Option(
+            "--check/--no-check", help="Compare logits on test rows; the base must fit into memory in float32."
+        ),
+    ] = True,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Add an adapter into its base's weights, shard by shard, in the published layout."""
+    _run("merge", profile, overrides, artifacts, method=method, output=output, check=check)
+
+
+@app.command()
+def push(
+    method: AdapterOption,
+    repository: Annotated[str, typer.Option("--repo", metavar="NAME", help="USER/NAME on the hub.")],
+    private: Annotated[bool, typer.Option("--private", help="Make a new repository private.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go; upload nothing.")] = False,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Upload an adapter and its card to the hub; never data."""
+    _run("push", profile, overrides, artifacts, method=method, repository=repository, private=private, dry_run=dry_run)
 
 
 if __name__ == "__main__":

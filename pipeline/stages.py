@@ -14,6 +14,7 @@ from pipeline.config import Profile
 from pipeline.paths import Paths
 
 SPLITS = ("train", "validation", "test")
+CHECKED_ROWS = 8  # test rows on which a merged model is compared
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,7 @@ def read_inputs(paths: Paths) -> Inputs:
     facts = read_json(paths.inputs_facts, made_by=_command("inputs", paths))
     return Inputs(
         rows=[_present(paths, Path(file["path"])) for file in facts["dataset"]["files"]],
-        columns=facts["dataset"]["columns"],
+        columns=facts["dataset"].get("columns", {}),
         encoder=_present(paths, Path(facts["encoder"]["path"])),
         base=_present(paths, Path(facts["base"]["path"])),
         base_sha256=facts["base"]["sha256"],
@@ -277,6 +278,56 @@ def _conversation(
             tuple(systems), settings, profile.seed if seed is None else seed, profile.data.system_prompt
         ),
     }
+
+
+def plan(
+    profile: Profile, paths: Paths, method: str | None, gpu: float | None, tflops: float | None, as_json: bool
+) -> None:
+    """Say beforehand what training needs: memory, time, disk."""
+    import json
+
+    from pipeline import plan as planning
+
+    found = planning.make_plan(profile, paths, method or next(iter(profile.methods)), gpu, tflops)
+    if as_json:
+        print(json.dumps(planning.as_json(found), indent=2, allow_nan=False))
+    else:
+        planning.show(found)
+
+
+def status(profile: Profile, paths: Paths) -> None:
+    """Say of every stage whether it is done, and what to run next."""
+    from pipeline import status as progress
+
+    progress.show(progress.status(profile, paths), by_dvc=progress.is_dvc_run(paths, profile.name))
+
+
+def merge(profile: Profile, paths: Paths, method: str, output: Path, check: bool) -> None:
+    """Add an adapter into the weights of its base."""
+    from adapters.batching import read_rows
+    from adapters.merge import merge as merge_adapter
+    from adapters.merge import refuse
+
+    profile.method(method)
+    adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
+    refuse(profile.model, adapter, output)
+    test = require(paths.formatted / "test.parquet", "format", paths) if check else None
+    rows = [] if test is None else [tokens.tolist() for tokens in read_rows(test).tokens[:CHECKED_ROWS]]
+    found = merge_adapter(model=profile.model, base=read_inputs(paths).base, adapter=adapter, output=output, rows=rows)
+    print(f"{output}: merged" + (f"; logits differ by at most {found.difference:.3g}" if found else ", not compared"))
+
+
+def push(profile: Profile, paths: Paths, method: str, repository: str, private: bool, dry_run: bool) -> None:
+    """Upload an adapter and its card."""
+    from adapters import push as sharing
+
+    profile.method(method)
+    adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
+    files = sharing.uploads(adapter, paths.report / "cards" / method / "README.md")
+    if dry_run:
+        sharing.show(files, repository)
+    else:
+        print(sharing.push(files, repository, private))
 
 
 def _command(stage: str, paths: Paths) -> str:

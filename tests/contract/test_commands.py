@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import pytest
 from llada.sampler_config import SamplerConfig
 from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
 
+BESIDE_THE_STAGES = ["preview", "sweep", "plan", "status", "merge", "push"]
 COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
 TALKING = ["chat", "demo"]
 HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
@@ -33,7 +35,7 @@ def assert_one_fault(result: subprocess.CompletedProcess[str], *words: str) -> N
         assert word in line
 
 
-@pytest.mark.parametrize("command", [*COMMANDS, *TALKING])
+@pytest.mark.parametrize("command", [*COMMANDS, *BESIDE_THE_STAGES, *TALKING])
 def test_help_names_the_common_options(command: str) -> None:
     result = run("-m", "pipeline", command, "--help")
     assert result.returncode == 0
@@ -124,3 +126,41 @@ def test_talking_takes_every_setting_of_the_sampler_as_a_flag(command: str) -> N
 def test_chat_says_what_is_wrong_before_it_loads_anything(arguments: list[str], words: str, tmp_path: Path) -> None:
     asked = ["--artifacts", str(tmp_path), "--prompt", "Halo!"]
     assert_one_fault(run("-m", "pipeline", "chat", *arguments, *asked), words)
+
+
+def test_plan_needs_no_artefacts(tmp_path: Path) -> None:
+    result = run("-m", "pipeline", "plan", "--artifacts", str(tmp_path / "none"), "--json")
+    assert result.returncode == 0, result.stderr
+    plan = json.loads(result.stdout)
+    assert plan["fits"] is True
+    assert "assumed" in plan["rows"]["source"]
+    assert not (tmp_path / "none").exists()
+
+
+def test_plan_names_a_base_whose_shape_nobody_knows(tmp_path: Path) -> None:
+    result = run("-m", "pipeline", "plan", "--set", "model.base=some/base", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "model.base: some/base", "python -m pipeline inputs")
+
+
+def test_status_of_nothing_begins_with_the_first_stage(tmp_path: Path) -> None:
+    result = run("-m", "pipeline", "status", "--artifacts", str(tmp_path))
+    assert result.returncode == 0, result.stderr
+    assert f"next: python -m pipeline inputs --artifacts {tmp_path}" in result.stdout
+
+
+@pytest.mark.parametrize("arguments", [("merge", "--output", "merged"), ("push", "--repo", "me/mine", "--dry-run")])
+def test_sharing_needs_a_trained_adapter(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run("-m", "pipeline", *arguments, "--method", "lora", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "accelerate launch train_adapter.py --method lora")
+    result = run("-m", "pipeline", *arguments, "--method", "lorra", "--artifacts", str(tmp_path))
+    assert_one_fault(result, "'lorra' is not a method")
+
+
+def test_merge_refuses_a_quantised_profile(tmp_path: Path) -> None:
+    adapter = tmp_path / "adapters" / "lora"
+    adapter.mkdir(parents=True)
+    for name in ("adapter_config.json", "adapter_model.safetensors"):
+        (adapter / name).touch()
+    quantised = ("--set", "model.quantization=nf4", "--artifacts", str(tmp_path))
+    result = run("-m", "pipeline", "merge", "--method", "lora", "--output", str(tmp_path / "merged"), *quantised)
+    assert_one_fault(result, "model.quantization: nf4", "merge into the unquantised base")

@@ -15,6 +15,7 @@ from adapters import load_adapter, trainer
 from adapters.base import load_base
 from adapters.batching import read_rows
 from adapters.config import ModelConfig, TrainConfig
+from adapters.estimate import Machine
 from adapters.guards import check_finite, explain_out_of_memory
 from adapters.objective import loss_denominator, step_noise
 from adapters.validation import Draw, summarise, validation_draws
@@ -296,8 +297,8 @@ def test_dry_run_counts_without_training(tmp_path, capsys):
 
 
 def test_dry_run_refuses_what_does_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("adapters.estimate.available_memory", lambda: (1e8, "a small card"))
-    with pytest.raises(InputError, match=r"0.1 GiB are free on a small card.*micro_batch_size: 2"):
+    monkeypatch.setattr("adapters.estimate.this_machine", lambda: Machine(False, 1e8, "a small card"))
+    with pytest.raises(InputError, match=r"0.1 GiB are free on a small card; even with .*micro_batch_size=1"):
         trainer.dry_run("lora", **training_arguments(tmp_path))
 
 

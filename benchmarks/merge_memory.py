@@ -1,0 +1,127 @@
+"""How much memory does merging an 8 B model take? Measured on a base of LLaDA-8B's shape whose weights are all zero.
+
+    python benchmarks/merge_memory.py [--folder DIR] [--layers 32] [--output benchmarks/results/merge_memory.json]
+
+The base is sparse: safetensors headers with the published names and shapes in bfloat16, and files cut to length, so
+that it takes no room on the disk. The merged folder does: 15 GiB, deleted at the end. The adapter is LoRA of rank 16
+on every projection. The merge runs in a process of its own; reported is the most that process ever held (VmHWM).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import shutil
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+import torch
+from peft import LoraConfig
+from safetensors.torch import save_file
+
+from adapters.base import PROJECTIONS
+from adapters.config import ModelConfig
+from adapters.merge import merge
+from adapters.output import peak_memory
+from common.files import write_json
+from llada import LLaDAConfig
+from llada.checkpoint import published_shapes
+
+ROOT = Path(__file__).resolve().parent.parent
+RANK, SHARD_BYTES = 16, 5 * 10**9
+Shapes = dict[str, tuple[int, ...]]
+
+
+def write_sparse_base(folder: Path, config: LLaDAConfig) -> None:
+    """Shards of at most 5 GB, as published, all zero and not stored."""
+    config.save_pretrained(folder)
+    shards: list[Shapes] = [{}]
+    for name, shape in published_shapes(config).items():
+        if sum(map(math.prod, shards[-1].values())) * 2 + math.prod(shape) * 2 > SHARD_BYTES:
+            shards.append({})
+        shards[-1][name] = shape
+    placed = {}
+    for number, shapes in enumerate(shards, start=1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        write_sparse_shard(folder / file, shapes)
+        placed |= dict.fromkeys(shapes, file)
+    write_json(folder / "model.safetensors.index.json", {"metadata": {}, "weight_map": placed})
+
+
+def write_sparse_shard(path: Path, shapes: Shapes) -> None:
+    header, end = {}, 0
+    for name, shape in shapes.items():
+        start, end = end, end + 2 * math.prod(shape)
+        header[name] = {"dtype": "BF16", "shape": list(shape), "data_offsets": [start, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with path.open("wb") as stream:
+        stream.write(struct.pack("<Q", len(text)) + text)
+        stream.truncate(8 + len(text) + end)
+
+
+def write_adapter(folder: Path, config: LLaDAConfig) -> None:
+    folder.mkdir()
+    tensors = {}
+    for name, shape in published_shapes(config).items():
+        if ".blocks." in name and name.split(".")[-2] in PROJECTIONS:
+            key = f"base_model.model.{name.removesuffix('.weight')}"
+            tensors[f"{key}.lora_A.weight"] = torch.full((RANK, shape[1]), 0.01)
+            tensors[f"{key}.lora_B.weight"] = torch.full((shape[0], RANK), 0.01)
+    save_file(tensors, folder / "adapter_model.safetensors")
+    LoraConfig(r=RANK, lora_alpha=RANK).save_pretrained(folder)
+
+
+def child(folder: Path) -> None:
+    """Merge and print seconds and peak as JSON."""
+    began = time.perf_counter()
+    model = ModelConfig.model_validate({"dtype": "bfloat16"})
+    merge(model=model, base=folder / "base", adapter=folder / "adapter", output=folder / "merged")
+    print(json.dumps({"seconds": time.perf_counter() - began, "peak_gib": peak_memory()["host_gib"]}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, help="where there is room; default: the system's temporary folder")
+    parser.add_argument("--layers", type=int, default=32)
+    parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "merge_memory.json")
+    parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child is not None:
+        child(options.child)
+        return
+    folder = Path(tempfile.mkdtemp(dir=options.folder))
+    try:
+        config = LLaDAConfig(n_layers=options.layers)
+        write_sparse_base(folder / "base", config)
+        write_adapter(folder / "adapter", config)
+        command = [sys.executable, __file__, "--child", str(folder)]
+        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        found = json.loads(run.stdout.splitlines()[-1])
+        merged = sum(path.stat().st_size for path in (folder / "merged").glob("*.safetensors"))
+        shards = len(list((folder / "merged").glob("*.safetensors")))
+    finally:
+        shutil.rmtree(folder)
+    result = {
+        "layers": options.layers,
+        "parameters": sum(map(math.prod, published_shapes(config).values())),
+        "dtype": "bfloat16",
+        "rank": RANK,
+        "merged_bytes": merged,
+        "shards": shards,
+        "seconds": round(found["seconds"], 1),
+        "peak_gib": round(found["peak_gib"], 2),
+    }
+    write_json(options.output, result)
+    print(json.dumps(result, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,188 @@
+"""The memory estimate, against what autograd really keeps and against figures measured elsewhere."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from small_world import small_model, training_arguments
+
+from adapters.base import load_unquantised
+from adapters.config import MethodConfig, ModelConfig, TrainConfig
+from adapters.estimate import (
+    GIB,
+    Counts,
+    Machine,
+    Workload,
+    block_activation_bytes,
+    check_fits,
+    count,
+    estimate,
+    is_fused,
+    remedies,
+)
+from adapters.fused import fuse
+from adapters.methods import METHODS, attach
+from adapters.objective import Objective
+from common.errors import InputError
+from llada import LLaDAConfig
+
+B, L, D, F, LAYERS = 2, 128, 128, 384, 3
+SHAPE = {"d_model": D, "n_heads": 4, "mlp_hidden_size": F, "n_layers": LAYERS, "max_sequence_length": L}
+CARD = Machine(True, 80 * GIB, "a card of 80 GiB")
+ALL = MethodConfig().targets
+
+
+def kept_bytes(tmp_path: Path, model: ModelConfig, config: MethodConfig, **shape: int) -> float:
+    """Bytes of the distinct storages, parameters aside, that autograd keeps after the forward pass of the loss."""
+    small_model(**(SHAPE | {"n_kv_heads": 4} | shape)).save_pretrained(tmp_path / "base")
+    adapted = attach(load_unquantised(model, tmp_path / "base", "cpu"), METHODS["lora"], config, model, tmp_path, 0)
+    fuse(adapted.model)
+    if model.activation_checkpointing:
+        adapted.model.get_base_model().gradient_checkpointing_enable()
+    objective = Objective(adapted.model.train(), "answer_length", getattr(torch, model.dtype))
+    own = {parameter.untyped_storage().data_ptr() for parameter in adapted.model.parameters()}
+    kept: dict[int, torch.Tensor] = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.untyped_storage().data_ptr() not in own:
+            kept[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    answers = torch.ones(B, L, dtype=torch.bool)
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        objective(torch.randint(0, 50, (B, L)), None, answers, torch.ones(B), answers, float(B))
+    return float(sum(tensor.untyped_storage().nbytes() for tensor in kept.values()))
+
+
+@pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("targets", [ALL, ("q_proj", "v_proj")])
+def test_activations_are_what_autograd_keeps(tmp_path, dtype, quantization, targets):
+    model, config = ModelConfig(dtype=dtype, quantization=quantization), MethodConfig(rank=8, targets=targets)
+    shape = LLaDAConfig(**SHAPE)
+    size = 4 if dtype == "float32" else 2
+    fused = is_fused(model, METHODS["lora"], config)
+    expected = LAYERS * B * L * block_activation_bytes(shape, config, size, fused, cuda=False)
+    expected += 4 * count(shape, METHODS["lora"], config).adapted if fused else 0
+    expected += B * L * D * (4 + 2 * size)  # final norm's input; the head's hidden state and gradient
+    assert kept_bytes(tmp_path, model, config) == pytest.approx(expected, rel=0.05)
+
+
+def test_grouped_keys_are_kept_repeated(tmp_path):
+    model, config = ModelConfig(), MethodConfig(rank=8)
+    grouped = kept_bytes(tmp_path / "grouped", model, config, n_kv_heads=2)
+    whole = kept_bytes(tmp_path / "whole", model, config)
+    smaller_weights = 4 * LAYERS * 2 * D * D // 2  # W + s B A of the halved k and v projections
+    assert grouped == pytest.approx(whole - smaller_weights, rel=0.01)
+
+
+def test_dropout_keeps_an_input_per_layer(tmp_path):
+    config = MethodConfig(rank=8, dropout=0.1)
+    expected = LAYERS * B * L * block_activation_bytes(LLaDAConfig(**SHAPE), config, 4, False, False) + B * L * D * 12
+    assert kept_bytes(tmp_path, ModelConfig(), config) == pytest.approx(expected, rel=0.1)
+
+
+def test_checkpointing_keeps_the_block_inputs_alone(tmp_path):
+    model = ModelConfig(activation_checkpointing=True)
+    expected = LAYERS * B * L * D * 4 + B * L * D * 12
+    assert kept_bytes(tmp_path, model, MethodConfig(rank=8)) == pytest.approx(expected, rel=0.15)
+
+
+@pytest.fixture(scope="module")
+def eight_billion() -> Workload:
+    """LoRA of rank 16 on LLaDA-8B's shape, rows of 512 tokens, counted by hand."""
+    width, hidden, layers, words = 4096, 12288, 32, 126464
+    blocks = layers * (4 * width * width + 3 * width * hidden + 2 * width)
+    trainable = layers * 16 * (4 * 2 * width + 3 * (width + hidden))
+    counts = Counts(blocks + 2 * words * width + width, blocks, blocks - layers * 2 * width, trainable, layers * 7)
+    return Workload(LLaDAConfig(), counts, METHODS["lora"], MethodConfig(rank=16), np.full(64, 512), 0)
+
+
+def one_row(**changes):
+    return TrainConfig(micro_batch_size=1, eos_tail="none", **changes)
+
+
+def test_counts_are_those_of_the_published_network(eight_billion):
+    counted = count(LLaDAConfig(), METHODS["lora"], MethodConfig(rank=16))
+    assert counted == eight_billion.counts
+    assert counted.base == 8_015_581_184
+
+
+def test_nf4_and_bfloat16_bases_have_their_published_sizes(eight_billion):
+    def base(kind: str) -> float:
+        return eight_billion.memory(ModelConfig(dtype="bfloat16", quantization=kind), one_row(), CARD).base
+
+    assert base("none") == 2 * 8_015_581_184
+    assert base("nf4") / 1e9 == pytest.approx(5.7, rel=0.01)
+    assert base("int8") / 1e9 == pytest.approx(6.979 + 2 * 2 * 0.518, rel=0.001)
+
+
+def test_activations_of_a_row_match_measurements_at_full_size(eight_billion):
+    """About 3 GiB per row of 512 tokens kept without checkpointing, 0.22 GB of block inputs and one block with."""
+    plain = ModelConfig(dtype="bfloat16")
+    kept = block_activation_bytes(LLaDAConfig(), eight_billion.config, 2, False, cuda=True) * 512 * 32
+    assert kept / GIB == pytest.approx(3.0, rel=0.1)
+    saved = eight_billion.memory(plain, one_row(), CARD).activations
+    frugal = plain.model_copy(update={"activation_checkpointing": True})
+    assert eight_billion.memory(frugal, one_row(), CARD).activations < 0.12 * saved
+
+
+def test_memory_grows_with_the_micro_batch_and_not_with_the_global_one(eight_billion):
+    def activations(micro: int, whole: int) -> float:
+        train = TrainConfig(micro_batch_size=micro, global_batch_size=whole, eos_tail="none")
+        return eight_billion.memory(ModelConfig(dtype="bfloat16"), train, CARD).activations
+
+    assert activations(4, 16) == pytest.approx(4 * activations(1, 16), rel=0.01)
+    assert activations(4, 16) == activations(4, 32)
+
+
+def test_remedies_begin_with_what_costs_nothing_and_end_with_nf4(eight_billion):
+    train = TrainConfig(micro_batch_size=4)
+    model = ModelConfig(dtype="bfloat16")
+    found = list(remedies(eight_billion, model, train, CARD))
+    assert found[0][0] == "train.micro_batch_size=2"
+    assert "nf4" in found[-1][0]
+    whole = eight_billion.memory(model, train, CARD).total
+    assert all(memory.total < whole for _, memory in found)
+
+
+def test_a_run_that_does_not_fit_is_told_the_first_setting_that_does(tmp_path, monkeypatch):
+    arguments = training_arguments(tmp_path, train={"micro_batch_size": 8, "eos_tail": "none"})
+    wanted = {key: arguments[key] for key in ("model", "train", "config", "base", "seed")}
+    result = estimate(method=METHODS["lora"], lengths=np.full(64, 120), steps=1, **wanted)
+    halved = TrainConfig(**arguments["train"].model_dump() | {"micro_batch_size": 4})
+    enough = result.workload.memory(arguments["model"], halved, CARD).total
+    short = Machine(True, enough, "a small card")
+    monkeypatch.setattr("adapters.estimate.this_machine", lambda: short)
+    result = estimate(method=METHODS["lora"], lengths=np.full(64, 120), steps=1, **wanted)
+    with pytest.raises(InputError, match=r"--set train\.micro_batch_size=4` needs"):
+        check_fits(result, arguments["model"], arguments["train"])
+
+
+MEASURE = """
+import json, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[2])
+import small_world
+from adapters import trainer
+from adapters.estimate import estimate
+from adapters.output import peak_memory
+arguments = small_world.training_arguments(Path(sys.argv[1]), train={"max_steps": 6, "micro_batch_size": 8})
+plan = trainer.make_plan("lora", **arguments)
+wanted = {key: arguments[key] for key in ("model", "train", "config", "base", "seed")}
+found = estimate(method=plan.method, lengths=plan.rows.lengths, steps=6, **wanted)
+trainer.train("lora", **arguments)
+print(json.dumps([found.memory.total / 2**30, peak_memory()["host_gib"]]))
+"""
+
+
+def test_the_estimate_is_within_ten_percent_of_a_training_process(tmp_path):
+    root = Path(__file__).resolve().parents[2]
+    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(root / "tests" / "unit")]
+    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    estimated, measured = json.loads(result.stdout.splitlines()[-1])
+    assert estimated == pytest.approx(measured, rel=0.1)
