@@ -120,7 +120,7 @@ def read_test_set(path: Path) -> TestSet:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the stage `format` first")
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()  # read_table would import the dataset API and pandas for one file
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a parquet file ({error}); run the stage `format` again") from None
     missing = [name for name in COLUMNS if name not in table.column_names]

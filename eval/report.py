@@ -107,7 +107,7 @@ def split_sizes(splits: Path) -> dict[str, int]:
 def read_points(umap_points: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    return pq.read_table(umap_points, columns=["x", "y", "cluster", "subset_name", "text"]).to_pylist()
+    return pq.ParquetFile(umap_points).read(columns=["x", "y", "cluster", "subset_name", "text"]).to_pylist()
 
 
 def data_uri(picture: Path) -> str:
