@@ -20,7 +20,7 @@ from eval.verdict import Verdict, better, metric_of, number, sentence
 MAXIMUM_POINTS = 2500  # of the cluster map
 MAXIMUM_ANSWERS = 200  # items side by side; the others are in items.jsonl
 POINT_TEXT = 140  # characters shown on hover
-PLOTTED_FLOORS = ("other_answer", "frequent_words")
+PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")
 TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Likelihood and overlap",

@@ -160,6 +160,7 @@ def evaluate(profile: Profile, paths: Paths, system: str) -> None:
         test=require(paths.formatted / "test.parquet", "format", paths),
         output=paths.evaluation(system),
         seed=profile.seed,
+        encoder=resolved.encoder,
     )
 
 
