@@ -20,6 +20,7 @@ from common.errors import InputError
 from common.files import atomic_folder, write_json, write_json_lines
 from eval.config import EvaluationConfig
 from eval.floors import floor_answers
+from eval.overflow import budget_configs, lengths_by_budget
 from eval.scoring import Answer, Bound, Embedded, Item, score_system
 from eval.tasks import read_task
 from llada.sampler_config import SamplerConfig
@@ -62,6 +63,7 @@ def evaluate(
     """
     test_set = read_test_set(test)
     tasks = {task.name: read_task(task) for task in evaluation.tasks}
+    budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(model, base, adapter)
     clock.lap("load_seconds")
@@ -89,6 +91,17 @@ def evaluate(
     traced = traced_rows(test_set.items, evaluation.trace_items)
     traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
     clock.lap("trace_seconds")
+    few = traced_rows(test_set.items, evaluation.eos_overflow_items)
+    extra["eos_overflow"] = lengths_by_budget(
+        network,
+        tokenizer,
+        [test_set.prompts[row] for row in few],
+        budgets,
+        batch_size=evaluation.batch_size,
+        resamples=evaluation.bootstrap_resamples,
+        seed=seed,
+    )
+    clock.lap("overflow_seconds")
     cut = cut_references(tokenizer, test_set.answers, sampling.longest)
     embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, answers, cut, seed)
     clock.lap("embedding_seconds")
@@ -180,7 +193,7 @@ def embed_texts_of(encoder: Path, items: list[Item], answers: list[Answer], cut:
 
 
 def traced_rows(items: list[Item], count: int) -> list[int]:
-    """`count` items whose answers are replayed: the first of each subset in turn, so that the subsets are mixed."""
+    """`count` items for what is done with few of them: the first of each subset in turn, so that subsets are mixed."""
     by_subset: dict[str, list[int]] = {}
     for row, item in enumerate(items):
         by_subset.setdefault(item.subset_name, []).append(row)

@@ -42,11 +42,13 @@ def write_report(
     splits: Path,
     provenance: dict[str, Any],
     output: Path,
+    sweep: Path | None = None,
 ) -> None:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
     Args:
         adapters: name -> adapter folder, for the systems that have one.
+        sweep: the sweep.json of a matched sweep, where one was run.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
     Raises:
@@ -64,6 +66,7 @@ def write_report(
         split_sizes=split_sizes(splits),
         points=read_points(umap_points),
         picture=data_uri(umap_picture),
+        sweep=read_json(sweep) if sweep else None,
     )
     context = page.build(profile_name, systems, comparisons, found, data, provenance)
     with atomic_folder(output) as folder:

@@ -236,7 +236,7 @@ def test_metrics_are_copied_per_system(report: Path) -> None:
     for planted in STANDARD:
         content = json.loads((report / "metrics" / f"{planted.name}.json").read_text())
         assert content["system"] == planted.name
-        assert content["schema_version"] == 1
+        assert content["schema_version"] == 2
         assert (report / f"{planted.name}.html").is_file() == (planted.name != "base")
 
 
