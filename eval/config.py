@@ -27,6 +27,11 @@ class EvaluationConfig(Section):
     likelihood_samples: int = Field(32, ge=1, description="stratified mask counts per item for the likelihood bound")
     bootstrap_resamples: int = Field(2000, ge=100, description="resamples for each 95% interval")
     permutations: int = Field(5000, ge=100, description="sign flips for each paired comparison")
+    decoding_seeds: int = Field(
+        1,
+        ge=1,
+        description="answers drawn per item and pooled; more than one is of use where sampling is random",
+    )
     trace_items: int = Field(4, ge=0, description="test items whose denoising is kept step by step for the report")
     eos_overflow: tuple[int, ...] = Field(
         (), description="token budgets at which a few items are answered again, such as [64, 128, 256, 512]; []: none"

@@ -18,22 +18,23 @@ MAX_TOKENS = 512
 
 
 def embed_answers(
-    encoder: Path, answers: Sequence[str], references: Sequence[str], others: dict[str, list[str]]
+    encoder: Path, decodings: Sequence[Sequence[str]], references: Sequence[str], others: dict[str, list[str]]
 ) -> Embedded:
     """Embed everything that is compared with the references; every different text once.
 
     Args:
         encoder: a sentence-transformers folder that pools by the mean, or a plain BERT folder.
+        decodings: the answers to all items, once per decoding.
         others: the floors' and the ceiling's texts, by name.
     """
-    texts = sorted({text for group in (answers, references, *others.values()) for text in group})
+    texts = sorted({text for group in (*decodings, references, *others.values()) for text in group})
     place = {text: index for index, text in enumerate(texts)}
     vectors = embed_texts(encoder, texts)
 
     def of(group: Sequence[str]) -> Array:
         return vectors[[place[text] for text in group]]
 
-    return Embedded(of(answers), of(references), {name: of(group) for name, group in others.items()})
+    return Embedded(tuple(map(of, decodings)), of(references), {name: of(group) for name, group in others.items()})
 
 
 def embed_texts(encoder: Path, texts: Sequence[str]) -> Array:

@@ -128,7 +128,7 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
     scored = score_system(
         planted.name,
         rows,
-        answers,
+        [answers],
         bounds,
         [item.reference for item in rows],
         evaluation=EVALUATION,

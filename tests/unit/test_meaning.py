@@ -53,9 +53,10 @@ def test_embeddings_equal_those_of_sentence_transformers(encoder: Path, layout: 
 
 
 def test_equal_texts_have_equal_embeddings_and_groups_keep_their_order(encoder: Path) -> None:
-    found = embed_answers(encoder / "plain", TEXTS[:3], TEXTS[:3][::-1], {"prompt": [TEXTS[1]] * 3})
-    assert np.array_equal(found.answers, found.references[::-1])
-    assert np.array_equal(found.others["prompt"], np.stack([found.answers[1]] * 3))
+    found = embed_answers(encoder / "plain", [TEXTS[:3]], TEXTS[:3][::-1], {"prompt": [TEXTS[1]] * 3})
+    [answers] = found.answers
+    assert np.array_equal(answers, found.references[::-1])
+    assert np.array_equal(found.others["prompt"], np.stack([answers[1]] * 3))
 
 
 def test_another_pooling_or_an_unreadable_folder_is_the_users_error(encoder: Path, tmp_path: Path) -> None:
