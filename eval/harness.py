@@ -87,16 +87,17 @@ class LLaDAHarness(LM):
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answers, cut before the first of the request's `until` strings."""
         groups: dict[SamplerConfig, list[int]] = {}
-        for index, request in enumerate(requests):
-            groups.setdefault(self._sampling(request.args[1]), []).append(index)
+        arguments: list[tuple[Any, ...]] = [request.args for request in requests]  # (context, generation settings)
+        for index, (_, settings) in enumerate(arguments):
+            groups.setdefault(self._sampling(settings), []).append(index)
         texts = [""] * len(requests)
         for config, members in groups.items():
-            prompts = [self._context(requests[index].args[0]) for index in members]
+            prompts = [self._context(arguments[index][0]) for index in members]
             answers, _ = generate_answers(
                 self.network, self.tokenizer, prompts, config, batch_size=self.batch, seed=self.seed
             )
             for index, answer in zip(members, answers, strict=True):
-                texts[index] = cut_before(answer.text, requests[index].args[1].get("until"))
+                texts[index] = cut_before(answer.text, arguments[index][1].get("until"))
         return texts
 
     def apply_chat_template(self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True) -> str:

@@ -20,7 +20,7 @@ def sweep_section(facts: Mapping[str, Any], styles: Mapping[str, str]) -> dict[s
         facts: `runs` (method, learning_rate, seed, last bound, curve), `best` and `steps_to_reach` per method.
         styles: the marks of the evaluated systems; further methods get the marks after these.
     """
-    methods = list(facts["best"])
+    methods: list[str] = list(facts["best"])
     marks = dict(styles)
     for method in methods:
         marks.setdefault(method, f"s{len(marks)}")
