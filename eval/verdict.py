@@ -86,11 +86,13 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
     first, second = titles[comparison.first], titles[comparison.second]
     facts = f"p = {_p(comparison.p_adjusted)}, n = {comparison.n}"
     if winner is None:
+        needed = ""
+        if abs(comparison.difference) < comparison.detectable:  # which is stated before any correction
+            needed = f"; about {number(comparison.detectable, metric)} would be needed to show"
         return (
             f"{first} and {second} cannot be told apart on {metric.name}: difference "
             f"{_signed(comparison.difference, metric)} [{_signed(comparison.low, metric)}, "
-            f"{_signed(comparison.high, metric)}], {facts}; about "
-            f"{number(comparison.detectable, metric)} would be needed to show.{_why_not(comparison)}"
+            f"{_signed(comparison.high, metric)}], {facts}{needed}.{_why_not(comparison)}"
         )
     loser = second if winner == comparison.first else first
     low, high = sorted((abs(comparison.low), abs(comparison.high)))
