@@ -54,7 +54,6 @@ from common.errors import InputError
 from common.files import write_json
 from common.progress import console, progress_bar
 
-
 VALIDATION_SEED = 0
 """Of the validation's rows and noise: not the run's own, so that runs of different seeds are measured alike."""
 

@@ -79,9 +79,18 @@ def interval_plot(
 
 
 def line_chart(
-    title: str, note: str, series: Sequence[Series], x_label: str, y_label: str, log: bool = False
+    title: str,
+    note: str,
+    series: Sequence[Series],
+    x_label: str,
+    y_label: str,
+    log: bool = False,
+    x_names: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Lines over a shared x axis, with bands where given; both axes labelled; logarithmic y where `log`."""
+    """Lines over a shared x axis, with bands where given; both axes labelled; logarithmic y where `log`.
+
+    `x_names` are ticks in place of round numbers, (place, text), with every point marked.
+    """
     left, right, top, bottom, height = 52, 12, 40, 190, 226
     xs = [x for one in series for x in one.x]
     ys = [y for one in series for y in (*one.y, *one.low, *one.high) if not log or y > 0]
@@ -106,10 +115,8 @@ def line_chart(
         text = f"1e{tick:.0f}" if log else _label(tick)
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y}" y2="{y}"/>')
         parts.append(f'<text class="tick" x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{text}</text>')
-    for tick in x_ticks:
-        parts.append(
-            f'<text class="tick" x="{across(tick)}" y="{bottom + 15}" text-anchor="middle">{_label(tick)}</text>'
-        )
+    for tick, text in x_names or [(tick, _label(tick)) for tick in x_ticks]:
+        parts.append(f'<text class="tick" x="{across(tick)}" y="{bottom + 15}" text-anchor="middle">{text}</text>')
     middle = (top + bottom) / 2
     parts.append(
         f'<text class="axis" x="{(left + WIDTH - right) / 2}" y="{height - 4}" text-anchor="middle">'
@@ -127,8 +134,8 @@ def line_chart(
     for one in series:
         points = " ".join(f"{across(x)},{up(y)}" for x, y in zip(one.x, one.y, strict=True))
         parts.append(f'<polyline class="line {one.style}" points="{points}"/>')
-        if one.x:
-            parts.append(_marker(one.style, float(across(one.x[-1])), float(up(one.y[-1]))))
+        marked = range(len(one.x)) if x_names else range(len(one.x))[-1:]
+        parts += [_marker(one.style, float(across(one.x[place])), float(up(one.y[place]))) for place in marked]
     spoken = "; ".join(f"{one.label} from {one.y[0]:.3g} to {one.y[-1]:.3g}" for one in series if one.y)
     return _svg(height, f"{title}, {y_label} over {x_label}: {spoken}. The values are in the table below.", parts)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from common.section import Section
 
@@ -27,5 +27,21 @@ class EvaluationConfig(Section):
     likelihood_samples: int = Field(32, ge=1, description="stratified mask counts per item for the likelihood bound")
     bootstrap_resamples: int = Field(2000, ge=100, description="resamples for each 95% interval")
     permutations: int = Field(5000, ge=100, description="sign flips for each paired comparison")
+    decoding_seeds: int = Field(
+        1,
+        ge=1,
+        description="answers drawn per item and pooled; more than one is of use where sampling is random",
+    )
     trace_items: int = Field(4, ge=0, description="test items whose denoising is kept step by step for the report")
+    eos_overflow: tuple[int, ...] = Field(
+        (), description="token budgets at which a few items are answered again, such as [64, 128, 256, 512]; []: none"
+    )
+    eos_overflow_items: int = Field(16, ge=1, description="test items answered at each of these budgets")
     tasks: tuple[TaskConfig, ...] = Field((), description="multiple-choice tasks on local files: {name, file, kind}")
+
+    @field_validator("eos_overflow")
+    @classmethod
+    def _budgets_are_positive(cls, budgets: tuple[int, ...]) -> tuple[int, ...]:
+        if any(budget < 1 for budget in budgets):
+            raise ValueError("every budget must be at least 1")
+        return tuple(sorted(set(budgets)))

@@ -20,6 +20,7 @@ from common.errors import InputError
 from common.files import atomic_folder, write_json, write_json_lines
 from eval.config import EvaluationConfig
 from eval.floors import floor_answers
+from eval.overflow import budget_configs, lengths_by_budget
 from eval.scoring import Answer, Bound, Embedded, Item, score_system
 from eval.tasks import read_task
 from llada.sampler_config import SamplerConfig
@@ -62,6 +63,7 @@ def evaluate(
     """
     test_set = read_test_set(test)
     tasks = {task.name: read_task(task) for task in evaluation.tasks}
+    budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(model, base, adapter)
     clock.lap("load_seconds")
@@ -82,20 +84,35 @@ def evaluate(
         "tasks": task_scores(network, tokenizer, tasks, samples=evaluation.likelihood_samples, seed=seed),
     }
     clock.lap("likelihood_seconds")
-    answers, generation = generate_answers(
-        network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed
-    )
+    generated = [
+        generate_answers(
+            network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed + decoding
+        )
+        for decoding in range(evaluation.decoding_seeds)
+    ]
+    decodings = [answers for answers, _ in generated]
     clock.lap("generation_seconds")
     traced = traced_rows(test_set.items, evaluation.trace_items)
     traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
     clock.lap("trace_seconds")
+    few = traced_rows(test_set.items, evaluation.eos_overflow_items)
+    extra["eos_overflow"] = lengths_by_budget(
+        network,
+        tokenizer,
+        [test_set.prompts[row] for row in few],
+        budgets,
+        batch_size=evaluation.batch_size,
+        resamples=evaluation.bootstrap_resamples,
+        seed=seed,
+    )
+    clock.lap("overflow_seconds")
     cut = cut_references(tokenizer, test_set.answers, sampling.longest)
-    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, answers, cut, seed)
+    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
     clock.lap("embedding_seconds")
     scored = score_system(
         system,
         test_set.items,
-        answers,
+        decodings,
         [Bound(-estimate.estimate, estimate.standard_error) for estimate in found],
         cut,
         evaluation=evaluation,
@@ -109,7 +126,7 @@ def evaluate(
         write_json(folder / "metrics.json", scored.metrics)
         write_json_lines(folder / "items.jsonl", scored.items)
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
-        write_json(folder / "accounting.json", clock.laps | accounting_content(generation))
+        write_json(folder / "accounting.json", clock.laps | accounting_content([cost for _, cost in generated]))
 
 
 def read_test_set(path: Path) -> TestSet:
@@ -120,7 +137,7 @@ def read_test_set(path: Path) -> TestSet:
     if not path.is_file():
         raise InputError(f"{path}: no such file; run the stage `format` first")
     try:
-        table = pq.read_table(path)
+        table = pq.ParquetFile(path).read()  # read_table would import the dataset API and pandas for one file
     except pa.ArrowInvalid as error:
         raise InputError(f"{path}: not a parquet file ({error}); run the stage `format` again") from None
     missing = [name for name in COLUMNS if name not in table.column_names]
@@ -170,17 +187,20 @@ def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> lis
     return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
 
 
-def embed_texts_of(encoder: Path, items: list[Item], answers: list[Answer], cut: list[str], seed: int) -> Embedded:
+def embed_texts_of(
+    encoder: Path, items: list[Item], decodings: list[list[Answer]], cut: list[str], seed: int
+) -> Embedded:
     """Embeddings of answers, references, floors and ceiling."""
     from eval.meaning import embed_answers
 
     references = [item.reference for item in items]
     others = floor_answers([item.prompt for item in items], references, seed) | {"ceiling": cut}
-    return embed_answers(encoder, [answer.text for answer in answers], references, others)
+    texts = [[answer.text for answer in answers] for answers in decodings]
+    return embed_answers(encoder, texts, references, others)
 
 
 def traced_rows(items: list[Item], count: int) -> list[int]:
-    """`count` items whose answers are replayed: the first of each subset in turn, so that the subsets are mixed."""
+    """`count` items for what is done with few of them: the first of each subset in turn, so that subsets are mixed."""
     by_subset: dict[str, list[int]] = {}
     for row, item in enumerate(items):
         by_subset.setdefault(item.subset_name, []).append(row)
@@ -213,13 +233,15 @@ def measurement_settings(
     }
 
 
-def accounting_content(generation: Any) -> dict[str, Any]:
+def accounting_content(costs: list[Any]) -> dict[str, Any]:
+    """What generating cost, all decodings together."""
+    seconds, tokens = sum(cost.seconds for cost in costs), sum(cost.tokens for cost in costs)
     return {
-        "forward_passes": generation.forward_passes,
-        "generated_tokens": generation.tokens,
-        "tokens_per_second": round(generation.tokens_per_second, 2),
-        "rows_stopped_early": generation.rows_stopped_early,
-        "peak_memory_bytes": generation.peak_memory_bytes or _peak_resident_bytes(),
+        "forward_passes": sum(cost.forward_passes for cost in costs),
+        "generated_tokens": tokens,
+        "tokens_per_second": round(tokens / seconds, 2) if seconds else 0.0,
+        "rows_stopped_early": sum(cost.rows_stopped_early for cost in costs),
+        "peak_memory_bytes": max(cost.peak_memory_bytes or 0 for cost in costs) or _peak_resident_bytes(),
     }
 
 

@@ -14,13 +14,15 @@ from eval.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.language import LANGUAGE_LABELS, LANGUAGES
 from eval.metrics import HEADLINE, METRICS, Metric
 from eval.reading import System
+from eval.scoring import GROUP_METRICS
 from eval.statistics import Comparison, bootstrap_scores, mean
+from eval.sweep_page import sweep_section
 from eval.verdict import Verdict, better, metric_of, number, sentence
 
 MAXIMUM_POINTS = 2500  # of the cluster map
 MAXIMUM_ANSWERS = 200  # items side by side; the others are in items.jsonl
 POINT_TEXT = 140  # characters shown on hover
-PLOTTED_FLOORS = ("other_answer", "frequent_words")
+PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")
 TABLES: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
         "Likelihood and overlap",
@@ -66,6 +68,7 @@ class DataFacts:
     split_sizes: dict[str, int]
     points: list[dict[str, Any]]
     picture: str
+    sweep: dict[str, Any] | None = None  # sweep.json, where a sweep was run
 
 
 @dataclass(frozen=True)
@@ -102,10 +105,12 @@ def build(
         "permutations_family": len(comparisons),
         "curves": curve_panels(systems, styles),
         "curve_tables": [curve_table(system) for system in systems if system.curve],
+        "sweep": sweep_section(data.sweep, styles) if data.sweep else None,
         "trained": [system.name for system in systems if system.curve],
         "groups": group_tables(systems),
         "noise": noise_panels(systems, styles),
         "noise_table": noise_table(systems),
+        "overflow": overflow_section(systems, styles),
         "retention": retention_rows(systems),
         "tasks": task_tables(systems),
         "answers": answer_rows(systems),
@@ -304,12 +309,12 @@ def _curve_cell(name: str, value: float | None) -> str:
 
 
 def group_tables(systems: Sequence[System]) -> list[dict[str, Any]]:
-    """Bound and chrF++ by subset, cluster and length of the reference."""
+    """Bound per token and per byte and chrF++ by subset, cluster and length of the reference."""
     labels = {"subset_name": "Subset", "cluster": "Cluster", "answer_tokens": "Tokens of the reference"}
     tables = []
     for kind, label in labels.items():
         groups = systems[0].metrics["groups"][kind]
-        for key in ("bound_per_token", "chrf"):
+        for key in GROUP_METRICS:
             metric = METRICS[key]
             rows = []
             for group, of_group in groups.items():
@@ -348,6 +353,35 @@ def noise_table(systems: Sequence[System]) -> dict[str, Any]:
         cells = [Cell(f"{one['nats']:.3f}", f"{100 * one['accuracy']:.1f}% right") for one in found]
         rows.append({"label": f"{100 * level['mask_share']:.0f}%", "n": level["tokens"], "cells": cells})
     return {"systems": [system.name for system in measured], "rows": rows}
+
+
+def overflow_section(systems: Sequence[System], styles: Mapping[str, str]) -> dict[str, Any] | None:
+    """Answer length over the token budget, as a chart and a table; None where it was not measured."""
+    measured = [system for system in systems if system.metrics.get("eos_overflow")]
+    if not measured:
+        return None
+    series, rows = [], []
+    for system in measured:
+        entries = system.metrics["eos_overflow"]
+        lengths = [entry["answer_tokens"] for entry in entries]
+        series.append(
+            charts.Series(
+                system.title,
+                styles[system.name],
+                [entry["budget"] for entry in entries],
+                [length["value"] for length in lengths],
+                [length["low"] for length in lengths if length["low"] is not None],
+                [length["high"] for length in lengths if length["high"] is not None],
+            )
+        )
+    for index, first in enumerate(measured[0].metrics["eos_overflow"]):
+        cells = []
+        for entry in (system.metrics["eos_overflow"][index] for system in measured):
+            stopped, empty = (f"{100 * entry[key]['value']:.0f}%" for key in ("stopped", "empty"))
+            cells.append(Cell(f"{entry['answer_tokens']['value']:.1f}", f"{stopped} stop, {empty} empty"))
+        rows.append({"label": f"{first['budget']} tokens", "n": first["answer_tokens"]["n"], "cells": cells})
+    chart = charts.line_chart("Answer length by budget", "band: 95% interval", series, "token budget", "answer tokens")
+    return {"chart": chart, "rows": rows, "systems": [system.name for system in measured]}
 
 
 def retention_rows(systems: Sequence[System]) -> list[dict[str, Any]]:

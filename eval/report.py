@@ -42,11 +42,13 @@ def write_report(
     splits: Path,
     provenance: dict[str, Any],
     output: Path,
+    sweep: Path | None = None,
 ) -> None:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
     Args:
         adapters: name -> adapter folder, for the systems that have one.
+        sweep: the sweep.json of a matched sweep, where one was run.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
     Raises:
@@ -64,6 +66,7 @@ def write_report(
         split_sizes=split_sizes(splits),
         points=read_points(umap_points),
         picture=data_uri(umap_picture),
+        sweep=read_json(sweep) if sweep else None,
     )
     context = page.build(profile_name, systems, comparisons, found, data, provenance)
     with atomic_folder(output) as folder:
@@ -107,7 +110,7 @@ def split_sizes(splits: Path) -> dict[str, int]:
 def read_points(umap_points: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    return pq.read_table(umap_points, columns=["x", "y", "cluster", "subset_name", "text"]).to_pylist()
+    return pq.ParquetFile(umap_points).read(columns=["x", "y", "cluster", "subset_name", "text"]).to_pylist()
 
 
 def data_uri(picture: Path) -> str:

@@ -21,11 +21,11 @@ from eval.metrics import (
     signatures,
     text_statistics,
 )
-from eval.statistics import ratio_standard_error
+from eval.statistics import pooled_interval, ratio_standard_error
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 DIGITS = 6  # of every float written: far below any interval, far above float noise
-GROUP_METRICS = ("bound_per_token", "chrf")
+GROUP_METRICS = ("bound_per_token", "bits_per_byte", "chrf")
 LENGTH_BINS = ((1, 16), (17, 32), (33, 64), (65, 128), (129, None))  # answer tokens, stop token included
 
 
@@ -61,9 +61,9 @@ class Bound:
 
 @dataclass(frozen=True)
 class Embedded:
-    """L2-normalised embeddings (n, D) by the profile's encoder: answers, references, floors and ceiling."""
+    """L2-normalised embeddings (n, D) by the profile's encoder: answers (per decoding), references, floors, ceiling."""
 
-    answers: Array
+    answers: tuple[Array, ...]
     references: Array
     others: dict[str, Array]
 
@@ -79,7 +79,7 @@ class Scored:
 def score_system(
     system: str,
     items: Sequence[Item],
-    answers: Sequence[Answer],
+    decodings: Sequence[Sequence[Answer]],
     bounds: Sequence[Bound],
     cut_references: Sequence[str],
     *,
@@ -91,24 +91,35 @@ def score_system(
 ) -> Scored:
     """Score one system on all items.
 
+    Several decodings are pooled: scores are over all answers, intervals from a bootstrap of items and, within each
+    item, of its decodings. What has no share per item (distinct-n ...) and the texts shown are those of the first.
+
     Args:
+        decodings: the answers to all items, once per decoding seed.
         cut_references: the references cut to the sampler's token budget: the ceiling.
         settings: what the numbers depend on (sampler, samples, seed ...), copied into the file.
         extra: further sections of metrics.json (retention, tasks ...).
     """
     references, prompts = [item.reference for item in items], [item.prompt for item in items]
-    texts = [answer.text for answer in answers]
-    statistics = text_statistics(texts, references, prompts, [not answer.stopped for answer in answers])
-    statistics |= bound_statistics(
+    texts = [answer.text for answer in decodings[0]]
+    runs = [decoding_statistics(answers, references, prompts) for answers in decodings]
+    if embedded is not None:
+        for run, vectors in zip(runs, embedded.answers, strict=True):
+            run |= cosine_statistics(vectors, embedded.references)
+    bound = bound_statistics(
         [bound.nats for bound in bounds],
         [item.answer_tokens for item in items],
         [len(item.reference.encode()) for item in items],
     )
-    if embedded is not None:
-        statistics |= cosine_statistics(embedded.answers, embedded.references)
+    statistics = {key: np.sum([run[key] for run in runs], axis=0) for key in runs[0]} | bound
     resamples = evaluation.bootstrap_resamples
-    metrics = {key: asdict(value) for key, value in score_all(statistics, resamples, seed).items()}
-    metrics["bound_per_token"]["standard_error"] = ratio_standard_error(statistics["bound_per_token"])
+    scores = score_all(statistics if len(runs) == 1 else bound, resamples, seed)
+    if len(runs) > 1:  # shares too: decodings of one item are not independent, as Wilson's interval wants
+        for key in runs[0]:
+            pooled = np.stack([run[key] for run in runs])  # (S, n, K)
+            scores[key] = pooled_interval(pooled, METRICS[key].reduce, resamples, seed)
+    metrics = {key: asdict(value) for key, value in scores.items()}
+    metrics["bound_per_token"]["standard_error"] = ratio_standard_error(bound["bound_per_token"])
     metrics["bound_per_token"]["sampling_error"] = _sampling_error(items, bounds)
     for key, value in point_scores(texts).items():
         metrics[key] = {"value": value, "low": None, "high": None, "n": len(items)}
@@ -126,7 +137,16 @@ def score_system(
         "signatures": signatures(),
         "settings": settings,
     } | (extra or {})
-    return Scored(rounded(content), rounded(_item_rows(items, answers, bounds, statistics)))
+    shown = runs[0] | bound
+    return Scored(rounded(content), rounded(_item_rows(items, decodings[0], bounds, shown, statistics)))
+
+
+def decoding_statistics(
+    answers: Sequence[Answer], references: Sequence[str], prompts: Sequence[str]
+) -> dict[str, Array]:
+    """The text statistics of one decoding of all items."""
+    truncated = [not answer.stopped for answer in answers]
+    return text_statistics([answer.text for answer in answers], references, prompts, truncated)
 
 
 def text_scores(
@@ -181,13 +201,18 @@ def rounded(value: Any) -> Any:
 
 
 def _item_rows(
-    items: Sequence[Item], answers: Sequence[Answer], bounds: Sequence[Bound], statistics: dict[str, Array]
+    items: Sequence[Item],
+    answers: Sequence[Answer],
+    bounds: Sequence[Bound],
+    shown: dict[str, Array],
+    statistics: dict[str, Array],
 ) -> list[dict[str, Any]]:
-    languages = {key.removeprefix("language_"): rows for key, rows in statistics.items() if key.startswith("language_")}
+    """Rows of items.jsonl: texts and scores of the decoding that is `shown`, statistics of all of them together."""
+    languages = {key.removeprefix("language_"): rows for key, rows in shown.items() if key.startswith("language_")}
     scores = {
-        key: item_score(key, statistics[key])
+        key: item_score(key, shown[key])
         for key in ("bound_per_token", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "repetition", "cosine")
-        if key in statistics
+        if key in shown
     }
     rows = []
     for index, (item, answer, bound) in enumerate(zip(items, answers, bounds, strict=True)):

@@ -88,6 +88,36 @@ def bootstrap_interval(statistics: Array, reduce: Reduce, resamples: int, seed: 
     return Interval(value, float(low), float(high), items)
 
 
+def hierarchical_scores(runs: Array, reduce: Reduce, resamples: int, seed: int) -> Array:
+    """Scores of resamples drawn at two levels, (resamples,): items, then for every drawn item its runs.
+
+    Args:
+        runs: statistics of S runs (decoding seeds) on the same n items, (S, n, K).
+    """
+    count, items, width = runs.shape
+    flat = runs.transpose(1, 0, 2).reshape(items * count, width)  # (n S, K)
+    rng = np.random.default_rng((seed, items, count))
+    chunk = max(1, _CHUNK // max(1, items * count))
+    scores = []
+    for start in range(0, resamples, chunk):
+        rows = min(chunk, resamples - start)
+        drawn = rng.multinomial(items, np.full(items, 1.0 / items), size=rows)  # (rows, n)
+        # an item that was drawn c times gets c S draws among its own S runs
+        weights = rng.multinomial(drawn * count, np.full(count, 1.0 / count))  # (rows, n, S)
+        scores.append(reduce(weights.reshape(rows, -1).astype(np.float64) @ flat))
+    return np.concatenate(scores)
+
+
+def pooled_interval(runs: Array, reduce: Reduce, resamples: int, seed: int) -> Interval:
+    """The score of all runs (S, n, K) together with its 95% percentile interval from `hierarchical_scores`."""
+    items = runs.shape[1]
+    value = float(reduce(runs.sum(axis=(0, 1))))
+    if items < 2:
+        return Interval(value, None, None, items)
+    low, high = np.quantile(hierarchical_scores(runs, reduce, resamples, seed), (0.025, 0.975))
+    return Interval(value, float(low), float(high), items)
+
+
 def wilson_interval(successes: float, items: int) -> Interval:
     """A share with Wilson's 95% score interval, honest at 0 and 1 where the bootstrap collapses to a point."""
     if items == 0:

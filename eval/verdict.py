@@ -86,11 +86,13 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
     first, second = titles[comparison.first], titles[comparison.second]
     facts = f"p = {_p(comparison.p_adjusted)}, n = {comparison.n}"
     if winner is None:
+        needed = ""
+        if abs(comparison.difference) < comparison.detectable:  # which is stated before any correction
+            needed = f"; about {number(comparison.detectable, metric)} would be needed to show"
         return (
             f"{first} and {second} cannot be told apart on {metric.name}: difference "
             f"{_signed(comparison.difference, metric)} [{_signed(comparison.low, metric)}, "
-            f"{_signed(comparison.high, metric)}], {facts}; about "
-            f"{number(comparison.detectable, metric)} would be needed to show."
+            f"{_signed(comparison.high, metric)}], {facts}{needed}.{_why_not(comparison)}"
         )
     loser = second if winner == comparison.first else first
     low, high = sorted((abs(comparison.low), abs(comparison.high)))
@@ -100,6 +102,18 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
         f"{titles[winner]} is better than {loser} on {metric.name} by {number(abs(comparison.difference), metric)} "
         f"[{number(low, metric)}, {number(high, metric)}], {facts}."
     )
+
+
+def _why_not(comparison: Comparison) -> str:
+    """Why a pair whose interval leaves out 0 is not called different; empty where the interval includes 0."""
+    if comparison.low <= 0 <= comparison.high:
+        return ""
+    if comparison.p <= SIGNIFICANT:
+        return (
+            " The interval leaves out 0 because it is for this pair alone; p is Holm-corrected over all comparisons "
+            f"(uncorrected {_p(comparison.p)})."
+        )
+    return " The interval leaves out 0, but the randomisation test, which decides, does not confirm it."
 
 
 def flags_of(name: str, title: str, content: dict[str, Any]) -> list[Flag]:
@@ -289,16 +303,38 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison], 
 
 
 def _against_floors(systems: Sequence[System]) -> str:
+    """Where the adapters' chrF++ intervals lie beside every floor: above, below, or around it."""
     adapters = [system for system in systems if system.name != "base"]
-    floors = adapters[0].metrics["floors"]
-    highest = max(JUDGED_FLOORS, key=lambda floor: floors[floor][SECONDARY])
-    floor = floors[highest][SECONDARY]
-    above = [system for system in adapters if (system.metrics["metrics"][SECONDARY]["low"] or 0) > floor]
-    label = f"{FLOOR_LABELS[highest].lower()} ({floor:.1f})"
-    if len(above) == len(adapters):
-        return f"All chrF++ intervals of the adapters lie above the higher floor, {label}."
-    rest = _join(system.title for system in adapters if system not in above)
-    return f"The chrF++ interval of {rest} does not clear the higher floor, {label}."
+    places: dict[str, dict[str, list[str]]] = {}  # floor -> above, below, around -> titles
+    for floor, values in adapters[0].metrics["floors"].items():
+        places[floor] = {"above": [], "below": [], "around": []}
+        for system in adapters:
+            places[floor][_beside(system.metrics["metrics"][SECONDARY], values[SECONDARY])].append(system.title)
+
+    def named(floor: str) -> str:
+        words = "repeating the prompt" if floor == "prompt" else FLOOR_LABELS[floor].lower()
+        return f"{words} ({adapters[0].metrics['floors'][floor][SECONDARY]:.1f})"
+
+    cleared = [floor for floor, found in places.items() if len(found["above"]) == len(adapters)]
+    parts = []
+    if cleared:
+        parts.append(f"All chrF++ intervals of the adapters lie above {_join(map(named, cleared))}.")
+    for floor in (floor for floor in places if floor not in cleared):
+        below, around = places[floor]["below"], places[floor]["around"]
+        if len(below) == len(adapters) > 1:
+            parts.append(f"Every adapter stays below {named(floor)} on chrF++.")
+        elif below:
+            parts.append(f"{_join(below)} {'stays' if len(below) == 1 else 'stay'} below {named(floor)} on chrF++.")
+        if around:
+            parts.append(f"The chrF++ interval of {_join(around)} does not clear {named(floor)}.")
+    return " ".join(parts)
+
+
+def _beside(entry: dict[str, Any], floor: float) -> str:
+    """Whether a score is above or below a floor with its whole interval; without an interval by its value."""
+    low = entry["value"] if entry["low"] is None else entry["low"]
+    high = entry["value"] if entry["high"] is None else entry["high"]
+    return "above" if low > floor else "below" if high < floor else "around"
 
 
 def number(value: float, metric: Metric) -> str:
@@ -318,6 +354,8 @@ def _signed(value: float, metric: Metric) -> str:
 
 
 def _p(value: float) -> str:
+    if SIGNIFICANT < value < 0.0505:  # 0.050 would look like a rejection
+        return f"{value:.4f}"
     return "below 0.001" if value < 0.001 else f"{value:.3f}" if value < 0.1 else f"{value:.2f}"
 
 

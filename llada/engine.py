@@ -163,8 +163,8 @@ class Engine:
         if config.rule == "revoke":
             mask_id = canvas.vocabulary.mask
             return hidden_with_shadow(self.model, ids, attention, begin, end, mask_id, block.cache, first, last)
-        hidden = self.model.hidden(ids[:, first:last], attention, cache=block.cache, cache_start=first)
-        return hidden[:, begin - first : end - first]
+        wanted = slice(begin - first, end - first)
+        return self.model.hidden(ids[:, first:last], attention, cache=block.cache, cache_start=first, keep=wanted)
 
     def _sequences(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
         """Token ids (R, T) and attention (R, T) of some rows; with guidance once more with the prompt masked."""

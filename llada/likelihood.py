@@ -134,9 +134,11 @@ def _values(network: LLaDAModelLM, rows: list[tuple[Tensor, Tensor]], batch: lis
         real[row, :end] = True
     device = network.device
     noisy = clean.masked_fill(mask, network.config.mask_token_id).to(device)
-    hidden = network.hidden(noisy, None if bool(real.all()) else real.to(device))  # (B, L, D)
+    begin = min(len(rows[sample.item][0]) for sample in batch)  # no mask lies before the shortest prompt's end
+    attention = None if bool(real.all()) else real.to(device)
+    hidden = network.hidden(noisy, attention, keep=slice(begin, width))  # (B, L - begin, D)
     owner, column = mask.nonzero(as_tuple=True)
-    picked = hidden[owner.to(hidden.device), column.to(hidden.device)]
+    picked = hidden[owner.to(hidden.device), column.to(hidden.device) - begin]
     losses = chunked_cross_entropy(network.get_output_embeddings(), picked, clean[mask].to(hidden.device))
     totals = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, owner, losses.double().cpu())
     scale = torch.tensor([len(sample.mask) / sample.count for sample in batch], dtype=torch.float64)

@@ -82,10 +82,17 @@ class LLaDABlock(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
+        keep: slice | None = None,
     ) -> Tensor:
-        """x (B, L, D); cos, sin (1 or B, 1, L, D_head) float32; mask (B, 1, 1, keys) bool, True where a key is seen."""
+        """x (B, L, D); cos, sin (1 or B, 1, L, D_head) float32; mask (B, 1, 1, keys) bool, True where a key is seen.
+
+        With `keep` the result is that of these positions alone, (B, K, D): the others are only keys and values.
+        """
         normed = self.attn_norm(x)
-        query = _rotate(self._split(self.q_proj(normed), self.n_heads), cos, sin)
+        asking, asking_cos, asking_sin = normed, cos, sin
+        if keep is not None:
+            x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
+        query = _rotate(self._split(self.q_proj(asking), self.n_heads), asking_cos, asking_sin)
         key = _rotate(self._split(self.k_proj(normed), self.n_kv_heads), cos, sin)
         value = self._split(self.v_proj(normed), self.n_kv_heads)
         if cache is not None:
@@ -131,8 +138,11 @@ class LLaDAModel(nn.Module):
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
         hidden_states: list[Tensor] | None = None,
+        keep: slice | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, (B, L, D). `hidden_states` collects embeddings and block outputs."""
+        """Hidden states after the final norm, (B, L, D), or (B, K, D) of the positions to `keep`, which is all that the
+        last block then computes. `hidden_states` collects embeddings and block outputs.
+        """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
         x = self.transformer.wte(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
@@ -143,14 +153,16 @@ class LLaDAModel(nn.Module):
         cos, sin = rotary_table(position_ids, self.config)
         mask = None if mask is None else mask[:, None, None, :]
         recompute = self.gradient_checkpointing and torch.is_grad_enabled() and cache is None
-        for block in self.transformer.blocks:
+        last = len(self.transformer.blocks) - 1
+        for layer, block in enumerate(self.transformer.blocks):
+            wanted = keep if layer == last else None
             if hidden_states is not None:
                 hidden_states.append(x)
             if recompute:
                 # Non-reentrant always: the reentrant form returns no gradient when only adapters inside need one.
-                x = checkpoint(block, x, cos, sin, mask, use_reentrant=False)
+                x = checkpoint(block, x, cos, sin, mask, keep=wanted, use_reentrant=False)
             else:
-                x = block(x, cos, sin, mask, cache, cache_start)
+                x = block(x, cos, sin, mask, cache, cache_start, wanted)
         x = self.transformer.ln_f(x)
         if hidden_states is not None:
             hidden_states.append(x)
@@ -208,9 +220,13 @@ class LLaDAModelLM(PreTrainedModel):
         position_ids: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
+        keep: slice | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, (B, L, D): the forward pass without the head."""
-        return self.model(input_ids, attention_mask, position_ids, None, cache, cache_start)
+        """Hidden states after the final norm, (B, L, D): the forward pass without the head.
+
+        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D).
+        """
+        return self.model(input_ids, attention_mask, position_ids, None, cache, cache_start, None, keep)
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""

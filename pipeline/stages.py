@@ -165,6 +165,7 @@ def evaluate(profile: Profile, paths: Paths, system: str) -> None:
         test=require(paths.formatted / "test.parquet", "format", paths),
         output=paths.evaluation(system),
         seed=profile.seed,
+        encoder=resolved.encoder,
     )
 
 
@@ -175,6 +176,7 @@ def report(profile: Profile, paths: Paths) -> None:
 
     systems = ["base", *(name for name in profile.methods if (paths.evaluation(name) / "metrics.json").exists())]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
+    sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
     write_report(
         profile.evaluation,
         profile_name=profile.name,
@@ -189,6 +191,7 @@ def report(profile: Profile, paths: Paths) -> None:
         splits=require(paths.splits, "split", paths),
         provenance=provenance(profile) | {"inputs": read_json(paths.inputs_facts)},
         output=paths.report,
+        sweep=sweep if sweep.exists() else None,
     )
 
 

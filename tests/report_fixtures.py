@@ -128,7 +128,7 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
     scored = score_system(
         planted.name,
         rows,
-        answers,
+        [answers],
         bounds,
         [item.reference for item in rows],
         evaluation=EVALUATION,
@@ -168,6 +168,15 @@ def measured_extras(planted: Planted, rng: np.random.Generator) -> dict[str, Any
             "bits_per_byte": bound,
             "statistics": {"bound_per_token": english.tolist()},
         },
+        "eos_overflow": [
+            {
+                "budget": budget,
+                "answer_tokens": {"value": length, "low": length - 4, "high": length + 4, "n": 16},
+                "stopped": share,
+                "empty": {"value": 0.0, "low": 0.0, "high": 0.19, "n": 16},
+            }
+            for budget, length in ((64, 30 + planted.bound), (128, 33 + planted.bound), (256, 31 + planted.bound))
+        ],
         "tasks": {"XCOPA": {"n": 100, "chance": 0.5, "accuracy": share, "accuracy_normalised": share}},
     }
 
@@ -269,6 +278,25 @@ def write_data(root: Path, points: int) -> None:
         pq.write_table(pa.table({"id": [str(index) for index in range(count)]}), root / "splits" / f"{name}.parquet")
 
 
+def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
+    """A made-up sweep of three methods at four rates, in the form of `adapters.sweep`; LoRA+ never reaches LoRA."""
+    from adapters.sweep import best_rates, steps_to_reach
+
+    floors = {"lora": 2.3, "loraplus": 2.35, "pissa": 2.1}
+    runs = []
+    for method, floor in floors.items():
+        for rate in (3e-4, 1e-3, 3e-3, 1e-2):
+            for seed in seeds:
+                final = floor + 0.3 * math.log10(rate / 3e-3) ** 2 + 0.01 * seed
+                curve = [[step, final + 2 * math.exp(-step / 80)] for step in range(50, 301, 50)]
+                last = {"loss": curve[-1][1], "low": final - 0.1, "high": final + 0.1}
+                runs.append(
+                    {"method": method, "learning_rate": rate, "seed": seed, "steps": 300, "best": last, "last": last}
+                    | {"curve": curve}
+                )
+    return {"runs": runs, "best": best_rates(runs), "steps_to_reach": steps_to_reach(runs, "lora")}
+
+
 def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800) -> Path:
     """The whole artefact folder under `root` and the report made from it; returns the report's folder."""
     rows = items(count)
@@ -277,6 +305,7 @@ def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, coun
         if planted.name != "base":
             write_adapter(root / "adapters" / planted.name, planted)
     write_data(root, points)
+    write_json(root / "sweep" / "sweep.json", sweep_facts())
     write_report(
         EVALUATION,
         profile_name="planted",
@@ -291,5 +320,6 @@ def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, coun
         splits=root / "splits",
         provenance=PROVENANCE,
         output=root / "report",
+        sweep=root / "sweep" / "sweep.json",
     )
     return root / "report"

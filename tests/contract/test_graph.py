@@ -46,7 +46,7 @@ def resolved(path: str) -> str:
 def artefacts_in_code(name: str) -> set[str]:
     """Every artefact that the stage's function names, whether it reads or writes it."""
     function = stage_function(name)
-    used = attributes_of(function, "paths") - {"scratch", "root"}
+    used = attributes_of(function, "paths") - {"scratch", "root", "sweep"}  # a sweep is run by hand
     if "read_inputs" in {node.id for node in _names(function)}:
         used |= {"inputs_facts", "inputs"}
     per_system = {"adapter": "artifacts/mini/adapters", "evaluation": "artifacts/mini/evaluation"}

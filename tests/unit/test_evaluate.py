@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from adapters.config import ModelConfig
 from common.errors import InputError
 from eval.config import EvaluationConfig
 from eval.evaluate import evaluate, read_test_set, traced_rows
+from eval.overflow import budget_configs
 from llada.sampler_config import SamplerConfig
 from tests.evaluation_fixtures import write_test_split, write_tiny_base
 
@@ -30,9 +32,23 @@ def test_split(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_test_split(tmp_path_factory.mktemp("formatted") / "test.parquet", base, ROWS)
 
 
-def run(base: Path, test_split: Path, output: Path, batch_size: int = 4, sampling: SamplerConfig = GREEDY) -> Path:
+def run(
+    base: Path,
+    test_split: Path,
+    output: Path,
+    batch_size: int = 4,
+    sampling: SamplerConfig = GREEDY,
+    decoding_seeds: int = 1,
+) -> Path:
     evaluation = EvaluationConfig(
-        batch_size=batch_size, likelihood_samples=4, bootstrap_resamples=100, permutations=100, trace_items=2
+        batch_size=batch_size,
+        likelihood_samples=4,
+        bootstrap_resamples=100,
+        permutations=100,
+        trace_items=2,
+        eos_overflow=(16, 32),
+        eos_overflow_items=3,
+        decoding_seeds=decoding_seeds,
     )
     evaluate(
         evaluation,
@@ -75,6 +91,49 @@ def test_metrics_have_value_interval_and_n(written: Path) -> None:
     assert bound["standard_error"] > 0
     assert set(content["floors"]) == {"other_answer", "frequent_words", "prompt"}
     assert content["ceiling"]["chrf"] > content["floors"]["other_answer"]["chrf"]
+
+
+def test_a_larger_budget_leaves_room_that_the_answers_may_use(written: Path) -> None:
+    entries = json.loads((written / "metrics.json").read_text())["eos_overflow"]
+    assert [entry["budget"] for entry in entries] == [16, 32]
+    for entry in entries:
+        assert entry["answer_tokens"]["n"] == entry["stopped"]["n"] == entry["empty"]["n"] == 3
+        assert 0 <= entry["answer_tokens"]["value"] <= entry["budget"]
+        if entry["stopped"]["value"] == 0:  # what never stops fills its budget
+            assert entry["answer_tokens"]["value"] == entry["budget"]
+
+
+def test_a_budget_that_blocks_do_not_fill_is_the_users_error() -> None:
+    with pytest.raises(InputError, match=r"evaluation\.eos_overflow: 20; must be a multiple of sampling\.block_length"):
+        budget_configs(EvaluationConfig(eos_overflow=(16, 20)), GREEDY)
+    configs = budget_configs(EvaluationConfig(eos_overflow=(64, 16)), GREEDY)
+    assert [(one.gen_length, one.steps) for one in configs] == [(16, 8), (64, 32)]
+
+
+def test_decodings_are_pooled_per_item_and_the_first_is_shown(base: Path, test_split: Path, tmp_path: Path) -> None:
+    found = []
+    for seeds in (1, 3):
+        folder = run(base, test_split, tmp_path / str(seeds), sampling=SAMPLED, decoding_seeds=seeds)
+        metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
+        found.append((metrics, [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]))
+    (one, one_items), (three, three_items) = found
+    assert one["bound_per_token"] == three["bound_per_token"], "the bound decodes nothing"
+    for single, pooled in zip(one_items, three_items, strict=True):
+        assert single["answer"] == pooled["answer"]
+        assert single["scores"] == pooled["scores"]
+        assert pooled["statistics"]["rouge1"][1] == 3
+        assert pooled["statistics"]["truncated"][0] <= 3
+    total = np.sum([item["statistics"]["length_ratio"] for item in three_items], axis=0)
+    assert three["length_ratio"]["value"] == pytest.approx(total[0] / total[1], abs=1e-6)
+    assert three["length_ratio"] != one["length_ratio"]
+
+
+def test_groups_have_the_bound_per_token_and_per_byte(written: Path) -> None:
+    content = json.loads((written / "metrics.json").read_text())
+    for groups in content["groups"].values():
+        for group in groups.values():
+            assert set(group) == {"bound_per_token", "bits_per_byte", "chrf"}
+            assert group["bits_per_byte"]["low"] is None or group["bits_per_byte"]["low"] > 0
 
 
 def test_no_timing_lies_in_the_metrics(written: Path) -> None:

@@ -40,6 +40,30 @@ def test_hidden_and_head_are_the_two_halves_of_the_forward_pass():
     assert torch.equal(model.head(hidden), output.logits)
 
 
+@pytest.mark.parametrize("keep", [slice(3, 7), slice(8, 12), slice(0, 12)], ids=str)
+@pytest.mark.parametrize("mask", [None, LEFT, RIGHT], ids=["none", "left", "right"])
+def test_kept_positions_are_those_of_the_whole_forward_pass(keep, mask):
+    model = tiny_model(n_kv_heads=2)
+    ids = tokens(3, 12)
+    with torch.no_grad():
+        torch.testing.assert_close(model.hidden(ids, mask, keep=keep), model.hidden(ids, mask)[:, keep])
+
+
+def test_kept_positions_have_the_gradients_of_the_whole_forward_pass():
+    model = tiny_model()
+    ids = tokens(2, 9)
+    found = []
+    for checkpointing in (False, True):
+        model.gradient_checkpointing_enable() if checkpointing else model.gradient_checkpointing_disable()
+        model.train()
+        for hidden in (model.hidden(ids, keep=slice(4, 9)), model.hidden(ids)[:, 4:9]):
+            model.zero_grad()
+            hidden.square().sum().backward()
+            found.append(model.model.transformer.blocks[0].k_proj.weight.grad.clone())
+    for other in found[1:]:
+        torch.testing.assert_close(other, found[0])
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_all_ones_mask_is_identical_to_no_mask(dtype):
     model = tiny_model(dtype=dtype)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from pathlib import Path
@@ -144,13 +145,42 @@ def test_opposite_leaders_are_both_named(tmp_path: Path) -> None:
             1.2,
             0.3,
             "PiSSA and LoRA cannot be told apart on chrF++: difference +1.2 [+0.4, +2.1], p = 0.30, n = 100; about 1.3 "
-            "would be needed to show.",
+            "would be needed to show. The interval leaves out 0, but the randomisation test, which decides, does not "
+            "confirm it.",
         ),
     ],
 )
 def test_a_comparison_reads_as_a_plain_sentence(difference: float, p: float, expected: str) -> None:
     comparison = Comparison("pissa", "lora", "chrf", difference, 0.4, 2.1, p, p, 0.3, 1.3, 100)
     assert sentence(comparison, {"pissa": "PiSSA", "lora": "LoRA"}) == expected
+
+
+def test_an_interval_without_zero_is_explained_where_the_correction_decides() -> None:
+    comparison = Comparison("lora", "pissa", "chrf", 4.0, 1.4, 6.7, 0.0036, 0.0504, 0.3, 3.8, 100)
+    text = sentence(comparison, {"pissa": "PiSSA", "lora": "LoRA"})
+    assert "LoRA and PiSSA cannot be told apart" in text
+    assert "p = 0.0504" in text, "p = 0.050 would read as a rejection at the 5% level"
+    assert text.endswith("p is Holm-corrected over all comparisons (uncorrected 0.004).")
+    around = Comparison("lora", "pissa", "chrf", 1.0, -1.4, 3.7, 0.3, 0.9, 0.1, 3.8, 100)
+    assert "leaves out" not in sentence(around, {"pissa": "PiSSA", "lora": "LoRA"})
+
+
+def test_adapters_below_the_score_of_the_prompt_are_told_so(tmp_path: Path) -> None:
+    def with_floors(prompt: float, other: float) -> str:
+        floors = {"other_answer": {"chrf": other}, "frequent_words": {"chrf": 0.5}, "prompt": {"chrf": prompt}}
+        systems = [replace(system, metrics=system.metrics | {"floors": floors}) for system in planted]
+        return " ".join(verdict(systems, compare_all(systems, EVALUATION, 7)).sentences)
+
+    write_planted_report(tmp_path, STANDARD)
+    planted = read_systems({one.name: tmp_path / "evaluation" / one.name for one in STANDARD}, {})
+    values = {system.name: system.metrics["metrics"]["chrf"] for system in planted}
+    between = (values["lora"]["high"] + values["pissa"]["low"]) / 2
+    assert "Every adapter stays below repeating the prompt (99.0) on chrF++." in with_floors(99.0, 1.0)
+    assert "lie above another item's answer (1.0) and frequent-word soup (0.5)." in with_floors(99.0, 1.0)
+    assert f"LoRA and LoRA+ stay below repeating the prompt ({between:.1f})" in with_floors(between, 1.0)
+    inside = values["lora"]["value"]
+    assert "The chrF++ interval of LoRA" in with_floors(inside, 1.0)
+    assert "frequent-word soup (0.5) and repeating the prompt (2.0)." in with_floors(2.0, 1.0)
 
 
 def test_lower_is_better_for_the_bound() -> None:
@@ -206,7 +236,7 @@ def test_metrics_are_copied_per_system(report: Path) -> None:
     for planted in STANDARD:
         content = json.loads((report / "metrics" / f"{planted.name}.json").read_text())
         assert content["system"] == planted.name
-        assert content["schema_version"] == 1
+        assert content["schema_version"] == 2
         assert (report / f"{planted.name}.html").is_file() == (planted.name != "base")
 
 

@@ -37,6 +37,42 @@ def test_two_systems_share_the_resamples() -> None:
     assert np.allclose(second - first, 1.5)
 
 
+def test_hierarchical_bootstrap_has_the_variance_of_its_closed_form() -> None:
+    """Var = var(item means) / n + mean(var within items) / (n S), population variances, for a mean of S x n values."""
+    rng = np.random.default_rng(12)
+    runs, items = 4, 60
+    values = rng.normal(size=items)[None] + 2.0 * rng.normal(size=(runs, items))
+    stacked = np.stack([values, np.ones_like(values)], axis=-1)  # (S, n, 2)
+    scores = s.hierarchical_scores(stacked, s.mean, 40_000, seed=3)
+    expected = values.mean(axis=0).var() / items + values.var(axis=0).mean() / (items * runs)
+    assert scores.var() == pytest.approx(expected, rel=0.04)
+    assert scores.mean() == pytest.approx(values.mean(), abs=5 * np.sqrt(expected / 40_000))
+
+
+def test_pooling_equal_runs_adds_no_certainty_and_one_run_is_the_plain_bootstrap() -> None:
+    values = np.random.default_rng(13).gamma(2.0, size=80)
+    plain = s.bootstrap_interval(paired(values), s.mean, 8000, seed=0)
+    for runs in (1, 5):
+        pooled = s.pooled_interval(np.stack([paired(values)] * runs), s.mean, 8000, seed=0)
+        assert pooled.value == pytest.approx(plain.value)
+        assert pooled.n == 80
+        spread = plain.high - plain.low
+        assert pooled.low == pytest.approx(plain.low, abs=0.05 * spread)
+        assert pooled.high == pytest.approx(plain.high, abs=0.05 * spread)
+
+
+def test_more_runs_narrow_the_interval_of_noisy_answers() -> None:
+    rng = np.random.default_rng(14)
+    values = rng.normal(size=(9, 100, 1)) * 3
+    stacked = np.concatenate([values, np.ones_like(values)], axis=2)
+    widths = []
+    for runs in (1, 9):
+        interval = s.pooled_interval(stacked[:runs], s.mean, 4000, seed=0)
+        widths.append(interval.high - interval.low)
+    # noise of the decoding alone: 9 runs have 1/3 of its deviation, times sqrt(2) because it is drawn at both levels
+    assert widths[1] / widths[0] == pytest.approx(np.sqrt(2) / 3, rel=0.15)
+
+
 @pytest.mark.parametrize(("successes", "items"), [(0, 100), (7, 100), (50, 100), (100, 100), (3, 11)])
 def test_wilson_matches_scipy(successes: int, items: int) -> None:
     ours = s.wilson_interval(successes, items)
