@@ -2,9 +2,9 @@
 
 `text_statistics` turns answers and references into arrays (n, K); `METRICS` says how their sum over items becomes the
 score, which direction is better and how it is called. BLEU and chrF++ (`word_order=2`) are sacrebleu's corpus scores,
-ROUGE is the mean F1 of rouge-score without its English stemmer, METEOR is nltk's alignment with exact matches and
-Indonesian Snowball stems (no synonyms: WordNet is English), both from `eval.overlap`. ROUGE's tokens keep only a-z and
-0-9: enough for Indonesian, written with the 26 letters, but accents are dropped and other scripts score nothing.
+ROUGE is rouge-score's mean F1 without its English stemmer, METEOR is nltk's alignment with exact matches and Indonesian
+Snowball stems (no synonyms: WordNet is English). rouge-score keeps only a-z and 0-9: enough for Indonesian, which is
+written with the 26 letters, but accents are dropped and other scripts score nothing.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from typing import Any, Literal
 import numpy as np
 
 from eval.language import LANGUAGES, identify_all
-from eval.overlap import meteor as meteor_of
-from eval.overlap import rouge_l, rouge_n, rouge_tokens
 from eval.statistics import Array, Interval, Reduce, bootstrap_interval, mean, wilson_interval
 
 Better = Literal["higher", "lower", "as reference"]
@@ -232,19 +230,16 @@ def text_statistics(
 
 
 def _overlap_statistics(answers: Sequence[str], references: Sequence[str]) -> dict[str, Array]:
-    tokens = [
-        (rouge_tokens(answer), rouge_tokens(reference)) for answer, reference in zip(answers, references, strict=True)
-    ]
+    rouge, stem = _rouge(), _Stems()
+    per_item = [rouge.score(reference, answer) for answer, reference in zip(answers, references, strict=True)]
     statistics = {
-        "rouge1": _means([100.0 * rouge_n(*pair, order=1) for pair in tokens]),
-        "rouge2": _means([100.0 * rouge_n(*pair, order=2) for pair in tokens]),
-        "rougeL": _means([100.0 * rouge_l(*pair) for pair in tokens]),
+        kind: _means([100.0 * scores[kind].fmeasure for scores in per_item]) for kind in ("rouge1", "rouge2", "rougeL")
     }
     # sacrebleu keeps its per-segment counts behind an underscore; a test holds our sums against its public corpus_score
     for key, metric in (("chrf", _chrf()), ("bleu", _bleu())):
         counts = metric._extract_corpus_statistics(list(answers), [list(references)])
         statistics[key] = np.asarray(counts, dtype=np.float64)
-    statistics["meteor"] = _means([100.0 * meteor(a, r) for a, r in zip(answers, references, strict=True)])
+    statistics["meteor"] = _means([100.0 * meteor(a, r, stem) for a, r in zip(answers, references, strict=True)])
     return statistics
 
 
@@ -284,15 +279,13 @@ def echoes(answer: str, prompt: str) -> bool:
     return any(f" {' '.join(row[start : start + length])} " in text for start in range(len(row) - length + 1))
 
 
-def meteor(answer: str, reference: str) -> float:
-    """METEOR in 0..1 on lower-case words, with Indonesian Snowball stems and without synonyms."""
-    return meteor_of(words(answer), words(reference), indonesian_stem)
+def meteor(answer: str, reference: str, stem: _Stems | None = None) -> float:
+    """nltk's METEOR in 0..1 on lower-case words, with Indonesian Snowball stems and without synonyms."""
+    from nltk.translate.meteor_score import single_meteor_score
 
-
-@cache
-def indonesian_stem(word: str) -> str:
-    """By the Indonesian Snowball stemmer (BSD-3, Tala 2003)."""
-    return _stemmer().stemWord(word)
+    stems: Any = stem or _Stems()
+    no_synonyms: Any = _NoSynonyms()
+    return single_meteor_score(words(reference), words(answer), stemmer=stems, wordnet=no_synonyms)
 
 
 def cosine_statistics(answers: Array, references: Array) -> dict[str, Array]:
@@ -335,17 +328,17 @@ def signatures() -> dict[str, str]:
     return {
         "chrf": str(chrf.get_signature()),
         "bleu": str(bleu.get_signature()),
-        "rouge": "as rouge-score 0.1.2 with use_stemmer=False: F1, tokens of a-z and 0-9",
-        "meteor": f"as nltk 3: exact and stem, snowballstemmer {version('snowballstemmer')} indonesian",
+        "rouge": f"rouge-score {version('rouge-score')}, use_stemmer=False, tokens of a-z and 0-9",
+        "meteor": f"nltk {version('nltk')}, exact and stem, snowballstemmer {version('snowballstemmer')} indonesian",
         "language": f"py3langid {version('py3langid')}",
     }
 
 
 @cache
-def _stemmer() -> Any:
-    import snowballstemmer
+def _rouge() -> Any:
+    from rouge_score.rouge_scorer import RougeScorer
 
-    return snowballstemmer.stemmer("indonesian")
+    return RougeScorer(["rouge1", "rouge2", "rougeL"], use_stemmer=False)
 
 
 def _chrf() -> Any:
@@ -358,6 +351,28 @@ def _bleu() -> Any:
     from sacrebleu.metrics import BLEU
 
     return BLEU()
+
+
+class _Stems:
+    """The `stem` method nltk asks for, over the Indonesian Snowball stemmer (BSD-3, Tala 2003), remembered per word."""
+
+    def __init__(self) -> None:
+        import snowballstemmer
+
+        self._stemmer = snowballstemmer.stemmer("indonesian")
+        self._known: dict[str, str] = {}
+
+    def stem(self, token: str) -> str:
+        if token not in self._known:
+            self._known[token] = self._stemmer.stemWord(token)
+        return self._known[token]
+
+
+class _NoSynonyms:
+    """Stands where nltk wants WordNet, which is English."""
+
+    def synsets(self, word: str) -> list[Any]:
+        return []
 
 
 def _common_words(answer: str, common: set[str]) -> tuple[float, float]:
