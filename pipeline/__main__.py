@@ -134,6 +134,26 @@ def sweep(
 
 
 @app.command()
+def opinion(
+    method: SystemOption,
+    against: Annotated[str, typer.Option("--against", metavar="N", help="The other system; base is one.")],
+    by: Annotated[str, typer.Option("--by", help="judge, or bertscore (needs the extra `bertscore`).")],
+    model: Annotated[str, typer.Option("--model", help="The judge's name on its server, or BERTScore's encoder.")],
+    layer: Annotated[int, typer.Option("--layer", min=1, help="Of BERTScore's encoder.")] = 9,
+    url: Annotated[
+        str, typer.Option("--url", help="An OpenAI-compatible server; its key in JUDGE_API_KEY.")
+    ] = "http://127.0.0.1:8000/v1",
+    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many items.")] = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Compare two evaluated systems by a language model that judges, or by BERTScore."""
+    chosen = {"by": by, "model": model, "layer": layer, "url": url, "limit": limit}
+    _run("opinion", profile, overrides, artifacts, first=method, second=against, **chosen)
+
+
+@app.command()
 @with_sampling_flags
 def chat(
     method: SystemOption,

@@ -230,6 +230,45 @@ def sweep(profile: Profile, paths: Paths, methods: list[str], learning_rates: li
     show(paths.sweep)
 
 
+def opinion(
+    profile: Profile,
+    paths: Paths,
+    first: str,
+    second: str,
+    by: str,
+    model: str,
+    layer: int,
+    url: str,
+    limit: int | None,
+) -> None:
+    """Compare two evaluated systems by BERTScore or a judge, and print what came out."""
+    import os
+
+    from eval.opinion import BertScore, Judge, ask_opinion, read_pairs
+
+    if by not in ("judge", "bertscore"):
+        raise InputError(f"--by: {by!r} is neither judge nor bertscore")
+    for system in (first, second):
+        require(paths.evaluation(system) / "items.jsonl", f"evaluate --method {system}", paths)
+    pairs = read_pairs(paths.evaluation(first), paths.evaluation(second), limit)
+    kept = paths.scratch / "judge" / "verdicts.jsonl"
+    asked = BertScore(model, layer) if by == "bertscore" else Judge(url, model, os.environ.get("JUDGE_API_KEY"), kept)
+    output = paths.root / "opinions" / f"{by}-{first}-{second}.json"
+    found = ask_opinion(
+        asked,
+        (first, second),
+        pairs,
+        output,
+        resamples=profile.evaluation.bootstrap_resamples,
+        permutations=profile.evaluation.permutations,
+        seed=profile.seed,
+    )
+    print(
+        f"{by}: {first} minus {second} = {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
+        f"p = {found.p:.3f}, n = {found.n}; {output}"
+    )
+
+
 def chat(
     profile: Profile,
     paths: Paths,

@@ -14,7 +14,7 @@ import pytest
 from llada.sampler_config import SamplerConfig
 from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
 
-BESIDE_THE_STAGES = ["preview", "sweep", "plan", "status", "merge", "push"]
+BESIDE_THE_STAGES = ["preview", "sweep", "plan", "status", "merge", "push", "opinion"]
 COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
 TALKING = ["chat", "demo"]
 HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
