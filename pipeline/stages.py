@@ -218,14 +218,14 @@ def train_arguments(profile: Profile, paths: Paths, method: str) -> dict[str, An
 
 def sweep(profile: Profile, paths: Paths, methods: list[str], learning_rates: list[float], seeds: list[int]) -> None:
     """Train every method at every rate and seed, and tell what came out."""
-    from adapters.sweep import show
-    from adapters.sweep import sweep as sweep_methods
-    from adapters.trainer import train
-
     configs = {method: profile.method(method) for method in methods}
     arguments = train_arguments(profile, paths, methods[0])
     for varied in ("config", "output", "seed"):
         del arguments[varied]
+    from adapters.sweep import show
+    from adapters.sweep import sweep as sweep_methods
+    from adapters.trainer import train
+
     sweep_methods(methods, learning_rates, seeds, configs=configs, arguments=arguments, output=paths.sweep, run=train)
     show(paths.sweep)
 
@@ -281,11 +281,12 @@ def chat(
     """Talk in the terminal; answer one question where `prompt` or the standard input holds one."""
     import sys
 
-    from chat.terminal import talk
-
     if prompt is None and not sys.stdin.isatty():
         prompt = sys.stdin.read()
-    talk(**_conversation(profile, paths, systems, seed, sampling), prompt=prompt, pace=pace)
+    conversation = _conversation(profile, paths, systems, seed, sampling)  # refuses before anything slow is imported
+    from chat.terminal import talk
+
+    talk(**conversation, prompt=prompt, pace=pace)
 
 
 def demo(
@@ -346,12 +347,12 @@ def status(profile: Profile, paths: Paths) -> None:
 
 def merge(profile: Profile, paths: Paths, method: str, output: Path, check: bool) -> None:
     """Add an adapter into the weights of its base."""
+    profile.method(method)
+    adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
     from adapters.batching import read_rows
     from adapters.merge import merge as merge_adapter
     from adapters.merge import refuse
 
-    profile.method(method)
-    adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
     refuse(profile.model, adapter, output)
     test = require(paths.formatted / "test.parquet", "format", paths) if check else None
     rows = [] if test is None else [tokens.tolist() for tokens in read_rows(test).tokens[:CHECKED_ROWS]]
@@ -361,10 +362,10 @@ def merge(profile: Profile, paths: Paths, method: str, output: Path, check: bool
 
 def push(profile: Profile, paths: Paths, method: str, repository: str, private: bool, dry_run: bool) -> None:
     """Upload an adapter and its card."""
-    from adapters import push as sharing
-
     profile.method(method)
     adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
+    from adapters import push as sharing
+
     files = sharing.uploads(adapter, paths.report / "cards" / method / "README.md")
     if dry_run:
         sharing.show(files, repository)
