@@ -39,7 +39,12 @@ def main() -> None:
 
     if start("whole").wait() != 0:
         raise SystemExit("the uninterrupted run failed")
-    moments, checkpoints, resumed, half = random.Random(options.seed), folder / "killed" / "scratch" / "training", 0, 0
+    moments, checkpoints, resumed, half = (
+        random.Random(options.seed),
+        folder / "killed" / options.method / "scratch" / "training",
+        0,
+        0,
+    )
     for kill in range(options.kills):
         before = newest(checkpoints)
         process = start("killed")
@@ -55,7 +60,9 @@ def main() -> None:
         print(f"kill {kill + 1}: after step {newest(checkpoints)}", flush=True)
     if start("killed").wait() != 0:
         raise SystemExit("the last attempt failed")
-    whole, killed = (folder / run / "adapter" / "adapter_model.safetensors" for run in ("whole", "killed"))
+    whole, killed = (
+        folder / run / options.method / "adapter" / "adapter_model.safetensors" for run in ("whole", "killed")
+    )
     same = whole.read_bytes() == killed.read_bytes()
     print(f"{resumed} of {options.kills} attempts went on from a checkpoint, {half} kills fell into the writing of one")
     print(f"final adapters byte-identical: {same}")

@@ -23,9 +23,9 @@ if find_spec("lm_eval") is None:
         sys.exit(2)
     raise ImportError(message)
 
-from lm_eval.api.instance import Instance
-from lm_eval.api.model import LM
-from lm_eval.api.registry import register_model
+from lm_eval.api.instance import Instance  # pyright: ignore[reportMissingImports]
+from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
+from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
 from adapters.config import ModelConfig
 from eval.evaluate import load_system
@@ -165,6 +165,6 @@ def cut_before(text: str, until: str | list[str] | None) -> str:
 
 
 if __name__ == "__main__":
-    from lm_eval.__main__ import cli_evaluate
+    from lm_eval.__main__ import cli_evaluate  # pyright: ignore[reportMissingImports]
 
     cli_evaluate()

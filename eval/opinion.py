@@ -84,7 +84,7 @@ class BertScore:
             raise InputError(
                 "--by bertscore: bert-score is not installed; run `pip install 'llada-indonesian[bertscore]'`"
             )
-        from bert_score import BERTScorer
+        from bert_score import BERTScorer  # pyright: ignore[reportMissingImports]
 
         scorer = BERTScorer(model_type=self.model, num_layers=self.layer)
         references = [pair.reference for pair in pairs]
