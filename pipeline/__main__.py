@@ -97,13 +97,22 @@ def preview(
 
 @app.command()
 def evaluate(
-    method: SystemOption,
+    methods: Annotated[
+        str, typer.Option("--method", metavar="M[,M2]", help="base, or an adapter's method; several with commas.")
+    ],
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Measure the base or one adapter on the test set."""
-    _run("evaluate", profile, overrides, artifacts, system=method)
+    """Measure the base or adapters on the test set."""
+    with exit_status():
+        systems = values("--method", methods, str)
+        settings, _ = load(profile, overrides, artifacts)
+        for system in systems:
+            if system != "base":
+                settings.method(system)  # a misspelt one is told before the others have run
+    for system in systems:
+        _run("evaluate", profile, overrides, artifacts, system=system)
 
 
 @app.command()
