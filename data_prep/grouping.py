@@ -52,18 +52,6 @@ class Affix:
         return text[self.prefix : max(self.prefix, len(text) - self.suffix)]
 
 
-def content_groups(
-    ids: Sequence[str],
-    subsets: Sequence[str],
-    templates: Sequence[str],
-    inputs: Sequence[str],
-    outputs: Sequence[str],
-) -> list[str]:
-    """The group of each row, named after the smallest id in it. All sequences have one entry per row."""
-    with _cycles_left_alone():
-        return _content_groups(ids, subsets, templates, inputs, outputs)
-
-
 @contextmanager
 def _cycles_left_alone() -> Iterator[None]:
     """Millions of lists of words arise here and no cycle among them: looking for cycles doubled the time."""
@@ -76,13 +64,15 @@ def _cycles_left_alone() -> Iterator[None]:
             gc.enable()
 
 
-def _content_groups(
+@_cycles_left_alone()
+def content_groups(
     ids: Sequence[str],
     subsets: Sequence[str],
     templates: Sequence[str],
     inputs: Sequence[str],
     outputs: Sequence[str],
 ) -> list[str]:
+    """The group of each row, named after the smallest id in it. All sequences have one entry per row."""
     stems = [f"{subset}\0{template}" for subset, template in zip(subsets, templates, strict=True)]
     input_words = [words(text) for text in inputs]
     output_words = [words(text) for text in outputs]

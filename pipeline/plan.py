@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from adapters.batching import read_rows
+from adapters.batching import read_rows, steps_per_epoch
 from adapters.config import ModelConfig, TrainConfig
 from adapters.estimate import GIB, Machine, Memory, Workload, count, remedies, this_machine, type_bytes
 from adapters.methods import METHODS
@@ -172,7 +172,7 @@ def variants(workload: Workload, model: ModelConfig, train: TrainConfig, machine
 def time_of(profile: Profile, paths: Paths, method: str, workload: Workload, tflops: float | None) -> Time:
     """Measured throughput of a finished adapter where there is one, else computed from `tflops`, else none."""
     tokens = workload.tokens_per_epoch(profile.train)
-    steps = -(-len(workload.lengths) // profile.train.global_batch_size)
+    steps = steps_per_epoch(len(workload.lengths), profile.train.global_batch_size)
     gflop = flop_per_token(workload, profile.model.activation_checkpointing, answer_share(paths)) / 1e9
     speed, source = measured_speed(profile, paths, method)
     if speed is None and tflops is not None:
