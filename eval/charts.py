@@ -84,37 +84,26 @@ def line_chart(
     series: Sequence[Series],
     x_label: str,
     y_label: str,
-    log: bool = False,
     x_names: Sequence[tuple[float, str]] = (),
 ) -> Markup:
-    """Lines over a shared x axis, with bands where given; both axes labelled; logarithmic y where `log`.
+    """Lines over a shared x axis, with bands where given; both axes labelled.
 
     `x_names` are ticks in place of round numbers, (place, text), with every point marked.
     """
     left, right, top, bottom, height = 52, 12, 40, 190, 226
     xs = [x for one in series for x in one.x]
-    ys = [y for one in series for y in (*one.y, *one.low, *one.high) if not log or y > 0]
+    ys = [y for one in series for y in (*one.y, *one.low, *one.high)]
     if not xs or not ys:
         return Markup("")
     x_low, x_high, x_ticks = _axis(min(xs), max(xs), 4, tight=True)
     across = _scale(x_low, x_high, left, WIDTH - right)
-    if log:
-        y_low, y_high = math.log10(min(ys)), math.log10(max(ys))
-        y_ticks = [float(e) for e in range(math.floor(y_low), math.ceil(y_high) + 1)]
-        y_low, y_high = y_ticks[0], max(y_ticks[-1], y_ticks[0] + 1)
-    else:
-        y_low, y_high, y_ticks = _axis(min(ys), max(ys), 5)
-    height_of = _scale(y_low, y_high, bottom, top)
-
-    def up(value: float) -> str:
-        return height_of(math.log10(max(value, 1e-12)) if log else value)
-
+    y_low, y_high, y_ticks = _axis(min(ys), max(ys), 5)
+    up = _scale(y_low, y_high, bottom, top)
     parts = [_heading(title, note)]
     for tick in y_ticks:
-        y = height_of(tick)
-        text = f"1e{tick:.0f}" if log else _label(tick)
+        y = up(tick)
         parts.append(f'<line class="grid" x1="{left}" x2="{WIDTH - right}" y1="{y}" y2="{y}"/>')
-        parts.append(f'<text class="tick" x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{text}</text>')
+        parts.append(f'<text class="tick" x="{left - 6}" y="{float(y) + 4}" text-anchor="end">{_label(tick)}</text>')
     for tick, text in x_names or [(tick, _label(tick)) for tick in x_ticks]:
         parts.append(f'<text class="tick" x="{across(tick)}" y="{bottom + 15}" text-anchor="middle">{text}</text>')
     middle = (top + bottom) / 2
@@ -145,6 +134,12 @@ def marker_svg(style: str) -> Markup:
     return Markup('<svg class="key" viewBox="0 0 14 14" width="14" height="14" aria-hidden="true">{}</svg>').format(
         Markup(_marker(style, 7, 7))
     )
+
+
+def rate_text(rate: float) -> str:
+    """A learning rate as people write it, to three digits: 3e-3, 7.5e-4."""
+    digits, power = f"{rate:.2e}".split("e")
+    return f"{float(digits):g}e{int(power)}"
 
 
 def _heading(title: str, note: str) -> str:

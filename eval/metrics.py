@@ -87,7 +87,8 @@ def f1_of_recall(sums: Array) -> Array:
 
 
 def _language_metric(language: str, label: str, better: Better = "as reference") -> Metric:
-    return Metric(f"language_{language}", label, better, f"share of answers identified as {label}", share=True)
+    heading = label[0].upper() + label[1:]
+    return Metric(f"language_{language}", heading, better, f"share of answers identified as {label}", share=True)
 
 
 _LIST = (

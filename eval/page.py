@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -270,7 +271,7 @@ def curve_panels(systems: Sequence[System], styles: Mapping[str, str]) -> list[M
     panels = [
         charts.line_chart("Validation loss", "band: 95% interval", validation, "optimizer step", "nats per token"),
         charts.line_chart("Training loss", "noisy: one draw per row", training, "optimizer step", "nats per token"),
-        charts.line_chart("Learning rate", "logarithmic", rates, "optimizer step", "rate", log=True),
+        charts.line_chart("Learning rate", "", rates, "optimizer step", "rate"),
     ]
     return [panel for panel in panels if panel]
 
@@ -305,7 +306,7 @@ def _curve_cell(name: str, value: float | None) -> str:
         return ""
     if name == "step":
         return f"{value:.0f}"
-    return f"{value:.2e}" if name == "learning_rate" else f"{value:.4f}"
+    return charts.rate_text(value) if name == "learning_rate" else f"{value:.4f}"
 
 
 def group_tables(systems: Sequence[System]) -> list[dict[str, Any]]:
@@ -368,7 +369,7 @@ def overflow_section(systems: Sequence[System], styles: Mapping[str, str]) -> di
             charts.Series(
                 system.title,
                 styles[system.name],
-                [entry["budget"] for entry in entries],
+                [math.log2(entry["budget"]) for entry in entries],
                 [length["value"] for length in lengths],
                 [length["low"] for length in lengths if length["low"] is not None],
                 [length["high"] for length in lengths if length["high"] is not None],
@@ -380,7 +381,10 @@ def overflow_section(systems: Sequence[System], styles: Mapping[str, str]) -> di
             stopped, empty = (f"{100 * entry[key]['value']:.0f}%" for key in ("stopped", "empty"))
             cells.append(Cell(f"{entry['answer_tokens']['value']:.1f}", f"{stopped} stop, {empty} empty"))
         rows.append({"label": f"{first['budget']} tokens", "n": first["answer_tokens"]["n"], "cells": cells})
-    chart = charts.line_chart("Answer length by budget", "band: 95% interval", series, "token budget", "answer tokens")
+    budgets = [entry["budget"] for entry in measured[0].metrics["eos_overflow"]]
+    names = [(math.log2(budget), str(budget)) for budget in budgets]
+    title, note = "Answer length by budget", "band: 95% interval"
+    chart = charts.line_chart(title, note, series, "token budget, logarithmic", "answer tokens", x_names=names)
     return {"chart": chart, "rows": rows, "systems": [system.name for system in measured]}
 
 
@@ -596,14 +600,19 @@ def cost_rows(systems: Sequence[System]) -> list[dict[str, Any]]:
             {
                 "label": system.title,
                 "passes": fact_text(cost.get("forward_passes")),
-                "speed": fact_text(cost.get("tokens_per_second")),
-                "generation": fact_text(cost.get("generation_seconds")),
+                "speed": _rounded(cost.get("tokens_per_second")),
+                "generation": _rounded(cost.get("generation_seconds")),
                 "memory": f"{cost['peak_memory_bytes'] / 2**30:.2f}" if cost.get("peak_memory_bytes") else "",
-                "training": fact_text(run.get("training_seconds")) if run else "–",
+                "training": _rounded(run.get("training_seconds")),
                 "parameters": fact_text(run.get("trainable_parameters")) if run else "–",
             }
         )
     return rows
+
+
+def _rounded(value: float | None) -> str:
+    """A column's seconds or tokens per second with one decimal each, so that they line up."""
+    return "–" if value is None else f"{value:,.1f}"
 
 
 def provenance_rows(provenance: Mapping[str, Any]) -> list[tuple[str, str]]:

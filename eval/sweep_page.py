@@ -34,10 +34,10 @@ def sweep_section(facts: Mapping[str, Any], styles: Mapping[str, str]) -> dict[s
         "rows": [
             {
                 "title": titles[method],
-                "rate": f"{rate:.2e}",
+                "rate": charts.rate_text(rate),
                 "seeds": len(found),
-                "mean": f"{statistics.fmean(found):.4f}",
-                "spread": f"{min(found):.4f} to {max(found):.4f}" if len(found) > 1 else "–",
+                "mean": f"{statistics.fmean(found):.3f}",
+                "spread": f"{min(found):.3f} to {max(found):.3f}" if len(found) > 1 else "–",
                 "best": rate == facts["best"][method]["learning_rate"],
             }
             for method in methods
@@ -73,7 +73,7 @@ def _by_rate(bounds: Mapping[str, Bounds], titles: Mapping[str, str], marks: Map
             )
         )
     rates = sorted({rate for by_rate in bounds.values() for rate in by_rate})
-    names = [(math.log10(rate), f"{rate:.0e}".replace("e-0", "e-")) for rate in _spread(rates)]
+    names = [(math.log10(rate), charts.rate_text(rate)) for rate in _spread(rates)]
     note = "band: all seeds" if any(one.low for one in series) else "one seed"
     return charts.line_chart(
         "Final bound by learning rate", note, series, "peak learning rate, logarithmic", "nats per token", x_names=names
@@ -104,9 +104,10 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds], titles: M
     first = next(iter(facts["best"]))
     sentences = []
     for method, best in facts["best"].items():
-        text = f"{titles[method]} is best at {best['learning_rate']:.2e}: {best['bound']:.4f} nats per token"
+        rate = charts.rate_text(best["learning_rate"])
+        text = f"{titles[method]} is best at {rate}: {best['bound']:.3f} nats per token"
         if best["seeds"] > 1:
-            text += f", standard deviation over {best['seeds']} seeds {best['deviation']:.4f}"
+            text += f", standard deviation over {best['seeds']} seeds {best['deviation']:.3f}"
         rates = list(bounds[method])
         if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
             text += "; that is an end of the range, so a better rate may lie beyond"

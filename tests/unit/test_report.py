@@ -309,3 +309,16 @@ def test_map_keeps_at_most_the_maximum_of_points() -> None:
     assert data["all"] == 6000
     assert all(0 <= x <= 1000 and 0 <= y <= 1000 for x, y, *_ in data["points"])
     assert len(shorten("kata " * 100)) <= 140
+
+
+def test_a_line_chart_stays_inside_its_panel():
+    rates = charts.Series("LoRA", "s1", [0, 50, 1000], [0.0, 3e-3, 1e-9])
+    svg = charts.line_chart("Learning rate", "", [rates], "step", "rate")
+    heights = [float(point.split(",")[1]) for point in svg.partition('points="')[2].partition('"')[0].split()]
+    assert len(heights) == 3
+    assert all(40 <= height <= 190 for height in heights)
+
+
+@pytest.mark.parametrize(("rate", "text"), [(3e-3, "3e-3"), (7.5e-4, "7.5e-4"), (1.5e-3, "1.5e-3"), (0.0, "0e0")])
+def test_a_learning_rate_keeps_its_digits(rate, text):
+    assert charts.rate_text(rate) == text

@@ -12,8 +12,8 @@ def test_best_rates_and_steps_are_said_as_the_sweep_found_them() -> None:
     facts = sweep_facts()
     section = sweep_section(facts, STYLES)
     by_method = dict(zip(section["methods"], section["sentences"], strict=True))
-    assert by_method["lora"].startswith("LoRA is best at 3.00e-03: 2.3")
-    assert "standard deviation over 2 seeds 0.0071" in by_method["lora"]  # 0.01 / sqrt(2) between two seeds
+    assert by_method["lora"].startswith("LoRA is best at 3e-3: 2.3")
+    assert "standard deviation over 2 seeds 0.007" in by_method["lora"]  # 0.01 / sqrt(2) between two seeds
     assert "does not reach the final bound of LoRA" in by_method["loraplus"]
     assert f"needs {facts['steps_to_reach']['pissa']} steps to reach" in by_method["pissa"]
 
@@ -21,7 +21,7 @@ def test_best_rates_and_steps_are_said_as_the_sweep_found_them() -> None:
 def test_every_cell_of_the_sweep_is_in_the_table_and_one_per_method_is_best() -> None:
     rows = sweep_section(sweep_facts(), STYLES)["rows"]
     assert len(rows) == 12
-    assert [row["rate"] for row in rows if row["best"]] == ["3.00e-03"] * 3
+    assert [row["rate"] for row in rows if row["best"]] == ["3e-3"] * 3
 
 
 def test_a_best_rate_at_the_end_of_the_range_is_not_called_found() -> None:
