@@ -13,8 +13,7 @@ that refuses it:
     language         the likeliest language is not among those to keep
 
 The language is judged on the answer, or on input and answer together where the answer has fewer than eight words
-("Jepang" is no language); what is still under three words is kept and counted as `short`. Sundanese, which py3langid
-does not know (it says Javanese, Indonesian or anything), is recognised by its function words.
+("Jepang" is no language); what is still under three words is kept and counted as `short`.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ from typing import Any
 import pyarrow as pa
 
 from common.errors import InputError
-from common.language import detect
+from common.language import language_of
 from common.progress import track
 from data_prep.config import QualityConfig
 from data_prep.text import words
@@ -38,9 +37,6 @@ RULES = {"encoding_damage": "undamaged", "boilerplate": "no_boilerplate", "langu
 LONG_ANSWER = 8
 JUDGED_CHARACTERS = 1000
 """A language shows in so much text; a cell of a megabyte would take seconds."""
-SUNDANESE_SHARE = 0.04
-"""Sundanese: at least two of the words, and so large a share of them, are its function words. Of 600 Sundanese and 600
-Javanese paragraphs of NusaParagraph (behind Indonesian prompts) 600 and 599 are recognised so."""
 LINE_SHARE = 0.3
 REPETITION_LINES = 4
 EXAMPLES = 5
@@ -58,33 +54,6 @@ _FURNITURE = re.compile(
     r"|halaman (sebelumnya|berikutnya)|kembali ke (atas|beranda)",
     re.IGNORECASE,
 )
-# Function words of one of the two languages that neither the other nor Indonesian has.
-_SUNDANESE = frozenset(
-    words(
-        "jeung nu anu teu henteu eta éta ieu teh téh mah dina pikeun geus parantos sareng nyaeta nyaéta naon kuring "
-        "abdi ngan lamun atawa manehna manéhna anjeunna maranéhna loba leuwih ayeuna kitu kieu sok deui oge ogé moal "
-        "ngeunaan mangrupa keur tina"
-    )
-)
-_JAVANESE = frozenset(
-    words(
-        "lan ing sing ora iku iki kuwi saka marang kanggo wis durung yaiku aku kowe dheweke uga nanging amarga supaya "
-        "nalika sawise kabeh akeh wong kanthi dening menyang arep isih maneh kudu ngono ngene piye ingkang saking "
-        "boten mboten punika menika inggih"
-    )
-)
-
-
-def language_of(text: str) -> str:
-    """`id`, `ms`, `jv`, `su`, `en`, `other`, or `short` below three words."""
-    found = detect(text)
-    if found is None:
-        return "short"
-    seen = words(text)
-    sundanese, javanese = (sum(word in marks for word in seen) for marks in (_SUNDANESE, _JAVANESE))
-    if sundanese > javanese and sundanese >= max(2, SUNDANESE_SHARE * len(seen)):
-        return "su"
-    return found if found in ("id", "ms", "jv", "en") else "other"
 
 
 def is_damaged(text: str) -> bool:

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from eval.language import LANGUAGES, identify_all
+from common.language import LANGUAGES, language_of
 from eval.statistics import Array, Interval, Reduce, bootstrap_interval, mean, wilson_interval
 
 Better = Literal["higher", "lower", "as reference"]
@@ -168,7 +168,8 @@ _LIST = (
     ),
     _language_metric("id", "Indonesian", "higher"),
     _language_metric("ms", "Malay"),
-    _language_metric("jv", "Javanese or Sundanese"),
+    _language_metric("jv", "Javanese"),
+    _language_metric("su", "Sundanese"),
     _language_metric("en", "English", "lower"),
     _language_metric("other", "another language", "lower"),
     _language_metric("short", "too short to tell"),
@@ -222,7 +223,7 @@ def text_statistics(
     statistics["length_ratio"] = _rows(
         [(len(words(a)), len(words(r))) for a, r in zip(answers, references, strict=True)]
     )
-    languages = identify_all(answers)
+    languages = [language_of(answer) for answer in answers]
     for language in LANGUAGES:
         statistics[f"language_{language}"] = _means([float(found == language) for found in languages])
     if truncated is not None:
@@ -331,7 +332,7 @@ def signatures() -> dict[str, str]:
         "bleu": str(bleu.get_signature()),
         "rouge": f"rouge-score {version('rouge-score')}, use_stemmer=False, tokens of a-z and 0-9",
         "meteor": f"nltk {version('nltk')}, exact and stem, snowballstemmer {version('snowballstemmer')} indonesian",
-        "language": f"py3langid {version('py3langid')}",
+        "language": f"pycld2 {version('pycld2')}",
     }
 
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from common.language import LANGUAGES
 from eval import charts
 from eval.floors import CEILING_LABEL, FLOOR_LABELS
-from eval.language import LANGUAGE_LABELS, LANGUAGES
 from eval.metrics import HEADLINE, METRICS, Metric
 from eval.reading import System
 from eval.scoring import GROUP_METRICS
@@ -450,7 +450,7 @@ def answer_rows(systems: Sequence[System]) -> list[dict[str, Any]]:
                     "text": own["answer"],
                     "chrf": own["scores"]["chrf"],
                     "bound": own["scores"]["bound_per_token"],
-                    "language": LANGUAGE_LABELS[own["language"]],
+                    "language": METRICS[f"language_{own['language']}"].label,
                     "stopped": own["stopped"],
                 }
             )

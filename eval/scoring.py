@@ -23,7 +23,7 @@ from eval.metrics import (
 )
 from eval.statistics import pooled_interval, ratio_standard_error
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 DIGITS = 6  # of every float written: far below any interval, far above float noise
 GROUP_METRICS = ("bound_per_token", "bits_per_byte", "chrf")
 LENGTH_BINS = ((1, 16), (17, 32), (33, 64), (65, 128), (129, None))  # answer tokens, stop token included

@@ -168,15 +168,15 @@ def _language_flags(name: str, title: str, metrics: dict[str, float], reference:
         flags.append(
             Flag(name, "English", f"{title} writes English in {_percent(metrics['language_en'])} of its answers.")
         )
-    keys = ("language_ms", "language_jv", "language_other")
+    keys = ("language_ms", "language_jv", "language_su", "language_other")
     elsewhere, usual = sum(metrics[key] for key in keys), sum(reference[key] for key in keys)
     if elsewhere > usual + 0.25:
         flags.append(
             Flag(
                 name,
                 "other language",
-                f"{_percent(elsewhere)} of the answers of {title} are taken for Malay, Javanese or another language "
-                f"(references: {_percent(usual)}).",
+                f"{_percent(elsewhere)} of the answers of {title} are taken for Malay, Javanese, Sundanese or another "
+                f"language (references: {_percent(usual)}).",
             )
         )
     return flags

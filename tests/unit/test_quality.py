@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import InputError
 from data_prep.config import DataConfig
-from data_prep.quality import is_boilerplate, is_damaged, language_of
+from data_prep.quality import is_boilerplate, is_damaged
 from data_prep.selection import select
 from tests.unit.cendol_rows import row, write_rows
 
@@ -19,24 +19,7 @@ INDONESIAN = "Ibu kota Indonesia adalah Jakarta, tetapi pemerintahan akan pindah
 ENGLISH = "The capital of Indonesia is Jakarta, but the government will move to Nusantara."
 SUNDANESE = "Kuring rek indit ka pasar meuli sayuran jeung bungbuahan pikeun ema, tapi geus isuk pisan."
 MOJIBAKE = "Kafé itu terkenal di seluruh kota, dan para pengunjungnya menyukai kue crème brûlée."
-REFRAIN = "\n".join(["Burung terbang tinggi"] * 3 + ["Hati senang sekali"])
-
-
-@pytest.mark.parametrize(
-    ("language", "text"),
-    [
-        ("id", INDONESIAN),
-        ("en", ENGLISH),
-        ("su", SUNDANESE),
-        ("su", "Di dieu teh aya leuwih ti opat rebu jalma nu teu boga imah jeung teu boga pagawean deui."),
-        ("jv", "Aku arep lunga menyang pasar tuku sayuran karo woh-wohan kanggo ibu, nanging wis kasep."),
-        ("ms", "Polis telah menahan tiga lelaki kerana disyaki terlibat dalam kes kecurian motosikal."),
-        ("other", "Die Hauptstadt von Indonesien ist Jakarta, aber die Regierung zieht nach Nusantara um."),
-        ("short", "Jakarta 1945"),
-    ],
-)
-def test_languages_are_told_apart(language: str, text: str) -> None:
-    assert language_of(text) == language
+REFRAIN = "\n".join(["Kota itu tidak bisa tidur"] * 3 + ["Karena hujan belum berhenti"])
 
 
 def decoded_as(text: str, encoding: str) -> str:

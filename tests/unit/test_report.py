@@ -16,6 +16,7 @@ from common.files import write_json
 from eval import charts
 from eval.page import flatten, funnel, map_data, shorten
 from eval.reading import read_systems
+from eval.scoring import SCHEMA_VERSION
 from eval.statistics import Comparison
 from eval.verdict import better, compare_all, sentence, verdict
 from tests.report_fixtures import (
@@ -236,7 +237,7 @@ def test_metrics_are_copied_per_system(report: Path) -> None:
     for planted in STANDARD:
         content = json.loads((report / "metrics" / f"{planted.name}.json").read_text())
         assert content["system"] == planted.name
-        assert content["schema_version"] == 2
+        assert content["schema_version"] == SCHEMA_VERSION
         assert (report / f"{planted.name}.html").is_file() == (planted.name != "base")
 
 
