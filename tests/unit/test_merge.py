@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from small_world import small_model
+from small_world import small_config, small_model
 from test_export import IDS, trained
 
 from adapters import load_adapter, merge_check
@@ -198,7 +198,25 @@ def test_gguf_sizes_are_blocks_times_bits():
     norms = 65 * 4096
     for kind, bits in (("BF16", 16), ("Q8_0", 8.5), ("Q5_1", 6), ("Q4_0", 4.5)):
         expected = (8_015_581_184 - norms) * bits / 8 + 4 * norms
-        assert math.isclose(gguf_bytes(LLaDAConfig(), kind), expected)
+        assert math.isclose(gguf_bytes(LLaDAConfig(), kind, pure=True), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "pure"),
+    [
+        ("BF16", 6_231_040, 6_231_040),
+        ("Q8_0", 3_312_640, 3_312_640),
+        ("Q5_1", 2_413_568, 2_339_840),
+        ("Q4_0", 2_026_496, 1_756_160),
+    ],
+)
+def test_gguf_sizes_are_those_that_llama_cpp_wrote(kind, written, pure):
+    """Bytes of the tensors in its files of the merged embedded base (commit 0c1e570), without and with `--pure`."""
+    shape = small_config(
+        d_model=256, n_layers=2, mlp_hidden_size=320, vocab_size=4096, embedding_size=4096, max_sequence_length=4096
+    )
+    assert gguf_bytes(shape, kind) == written
+    assert gguf_bytes(shape, kind, pure=True) == pure
 
 
 def test_the_documented_size_table_is_the_computed_one():
