@@ -15,6 +15,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -191,11 +192,27 @@ def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored
 
 
 def copy_companions(base: Path, folder: Path) -> None:
-    """Config, tokenizer and chat template, as the base has them."""
+    """Config, tokenizer and chat template, as the base has them but for names that transformers 4 does not know."""
     shutil.copyfile(base / "config.json", folder / "config.json")
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file():
+        write_json(settings, widely_readable(read_json(settings)))
+
+
+def widely_readable(tokenizer_config: dict[str, Any]) -> dict[str, Any]:
+    """The same tokenizer under the names of transformers 4, which version 5 reads too.
+
+    Other tools pin version 4, llama.cpp's converter among them, and it fails on what version 5 writes.
+    """
+    fields = dict(tokenizer_config)
+    if fields.get("tokenizer_class") == "TokenizersBackend":
+        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(fields.get("extra_special_tokens"), list):
+        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
+    return fields
 
 
 # --- the card ---

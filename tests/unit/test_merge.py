@@ -19,7 +19,9 @@ from adapters.merge import merge, plan_shards
 from adapters.merge_check import HEAD, compare
 from adapters.stored import INDEX, Stored
 from common.errors import InputError
+from data_prep.embedded.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
+from llada.chat import load_tokenizer
 from llada.checkpoint import check_folder
 
 ROWS = [row.tolist() for row in IDS]
@@ -145,6 +147,22 @@ def test_tokenizer_files_and_card_come_along(tmp_path):
     assert (output / "chat_template.jinja").is_file()
     card = (output / "README.md").read_text()
     assert f"{check.difference:.2g}, the root mean square {check.rms:.1g} (float32 weights, float64 arithmetic)" in card
+
+
+def test_the_merged_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
+    """Its class there is PreTrainedTokenizerFast, and a list under `extra_special_tokens` an error."""
+    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
+    (tmp_path / "base").mkdir()
+    before = build_tokenizer(texts, 300, tmp_path / "base")
+    output, _, _ = merged(tmp_path, "lora")
+    settings = json.loads((output / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "<|eot_id|>" in settings["additional_special_tokens"]
+    assert "extra_special_tokens" not in settings
+    after = load_tokenizer(output)
+    text = "Ibu kota<|eot_id|> 100 derajat"
+    assert after(text)["input_ids"] == before(text)["input_ids"]
+    assert set(after.all_special_tokens) == set(before.all_special_tokens)
 
 
 def test_a_tensor_larger_than_a_shard_gets_its_own():
