@@ -68,8 +68,7 @@ def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | st
     """The base in `model.dtype`; on the CPU where it is still to be quantised, so that the GPU never holds it whole."""
     from llada import LLaDAModelLM
 
-    # It looks for an optional CPU kernel package and logs that it is not there.
-    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
+    quiet_bitsandbytes()
     base = LLaDAModelLM.from_pretrained(folder, dtype=getattr(torch, model.dtype))
     base.requires_grad_(False)
     base.eval()
@@ -77,6 +76,11 @@ def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | st
     if model.quantization == "none":
         base.to(device or default_device())  # type: ignore[arg-type]
     return base
+
+
+def quiet_bitsandbytes() -> None:
+    """It looks for an optional CPU kernel package and logs that it is not there."""
+    logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
 
 
 def default_device() -> torch.device:

@@ -25,6 +25,7 @@ from common.files import read_json
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+PREFIX = "base_model.model."  # peft's, before the base's own names
 
 
 def trainable_tensors(adapted: Any) -> dict[str, Tensor]:
@@ -83,10 +84,13 @@ def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dic
         if initial is not None:
             A0, B0 = (factor.cpu() for factor in initial[_module_name(name)])
             tensor = torch.cat([tensor, A0], dim=0) if ".lora_A." in name else torch.cat([tensor, -B0], dim=1)
-        # peft stores the name without the adapter's ("default"), and DoRA's magnitude without ".weight"
-        key = name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector").replace(".default", "")
-        stored[key] = tensor.contiguous()
+        stored[stored_key(name)] = tensor.contiguous()
     return stored
+
+
+def stored_key(name: str) -> str:
+    """The parameter's key in an adapter's file: without the adapter's name, DoRA's magnitude without ".weight"."""
+    return name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector").replace(".default", "")
 
 
 def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
@@ -157,7 +161,7 @@ def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
     originals = _original_weights(Path(model.base_folder), list(target_modules(model, config.targets)))
     trained: dict[str, Tensor] = {}
     for name, weight in originals.items():
-        key = f"base_model.model.{name}"
+        key = f"{PREFIX}{name}"
         A, A0 = stored[f"{key}.lora_A.weight"].split(rank, dim=0)
         B, minus_B0 = stored[f"{key}.lora_B.weight"].split(rank, dim=1)
         parent, _, child = name.rpartition(".")
@@ -186,4 +190,4 @@ def _original_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
 
 def _module_name(parameter: str) -> str:
     """`base_model.model.X.lora_A.default.weight` -> `X`."""
-    return parameter.removeprefix("base_model.model.").partition(".lora_")[0]
+    return parameter.removeprefix(PREFIX).partition(".lora_")[0]

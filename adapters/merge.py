@@ -3,38 +3,34 @@
     W' = W + s B A           LoRA and what is saved as LoRA (LoRA+, PiSSA); s is alpha / R, for rsLoRA alpha / sqrt(R)
     W' = m (W + s B A) / n   DoRA (Liu et al. 2024, equation 5); n is the norm of each row of W + s B A
 
-computed in float32 and rounded once to the base's type. The work goes tensor by tensor from the base's files into new
-shards, so that the memory it takes is one shard and one weight in float32, not the model: an 8 B base merges within
-a few gigabytes (`benchmarks/merge_memory.py`).
+computed in float64 and rounded once to the base's type. The work goes tensor by tensor from the base's files into new
+shards, so that the memory it takes is one shard and one weight in float64, not the model: an 8 B base merges within
+a few gigabytes (`benchmarks/merge_memory.py`). `adapters.merge_check` compares the result with base plus adapter.
 """
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
-import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from adapters.base import load_base
 from adapters.config import ModelConfig
-from adapters.export import CONFIG, WEIGHTS, load_adapter
+from adapters.export import CONFIG, PREFIX, WEIGHTS
+from adapters.merge_check import Check, compare
+from adapters.stored import INDEX, Stored, stored_tensors
 from common.errors import InputError
 from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_text
 from common.progress import track
 
 SHARD_BYTES = 2**30
-INDEX = "model.safetensors.index.json"
-PREFIX = "base_model.model."
-TOLERANCE = {"float32": 1e-5, "bfloat16": 2e-2, "float16": 2e-2}
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -54,34 +50,12 @@ class LowRank:
     magnitude: Tensor | None  # (out,) float32, DoRA's
 
     def merged(self, weight: Tensor) -> Tensor:
-        """The merged weight (out, in) in the type of `weight`; one float32 copy of it exists meanwhile."""
-        wide = weight.to(torch.float32, copy=True).addmm_(self.B, self.A, alpha=self.scaling)
+        """The merged weight (out, in) in the type of `weight`; one float64 copy of it exists meanwhile."""
+        wide = weight.to(torch.float64, copy=True).addmm_(self.B.double(), self.A.double(), alpha=self.scaling)
         if self.magnitude is not None:
             norms = torch.linalg.vector_norm(wide, dim=1)
             wide.mul_((self.magnitude / norms)[:, None])
         return wide.to(weight.dtype)
-
-
-@dataclass(frozen=True)
-class Check:
-    """Logits of the merged folder beside those of base plus adapter, on the same tokens."""
-
-    rows: int
-    difference: float  # the largest, absolute
-    largest: float  # the largest absolute logit
-    dtype: str  # of the merged weights
-
-    @property
-    def relative(self) -> float:
-        """The difference as a share of the largest logit."""
-        return self.difference / self.largest if self.largest else 0.0
-
-    @property
-    def passed(self) -> bool:
-        """Within 1e-5 for float32 weights and 2e-2 for 16 bits, of the largest logit where that is above 1: float32
-        itself cannot add up to a logit of 35 more exactly.
-        """
-        return self.difference <= TOLERANCE[self.dtype] * max(1.0, self.largest)
 
 
 def merge(
@@ -114,11 +88,12 @@ def merge(
     with atomic_folder(output) as folder:
         write_weights(base, updates, folder, shard_bytes)
         copy_companions(base, folder)
-        check = compare(model, base, adapter, folder, rows) if rows else None
+        check = compare(base, adapter, folder, rows) if rows else None
         if check is not None and not check.passed:
             raise InputError(
-                f"{output}: not written; merged and adapted logits differ by {check.difference:.2g} in {check.dtype}, "
-                f"more than {TOLERANCE[check.dtype]:g} of {check.largest:.3g}; was the adapter trained on this base?"
+                f"{output}: not written; logits of merged {check.dtype} weights and of base plus adapter differ by "
+                f"{check.difference:.2g}, more than {check.tolerance:.2g}; keep base and adapter apart, or write the "
+                "folder all the same with --no-check"
             )
         write_text(folder / "README.md", card(base, adapter, check))
     return check
@@ -175,15 +150,6 @@ def read_adapter(folder: Path) -> dict[str, LowRank]:
 # --- weights, shard by shard ---
 
 
-@dataclass(frozen=True)
-class Stored:
-    """One tensor of the base on disk."""
-
-    name: str
-    file: Path
-    bytes: int
-
-
 def write_weights(base: Path, updates: dict[str, LowRank], folder: Path, shard_bytes: int) -> None:
     """Write the merged shards and their index; one shard's tensors are in memory at a time."""
     stored = stored_tensors(base)
@@ -202,21 +168,17 @@ def write_weights(base: Path, updates: dict[str, LowRank], folder: Path, shard_b
 
 
 def merged_tensor(tensor: Stored, updates: dict[str, LowRank]) -> Tensor:
-    """Read one tensor of the base and add its update, if it has one.
-
-    The file is opened for this tensor alone: an open file stays mapped, and its pages count as this process's memory.
-    """
-    with safe_open(tensor.file, framework="pt") as stream:
-        weight = stream.get_tensor(tensor.name)
-        update = updates.get(tensor.name)
-        if update is None:
-            return weight.clone()
-        if update.B.shape[0] != weight.shape[0] or update.A.shape[1] != weight.shape[1]:
-            raise InputError(
-                f"{tensor.file}: {tensor.name} has shape {list(weight.shape)}, the adapter is for "
-                f"{[update.B.shape[0], update.A.shape[1]]}; it belongs to another base"
-            )
-        return update.merged(weight)
+    """Read one tensor of the base and add its update, if it has one."""
+    weight = tensor.read()
+    update = updates.get(tensor.name)
+    if update is None:
+        return weight.clone()
+    if update.B.shape[0] != weight.shape[0] or update.A.shape[1] != weight.shape[1]:
+        raise InputError(
+            f"{tensor.file}: {tensor.name} has shape {list(weight.shape)}, the adapter is for "
+            f"{[update.B.shape[0], update.A.shape[1]]}; it belongs to another base"
+        )
+    return update.merged(weight)
 
 
 def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored]]:
@@ -229,61 +191,31 @@ def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored
     return shards
 
 
-def stored_tensors(base: Path) -> list[Stored]:
-    """Every tensor of a base folder, in the order of its files.
-
-    Raises:
-        llada.errors.CheckpointError: the folder is no complete checkpoint of this network.
-    """
-    from llada.checkpoint import check_folder
-
-    check_folder(base)
-    index = base / INDEX
-    single = base / "model.safetensors"
-    names = ["model.safetensors"] if single.is_file() else sorted(set(read_json(index)["weight_map"].values()))
-    return [Stored(name, base / file, size) for file in names for name, size in _sizes(base / file)]
-
-
-def _sizes(path: Path) -> Iterator[tuple[str, int]]:
-    """Names and bytes from a safetensors header: eight bytes of length, then JSON with the offsets."""
-    with path.open("rb") as stream:
-        (length,) = struct.unpack("<Q", stream.read(8))
-        header: dict[str, Any] = json.loads(stream.read(length))
-    entries = ((name, entry["data_offsets"]) for name, entry in header.items() if name != "__metadata__")
-    for name, (start, end) in sorted(entries, key=lambda entry: entry[1]):
-        yield name, end - start
-
-
 def copy_companions(base: Path, folder: Path) -> None:
-    """Config, tokenizer and chat template, as the base has them."""
+    """Config, tokenizer and chat template, as the base has them but for names that transformers 4 does not know."""
     shutil.copyfile(base / "config.json", folder / "config.json")
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
+    settings = folder / "tokenizer_config.json"
+    if settings.is_file():
+        write_json(settings, widely_readable(read_json(settings)))
 
 
-# --- is it the same function? ---
+def widely_readable(tokenizer_config: dict[str, Any]) -> dict[str, Any]:
+    """The same tokenizer under the names of transformers 4, which version 5 reads too.
 
-
-@torch.inference_mode()
-def compare(model: ModelConfig, base: Path, adapter: Path, folder: Path, rows: Sequence[Sequence[int]]) -> Check:
-    """Largest difference of logits between base plus adapter and the merged folder, one model in memory at a time.
-
-    Both compute in float32, whatever their weights are stored in: what is compared is the merge, and in 16 bits the
-    noise of the arithmetic would hide it. So the base must fit into memory in float32.
+    Other tools pin version 4, llama.cpp's converter among them, and it fails on what version 5 writes.
     """
-    wide = model.model_copy(update={"dtype": "float32"})
-    batches = [torch.tensor([list(row)]) for row in rows]
-    adapted = load_adapter(load_base(wide, base), adapter)
-    before = [adapted(ids.to(adapted.device)).logits.float().cpu() for ids in batches]
-    del adapted
-    merged = load_base(wide, folder)
-    difference = largest = 0.0
-    for ids, logits in zip(batches, before, strict=True):
-        after = merged(ids.to(merged.device)).logits.float().cpu()
-        difference = max(difference, float((after - logits).abs().max()))
-        largest = max(largest, float(logits.abs().max()))
-    return Check(len(batches), difference, largest, model.dtype)
+    fields = dict(tokenizer_config)
+    if fields.get("tokenizer_class") == "TokenizersBackend":
+        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(fields.get("extra_special_tokens"), list):
+        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
+    return fields
+
+
+# --- the card ---
 
 
 def card(base: Path, adapter: Path, check: Check | None) -> str:
@@ -294,8 +226,8 @@ def card(base: Path, adapter: Path, check: Check | None) -> str:
     front = f"base_model: {name}\nbase_model_relation: merge\n" if name else ""
     sentence = (
         f"On {check.rows} test rows the largest difference between its logits and those of base plus adapter is "
-        f"{check.difference:.2g} ({check.dtype} weights, float32 arithmetic), "
-        f"{check.relative:.1g} of the largest logit, {check.largest:.3g}."
+        f"{check.difference:.2g}, the root mean square {check.rms:.1g} ({check.dtype} weights, float64 arithmetic); "
+        f"the largest logit is {check.largest:.3g}."
         if check is not None
         else "Its logits were not compared with those of base plus adapter."
     )
@@ -308,7 +240,7 @@ language: id
 # LLaDA with the {run.get("title", "LoRA")} adapter merged in
 
 {"`" + name + "`" if name else "The base"}{_words(" (revision {})", source.get("revision"))} plus one adapter, added \
-into the weights in float32 and rounded once to the base's type. {sentence}
+into the weights in float64 and rounded once to the base's type. {sentence}
 
 | | sha256 |
 |---|---|

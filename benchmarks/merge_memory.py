@@ -1,10 +1,12 @@
-"""How much memory does merging an 8 B model take? Measured on a base of LLaDA-8B's shape whose weights are all zero.
+"""How much memory does merging an 8 B model take, with the check and without? On LLaDA-8B's shape, weights all zero.
 
     python benchmarks/merge_memory.py [--folder DIR] [--layers 32] [--output benchmarks/results/merge_memory.json]
 
 The base is sparse: safetensors headers with the published names and shapes in bfloat16, and files cut to length, so
 that it takes no room on the disk. The merged folder does: 15 GiB, deleted at the end. The adapter is LoRA of rank 16
-on every projection. The merge runs in a process of its own; reported is the most that process ever held (VmHWM).
+on every projection. Merge, and merge with check, run in processes of their own; reported is the most that a process
+ever held (VmHWM). The check runs on 8 rows of 32 tokens, fewer than a real row has, to save time. More tokens take
+little more memory: the hidden states and one part of the logits, 0.1 MB per token.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
-from adapters.base import PROJECTIONS
+from adapters.base import PROJECTIONS, target_pattern
 from adapters.config import ModelConfig
 from adapters.merge import merge
 from adapters.output import peak_memory
@@ -36,6 +38,7 @@ from llada.checkpoint import published_shapes
 
 ROOT = Path(__file__).resolve().parent.parent
 RANK, SHARD_BYTES = 16, 5 * 10**9
+ROWS, TOKENS = 8, 32
 Shapes = dict[str, tuple[int, ...]]
 
 
@@ -76,15 +79,25 @@ def write_adapter(folder: Path, config: LLaDAConfig) -> None:
             tensors[f"{key}.lora_A.weight"] = torch.full((RANK, shape[1]), 0.01)
             tensors[f"{key}.lora_B.weight"] = torch.full((shape[0], RANK), 0.01)
     save_file(tensors, folder / "adapter_model.safetensors")
-    LoraConfig(r=RANK, lora_alpha=RANK).save_pretrained(folder)
+    LoraConfig(r=RANK, lora_alpha=RANK, target_modules=target_pattern(PROJECTIONS)).save_pretrained(str(folder))
 
 
-def child(folder: Path) -> None:
+def child(folder: Path, checked: bool) -> None:
     """Merge and print seconds and peak as JSON."""
     began = time.perf_counter()
-    model = ModelConfig.model_validate({"dtype": "bfloat16"})
-    merge(model=model, base=folder / "base", adapter=folder / "adapter", output=folder / "merged")
+    rows = [list(range(row, row + TOKENS)) for row in range(ROWS)] if checked else []
+    model = ModelConfig.model_validate({})
+    merge(model=model, base=folder / "base", adapter=folder / "adapter", output=folder / "merged", rows=rows)
     print(json.dumps({"seconds": time.perf_counter() - began, "peak_gib": peak_memory()["host_gib"]}))
+
+
+def measure(folder: Path, checked: bool) -> dict[str, float]:
+    """Seconds and GiB of a merge in a process of its own; the merged folder stays."""
+    shutil.rmtree(folder / "merged", ignore_errors=True)
+    command = [sys.executable, __file__, "--child", str(folder), *(["--checked"] if checked else [])]
+    run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    found = json.loads(run.stdout.splitlines()[-1])
+    return {"seconds": round(found["seconds"], 1), "peak_gib": round(found["peak_gib"], 2)}
 
 
 def main() -> None:
@@ -93,18 +106,17 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=32)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "results" / "merge_memory.json")
     parser.add_argument("--child", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--checked", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child is not None:
-        child(options.child)
+        child(options.child, options.checked)
         return
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
         config = LLaDAConfig(n_layers=options.layers)
         write_sparse_base(folder / "base", config)
         write_adapter(folder / "adapter", config)
-        command = [sys.executable, __file__, "--child", str(folder)]
-        run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        found = json.loads(run.stdout.splitlines()[-1])
+        unchecked, checked = measure(folder, checked=False), measure(folder, checked=True)
         merged = sum(path.stat().st_size for path in (folder / "merged").glob("*.safetensors"))
         shards = len(list((folder / "merged").glob("*.safetensors")))
     finally:
@@ -116,8 +128,11 @@ def main() -> None:
         "rank": RANK,
         "merged_bytes": merged,
         "shards": shards,
-        "seconds": round(found["seconds"], 1),
-        "peak_gib": round(found["peak_gib"], 2),
+        "threads": torch.get_num_threads(),
+        "rows_compared": ROWS,
+        "tokens_per_row": TOKENS,
+        "without_check": unchecked,
+        "with_check": checked,
     }
     write_json(options.output, result)
     print(json.dumps(result, indent=2))

@@ -242,9 +242,7 @@ def merge(
     output: Annotated[Path, typer.Option("--output", metavar="DIR", help="A new folder for the merged model.")],
     check: Annotated[
         bool,
-        typer.Option(
-            "--check/--no-check", help="Compare logits on test rows; the base must fit into memory in float32."
-        ),
+        typer.Option("--check/--no-check", help="Compare logits on eight test rows, one block in memory at a time."),
     ] = True,
     profile: ProfileOption = None,
     overrides: SetOption = None,

@@ -6,18 +6,22 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
-from small_world import small_model
+from safetensors.torch import load_file, save_file
+from small_world import small_config, small_model
 from test_export import IDS, trained
 
-from adapters import load_adapter
+from adapters import load_adapter, merge_check
 from adapters import merge as merging
 from adapters.base import load_base
 from adapters.config import METHOD_NAMES, ModelConfig
 from adapters.gguf import gguf_bytes, size_table
-from adapters.merge import INDEX, Stored, merge, plan_shards
+from adapters.merge import merge, plan_shards
+from adapters.merge_check import HEAD, compare
+from adapters.stored import INDEX, Stored
 from common.errors import InputError
+from data_prep.embedded.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
+from llada.chat import load_tokenizer
 from llada.checkpoint import check_folder
 
 ROWS = [row.tolist() for row in IDS]
@@ -42,6 +46,42 @@ def test_merged_folder_is_base_plus_adapter(tmp_path, name):
     assert (found - small_model()(IDS).logits).abs().max() > 0.01
     assert check.passed
     assert check.rows == 3
+    assert check.difference < 1e-6  # float64 arithmetic leaves the rounding of the weights
+
+
+@pytest.mark.parametrize("name", ["lora", "rslora", "dora", "pissa"])
+@torch.no_grad()
+def test_the_check_block_by_block_is_that_of_the_whole_models(tmp_path, name):
+    """Against another network, so that there is a difference to agree on."""
+    _, adapter = trained(tmp_path, name, alpha=6)
+    other = small_model(seed=1)
+    other.save_pretrained(tmp_path / "other", max_shard_size="100KB")
+    check = compare(tmp_path / "base", adapter, tmp_path / "other", ROWS)
+    adapted = load_adapter(load_base(ModelConfig(), tmp_path / "base"), adapter).double()
+    expected = adapted(IDS).logits
+    error = other.double()(IDS).logits - expected
+    assert math.isclose(check.difference, error.abs().max().item(), rel_tol=1e-9)
+    assert math.isclose(check.rms, error.square().mean().sqrt().item(), rel_tol=1e-9)
+    assert math.isclose(check.largest, expected.abs().max().item(), rel_tol=1e-9)
+    assert not check.passed
+
+
+def test_the_check_reads_a_head_of_several_parts_and_rows_of_any_length(tmp_path, monkeypatch):
+    output, adapter, _ = merged(tmp_path, "lora")
+    whole = compare(tmp_path / "base", adapter, output, ROWS)
+    monkeypatch.setattr(merge_check, "VOCABULARY_CHUNK", 24)  # 64 = 24 + 24 + 16
+    parts = compare(tmp_path / "base", adapter, output, ROWS)
+    assert math.isclose(parts.difference, whole.difference, rel_tol=1e-6)
+    assert math.isclose(parts.rms, whole.rms, rel_tol=1e-6)
+    shorter = compare(tmp_path / "base", adapter, output, [ROWS[0][:5], ROWS[1]])
+    assert 0 < shorter.difference <= 1e-6
+
+
+def test_a_merged_weight_that_is_not_a_number_does_not_pass(tmp_path):
+    output, adapter, _ = merged(tmp_path, "lora")
+    shard = next(path for path in output.glob("model-*.safetensors") if HEAD in load_file(path))
+    save_file(load_file(shard) | {HEAD: torch.full((64, 64), math.nan)}, shard)
+    assert not compare(tmp_path / "base", adapter, output, ROWS).passed
 
 
 @pytest.mark.parametrize("name", ["lora", "rslora", "dora"])
@@ -61,9 +101,11 @@ def test_a_16_bit_base_stays_16_bit_and_is_rounded_once(tmp_path):
     base = tmp_path / "half"
     small_model().to(torch.bfloat16).save_pretrained(base)
     output = tmp_path / "merged"
-    check = merge(model=ModelConfig(dtype="bfloat16"), base=base, adapter=adapter, output=output, rows=ROWS)
+    check = merge(model=ModelConfig(), base=base, adapter=adapter, output=output, rows=ROWS)
     assert check.passed
-    assert check.relative < 2e-2
+    assert check.dtype == "bfloat16"  # that of the files, whatever the profile computes in
+    assert 1e-4 < check.difference < 2e-2 * check.largest
+    assert check.rms < 2e-2
     name = "model.transformer.blocks.1.ff_out.weight"
     before = load_file(base / "model.safetensors")[name]
     after = load_file(output / "model-00001-of-00001.safetensors")[name]
@@ -72,7 +114,7 @@ def test_a_16_bit_base_stays_16_bit_and_is_rounded_once(tmp_path):
     product = tensors[f"{key}.lora_B.weight"].double() @ tensors[f"{key}.lora_A.weight"].double()
     assert after.dtype == torch.bfloat16
     exact = before.double() + product
-    assert torch.all((after.double() - exact).abs() <= exact.abs() * 2**-8 + 1e-7)  # half a unit in the last place
+    assert torch.all((after.double() - exact).abs() <= exact.abs() * 2**-8)  # half a unit in the last place
 
 
 def test_shards_are_complete_indexed_and_small(tmp_path):
@@ -104,7 +146,23 @@ def test_tokenizer_files_and_card_come_along(tmp_path):
     assert (output / "tokenizer.json").read_text() == "of tokenizer.json"
     assert (output / "chat_template.jinja").is_file()
     card = (output / "README.md").read_text()
-    assert f"{check.difference:.2g} (float32 weights, float32 arithmetic)" in card
+    assert f"{check.difference:.2g}, the root mean square {check.rms:.1g} (float32 weights, float64 arithmetic)" in card
+
+
+def test_the_merged_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
+    """Its class there is PreTrainedTokenizerFast, and a list under `extra_special_tokens` an error."""
+    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
+    (tmp_path / "base").mkdir()
+    before = build_tokenizer(texts, 300, tmp_path / "base")
+    output, _, _ = merged(tmp_path, "lora")
+    settings = json.loads((output / "tokenizer_config.json").read_text())
+    assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert "<|eot_id|>" in settings["additional_special_tokens"]
+    assert "extra_special_tokens" not in settings
+    after = load_tokenizer(output)
+    text = "Ibu kota<|eot_id|> 100 derajat"
+    assert after(text)["input_ids"] == before(text)["input_ids"]
+    assert set(after.all_special_tokens) == set(before.all_special_tokens)
 
 
 def test_a_tensor_larger_than_a_shard_gets_its_own():
@@ -150,7 +208,7 @@ def test_a_merge_that_computes_something_else_is_not_left_behind(tmp_path, monke
         return {name: merging.LowRank(u.A, u.B, 2 * u.scaling, u.magnitude) for name, u in read(folder).items()}
 
     monkeypatch.setattr(merging, "read_adapter", doubled)
-    refused(tmp_path, "logits differ", rows=ROWS)
+    refused(tmp_path, "base plus adapter differ by", rows=ROWS)
 
 
 def test_gguf_sizes_are_blocks_times_bits():
@@ -158,7 +216,25 @@ def test_gguf_sizes_are_blocks_times_bits():
     norms = 65 * 4096
     for kind, bits in (("BF16", 16), ("Q8_0", 8.5), ("Q5_1", 6), ("Q4_0", 4.5)):
         expected = (8_015_581_184 - norms) * bits / 8 + 4 * norms
-        assert math.isclose(gguf_bytes(LLaDAConfig(), kind), expected)
+        assert math.isclose(gguf_bytes(LLaDAConfig(), kind, pure=True), expected)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written", "pure"),
+    [
+        ("BF16", 6_231_040, 6_231_040),
+        ("Q8_0", 3_312_640, 3_312_640),
+        ("Q5_1", 2_413_568, 2_339_840),
+        ("Q4_0", 2_026_496, 1_756_160),
+    ],
+)
+def test_gguf_sizes_are_those_that_llama_cpp_wrote(kind, written, pure):
+    """Bytes of the tensors in its files of the merged embedded base (commit 0c1e570), without and with `--pure`."""
+    shape = small_config(
+        d_model=256, n_layers=2, mlp_hidden_size=320, vocab_size=4096, embedding_size=4096, max_sequence_length=4096
+    )
+    assert gguf_bytes(shape, kind) == written
+    assert gguf_bytes(shape, kind, pure=True) == pure
 
 
 def test_the_documented_size_table_is_the_computed_one():
