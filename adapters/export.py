@@ -93,6 +93,15 @@ def stored_key(name: str) -> str:
     return name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector").replace(".default", "")
 
 
+def missing_files(folder: Path) -> list[str]:
+    """A message for each file that an adapter folder must have and this one has not."""
+    return [
+        f"{folder / file}: no such file; train the adapter first"
+        for file in (CONFIG, WEIGHTS)
+        if not (folder / file).is_file()
+    ]
+
+
 def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     """Put a saved adapter on a base from `load_base` and return the peft model, in eval mode, adapter active.
 
@@ -109,12 +118,7 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
         ValueError: the adapter does not fit the base.
     """
     folder = Path(folder)
-    faults = [
-        f"{folder / file}: no such file; not an adapter folder"
-        for file in (CONFIG, WEIGHTS)
-        if not (folder / file).is_file()
-    ]
-    if faults:
+    if faults := missing_files(folder):
         raise InputError(faults)
     trained_on = _quantised_pissa(folder)
     if trained_on is not None and replaces_base(model, folder):

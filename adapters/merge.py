@@ -1,29 +1,23 @@
 """Merged weights: the base with an adapter added in, as a folder in the published checkpoint layout.
 
-    W' = W + s B A           LoRA and what is saved as LoRA (LoRA+, PiSSA); s is alpha / R, for rsLoRA alpha / sqrt(R)
-    W' = m (W + s B A) / n   DoRA (Liu et al. 2024, equation 5); n is the norm of each row of W + s B A
-
-computed in float64 and rounded once to the base's type. The work goes tensor by tensor from the base's files into new
-shards, so that the memory it takes is one shard and one weight in float64, not the model: an 8 B base merges within
-a few gigabytes (`benchmarks/merge_memory.py`). `adapters.merge_check` compares the result with base plus adapter.
+The base goes tensor by tensor from its files through `adapters.low_rank` into new shards, so that the memory it takes
+is one shard and one weight in float64, not the model: an 8 B base merges within a few gigabytes
+(`benchmarks/merge_memory.py`). `adapters.merge_check` compares the result with base plus adapter.
 """
 
 from __future__ import annotations
 
-import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from adapters.config import ModelConfig
-from adapters.export import CONFIG, PREFIX, WEIGHTS
+from adapters.export import WEIGHTS, missing_files
+from adapters.low_rank import LowRank, read_adapter
 from adapters.merge_check import Check, compare
 from adapters.stored import INDEX, Stored, stored_tensors
 from common.errors import InputError
@@ -38,24 +32,6 @@ TOKENIZER_FILES = (
     "chat_template.jinja",
     "generation_config.json",
 )
-
-
-@dataclass(frozen=True)
-class LowRank:
-    """What an adapter does to one weight (out, in)."""
-
-    A: Tensor  # (R, in) float32
-    B: Tensor  # (out, R) float32
-    scaling: float
-    magnitude: Tensor | None  # (out,) float32, DoRA's
-
-    def merged(self, weight: Tensor) -> Tensor:
-        """The merged weight (out, in) in the type of `weight`; one float64 copy of it exists meanwhile."""
-        wide = weight.to(torch.float64, copy=True).addmm_(self.B.double(), self.A.double(), alpha=self.scaling)
-        if self.magnitude is not None:
-            norms = torch.linalg.vector_norm(wide, dim=1)
-            wide.mul_((self.magnitude / norms)[:, None])
-        return wide.to(weight.dtype)
 
 
 def merge(
@@ -101,11 +77,7 @@ def merge(
 
 def refuse(model: ModelConfig, adapter: Path, output: Path) -> None:
     """Raises InputError for what cannot be merged, all faults at once."""
-    faults = [
-        f"{adapter / name}: no such file; train the adapter first"
-        for name in (CONFIG, WEIGHTS)
-        if not (adapter / name).is_file()
-    ]
+    faults = missing_files(adapter)
     if output.exists() and (not output.is_dir() or any(output.iterdir())):
         faults.append(f"--output {output}: exists and is not empty; name a new folder")
     if model.quantization != "none":
@@ -115,36 +87,6 @@ def refuse(model: ModelConfig, adapter: Path, output: Path) -> None:
         )
     if faults:
         raise InputError(faults)
-
-
-def read_adapter(folder: Path) -> dict[str, LowRank]:
-    """The adapter by the name of the weight that it changes (`model.transformer.blocks.0.q_proj.weight`).
-
-    Raises:
-        InputError: a damaged file, or a kind of adapter that is no plain LoRA or DoRA.
-    """
-    config = read_json(folder / CONFIG)
-    if config.get("peft_type") != "LORA" or config.get("rank_pattern") or config.get("alpha_pattern"):
-        raise InputError(f"{folder / CONFIG}: not a LoRA adapter with one rank; this merges what the trainer writes")
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise InputError(f"{folder / WEIGHTS}: damaged ({error}); train the adapter again") from None
-    rank = config["r"]
-    scaling = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
-    names = [key.removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")]
-    parts = 3 if config.get("use_dora") else 2
-    if len(names) * parts != len(tensors):
-        raise InputError(f"{folder / WEIGHTS}: {len(tensors)} tensors for {len(names)} layers; expected {parts} each")
-    return {
-        f"{name.removeprefix(PREFIX)}.weight": LowRank(
-            A=tensors[f"{name}.lora_A.weight"].float(),
-            B=tensors[f"{name}.lora_B.weight"].float(),
-            scaling=scaling,
-            magnitude=tensors[f"{name}.lora_magnitude_vector"].float() if parts == 3 else None,
-        )
-        for name in names
-    }
 
 
 # --- weights, shard by shard ---
@@ -173,10 +115,10 @@ def merged_tensor(tensor: Stored, updates: dict[str, LowRank]) -> Tensor:
     update = updates.get(tensor.name)
     if update is None:
         return weight.clone()
-    if update.B.shape[0] != weight.shape[0] or update.A.shape[1] != weight.shape[1]:
+    if weight.shape != update.shape:
         raise InputError(
-            f"{tensor.file}: {tensor.name} has shape {list(weight.shape)}, the adapter is for "
-            f"{[update.B.shape[0], update.A.shape[1]]}; it belongs to another base"
+            f"{tensor.file}: {tensor.name} has shape {list(weight.shape)}, the adapter is for {list(update.shape)}; it "
+            "belongs to another base"
         )
     return update.merged(weight)
 

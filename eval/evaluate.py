@@ -172,12 +172,14 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
 
     tokenizer = load_tokenizer(base)
     network = load_base(model, base)
-    if adapter is not None:
+    if adapter is not None and model.quantization == "none" and model.dtype == "float32":
+        from adapters.low_rank import add_adapter
+
+        add_adapter(network, adapter)  # once, instead of at every forward; in bfloat16 it would round the update
+    elif adapter is not None:
         from adapters import load_adapter
 
         network = load_adapter(network, adapter)
-        if model.quantization == "none" and model.dtype == "float32":
-            network.merge_adapter()  # W + s B A once instead of at every forward; in bfloat16 it would round the update
     network.eval()
     return network, tokenizer
 

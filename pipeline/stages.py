@@ -14,7 +14,7 @@ from pipeline.config import Profile
 from pipeline.paths import Paths
 
 SPLITS = ("train", "validation", "test")
-CHECKED_ROWS = 8  # test rows on which a merged model is compared
+CHECKED_ROWS, CHECKED_TOKENS = 8, 64  # test rows on which a merged model is compared, and their first tokens
 
 
 @dataclass(frozen=True)
@@ -355,7 +355,8 @@ def merge(profile: Profile, paths: Paths, method: str, output: Path, check: bool
 
     refuse(profile.model, adapter, output)
     test = require(paths.formatted / "test.parquet", "format", paths) if check else None
-    rows = [] if test is None else [tokens.tolist() for tokens in read_rows(test).tokens[:CHECKED_ROWS]]
+    tokens = [] if test is None else read_rows(test).tokens[:CHECKED_ROWS]
+    rows = [row[:CHECKED_TOKENS].tolist() for row in tokens]
     found = merge_adapter(model=profile.model, base=read_inputs(paths).base, adapter=adapter, output=output, rows=rows)
     print(f"{output}: merged" + (f"; logits differ by at most {found.difference:.3g}" if found else ", not compared"))
 

@@ -15,6 +15,7 @@ from adapters import merge as merging
 from adapters.base import load_base
 from adapters.config import METHOD_NAMES, ModelConfig
 from adapters.gguf import gguf_bytes, size_table
+from adapters.low_rank import LowRank, add_adapter
 from adapters.merge import merge, plan_shards
 from adapters.merge_check import HEAD, compare
 from adapters.stored import INDEX, Stored
@@ -47,6 +48,24 @@ def test_merged_folder_is_base_plus_adapter(tmp_path, name):
     assert check.passed
     assert check.rows == 3
     assert check.difference < 1e-6  # float64 arithmetic leaves the rounding of the weights
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+@torch.no_grad()
+def test_an_adapter_added_to_a_loaded_network_is_the_function_that_peft_runs(tmp_path, name):
+    _, adapter = trained(tmp_path, name, alpha=6)
+    expected = load_adapter(load_base(ModelConfig(), tmp_path / "base"), adapter)(IDS).logits
+    network = load_base(ModelConfig(), tmp_path / "base")
+    add_adapter(network, adapter)
+    assert torch.allclose(network(IDS).logits, expected, atol=1e-5, rtol=0)
+    assert (small_model()(IDS).logits - expected).abs().max() > 0.01
+
+
+def test_an_adapter_of_another_base_is_not_added(tmp_path):
+    _, adapter = trained(tmp_path, "lora")
+    wider = LLaDAModelLM(small_config(mlp_hidden_size=80))
+    with pytest.raises(InputError, match="which this base does not have"):
+        add_adapter(wider, adapter)
 
 
 @pytest.mark.parametrize("name", ["lora", "rslora", "dora", "pissa"])
@@ -205,7 +224,7 @@ def test_a_merge_that_computes_something_else_is_not_left_behind(tmp_path, monke
     read = merging.read_adapter
 
     def doubled(folder):
-        return {name: merging.LowRank(u.A, u.B, 2 * u.scaling, u.magnitude) for name, u in read(folder).items()}
+        return {name: LowRank(u.A, u.B, 2 * u.scaling, u.magnitude) for name, u in read(folder).items()}
 
     monkeypatch.setattr(merging, "read_adapter", doubled)
     refused(tmp_path, "base plus adapter differ by", rows=ROWS)
