@@ -61,7 +61,7 @@ class Profile(Section):
         adapter = AdapterName.parse(name)
         if adapter.method not in METHOD_NAMES:
             raise InputError(
-                f"--method: {name!r} is not a method; choose one of {', '.join(METHOD_NAMES)}, "
+                f"--method: {adapter.method!r} is not a method; choose one of {', '.join(METHOD_NAMES)}, "
                 "with -seedN behind it for another training seed"
             )
         if adapter.seed == self.seed:
