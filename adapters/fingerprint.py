@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
-from common.files import sha256_of_file, sha256_of_json
+from common.files import read_json, sha256_of_file, sha256_of_json
 
 # Settings that change how a run is watched or stored, not what comes out.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "trackers"}
@@ -42,6 +42,33 @@ def fingerprint(method: str, settings: dict[str, Any], data: dict[str, str], bas
             "versions": {name: version(name) for name in _PACKAGES},
             "code": code_hash(),
         }
+    )
+
+
+def is_finished(
+    folder: Path,
+    method: str,
+    config: MethodConfig,
+    seed: int,
+    *,
+    model: ModelConfig,
+    train: TrainConfig,
+    formatted: Path,
+    base_sha256: str,
+    **_: Any,
+) -> bool:
+    """Whether an adapter folder holds the result of exactly this run; takes the arguments of `adapters.trainer.train`,
+    of which where things lie does not count.
+    """
+    if not (folder / "run.json").is_file():
+        return False
+    facts = read_json(folder / "run.json")
+    return (
+        facts["method"] == method
+        and facts["seed"] == seed
+        and facts["settings"] == run_settings(model, train, config)
+        and facts["data"]["sha256"] == data_hashes(formatted)
+        and facts["base"]["sha256"] == base_sha256
     )
 
 

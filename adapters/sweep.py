@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from adapters.config import MethodConfig
-from adapters.fingerprint import data_hashes, run_settings
+from adapters.fingerprint import is_finished
 from adapters.methods import method_named
 from common.files import atomic_path, read_json, write_json
 from common.progress import console
@@ -65,7 +65,7 @@ def sweep(
     for cell in (Cell(m, rate, seed) for seed in seeds for m in methods for rate in learning_rates):
         config = configs[cell.method].model_copy(update={"learning_rate": cell.learning_rate})
         folder = output / cell.name
-        if not _finished(folder, cell, config, arguments):
+        if not is_finished(folder, cell.method, config, cell.seed, **arguments):
             run(cell.method, config=config, output=folder, seed=cell.seed, **arguments)
         facts = read_json(folder / "run.json")
         records.append(
@@ -163,20 +163,6 @@ def plot(records: Sequence[dict[str, Any]], path: Path) -> None:
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=150)
     pyplot.close(figure)
-
-
-def _finished(folder: Path, cell: Cell, config: MethodConfig, arguments: dict[str, Any]) -> bool:
-    """Whether the folder holds the result of exactly this run."""
-    if not (folder / "run.json").is_file():
-        return False
-    facts = read_json(folder / "run.json")
-    return (
-        facts["method"] == cell.method
-        and facts["seed"] == cell.seed
-        and facts["settings"] == run_settings(arguments["model"], arguments["train"], config)
-        and facts["data"]["sha256"] == data_hashes(arguments["formatted"])
-        and facts["base"]["sha256"] == arguments["base_sha256"]
-    )
 
 
 def _validation_curve(path: Path) -> list[list[float]]:

@@ -5,6 +5,7 @@ then lineage, settings, results beside floors, flags and limits.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from eval.metrics import METRICS
 from eval.page import TABLES, DataFacts, flatten, funnel, metric_table
 from eval.reading import System
 from eval.statistics import Comparison
-from eval.verdict import Verdict, sentence
+from eval.verdict import PRIMARY, SECONDARY, Verdict, number, sentence
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.j2"
 REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")
@@ -31,7 +32,7 @@ def model_card(
 
     inputs = provenance.get("inputs", {})
     base, dataset = inputs.get("base", {}), inputs.get("dataset", {})
-    shown = [other for other in systems if other.name in ("base", system.name)]
+    shown = [replace(other, others=()) for other in systems if other.name in ("base", system.name)]
     titles = {other.name: other.title for other in systems}
     about = [item for item in comparisons if system.name in (item.first, item.second)]
     front = ModelCardData(
@@ -49,7 +50,10 @@ def model_card(
         system=system,
         items=system.metrics["n"],
         flags=[flag for flag in verdict.flags if flag.system == system.name],
-        sentences=[sentence(item, titles) for item in about if item.metric in ("bound_per_token", "chrf")],
+        sentences=[
+            *(sentence(item, titles) for item in about if item.metric in (PRIMARY, SECONDARY)),
+            *seeds_sentences(system),
+        ],
         tables=[metric_table(title, keys, shown) for title, keys in TABLES[:1]],
         lineage=flatten({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})}),
         funnel=funnel(data.select)["bars"],
@@ -60,6 +64,21 @@ def model_card(
         provenance=provenance,
     )
     return str(card)
+
+
+def seeds_sentences(system: System) -> list[str]:
+    """How far the trainings of this method with other seeds lie apart; nothing where there is only this one."""
+    if not system.others:
+        return []
+    ranges = []
+    for metric in (METRICS[PRIMARY], METRICS[SECONDARY]):
+        values = [one.metrics["metrics"][metric.key]["value"] for one in system.trainings.values()]
+        ranges.append(f"{metric.name} {number(min(values), metric)} to {number(max(values), metric)}")
+    seeds = list(system.trainings)
+    return [
+        f"Trained with {len(seeds)} seeds ({', '.join(map(str, seeds))}), the method reaches {' and '.join(ranges)}; "
+        f"this adapter is the one of seed {seeds[0]}."
+    ]
 
 
 def evaluation_results(system: System, dataset: Mapping[str, Any]) -> list[Any]:

@@ -5,7 +5,8 @@ Writes into `output`:
 - metrics.json: every metric with interval and n, floors, ceiling, groups; the same bytes whatever the batch size
 - items.jsonl: per item the texts, the bound, the scores and their sufficient statistics, for the report's comparisons
 - trace.json: how a few answers were written, step by step
-- accounting.json: forward passes, seconds, tokens per second, peak memory; these change from run to run
+- accounting.json: forward passes, seconds, tokens per second, peak memory, which change from run to run; and the hashes
+  of what was measured
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ from typing import Any
 
 from adapters.config import ModelConfig
 from common.errors import InputError
-from common.files import atomic_folder, write_json, write_json_lines
+from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
 from eval.config import EvaluationConfig
 from eval.floors import floor_answers
 from eval.overflow import budget_configs, lengths_by_budget
-from eval.scoring import Answer, Bound, Embedded, Item, score_system
+from eval.scoring import SCHEMA_VERSION, Answer, Bound, Embedded, Item, rounded, score_system
 from eval.tasks import read_task
 from llada.sampler_config import SamplerConfig
 
@@ -126,7 +127,37 @@ def evaluate(
         write_json(folder / "metrics.json", scored.metrics)
         write_json_lines(folder / "items.jsonl", scored.items)
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
-        write_json(folder / "accounting.json", clock.laps | accounting_content([cost for _, cost in generated]))
+        accounting = clock.laps | accounting_content([cost for _, cost in generated])
+        write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+
+
+def is_measured(
+    output: Path,
+    evaluation: EvaluationConfig,
+    sampling: SamplerConfig,
+    model: ModelConfig,
+    *,
+    adapter: Path | None,
+    test: Path,
+    seed: int,
+) -> bool:
+    """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
+    if not (output / "accounting.json").is_file():
+        return False
+    metrics = read_json(output / "metrics.json")
+    return (
+        metrics["schema_version"] == SCHEMA_VERSION
+        and metrics["settings"] == rounded(measurement_settings(evaluation, sampling, model, seed))
+        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
+    )
+
+
+def measured_hashes(adapter: Path | None, test: Path) -> dict[str, str | None]:
+    """sha256 of the adapter's weights (None: the base) and of the test split."""
+    return {
+        "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
+        "test_sha256": sha256_of_file(test),
+    }
 
 
 def read_test_set(path: Path) -> TestSet:

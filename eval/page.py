@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from markupsafe import Markup
 
+from adapters.naming import AdapterName
 from common.language import LANGUAGES
 from eval import charts
 from eval.floors import CEILING_LABEL, FLOOR_LABELS
@@ -18,7 +20,7 @@ from eval.reading import System
 from eval.scoring import GROUP_METRICS
 from eval.statistics import Comparison, bootstrap_scores, mean
 from eval.sweep_page import sweep_section
-from eval.verdict import Verdict, better, metric_of, number, sentence
+from eval.verdict import PRIMARY, SECONDARY, Verdict, better, metric_of, number, sentence
 
 MAXIMUM_POINTS = 2500  # of the cluster map
 MAXIMUM_ANSWERS = 200  # items side by side; the others are in items.jsonl
@@ -101,6 +103,7 @@ def build(
         "systems": [system.name for system in systems],
         "plots": [interval_panel(METRICS[key], systems, styles) for key in HEADLINE],
         "tables": [metric_table(title, keys, systems) for title, keys in TABLES if any_measured(keys, systems)],
+        "seeds": seed_table(systems),
         "comparisons": comparison_groups(comparisons, titles),
         "detectable": [detectable_line(key, comparisons) for key in HEADLINE] if len(systems) > 1 else [],
         "permutations_family": len(comparisons),
@@ -135,7 +138,12 @@ def build(
         "provenance": provenance_rows(provenance),
         "versions": provenance.get("versions", {}),
         "command": provenance.get("command", ""),
-        "adapter_hashes": {system.title: system.adapter_sha256 for system in systems if system.adapter_sha256},
+        "adapter_hashes": {
+            one.title: one.adapter_sha256
+            for system in systems
+            for one in system.trainings.values()
+            if one.adapter_sha256
+        },
     }
 
 
@@ -158,7 +166,7 @@ def build_adapter(
         "name": system.name,
         "title": system.title,
         "items": system.metrics["n"],
-        "flags": [flag for flag in verdict.flags if flag.system == system.name],
+        "flags": [flag for flag in verdict.flags if AdapterName.parse(flag.system).method == system.name],
         "sentences": [sentence(item, titles) for item in about if item.metric in ("bound_per_token", "chrf")],
         "systems": [other.name for other in shown],
         "titles": titles,
@@ -166,6 +174,7 @@ def build_adapter(
         "keys": {name: charts.marker_svg(style) for name, style in styles.items()},
         "plots": [interval_panel(METRICS[key], shown, styles) for key in HEADLINE],
         "tables": [metric_table(title, keys, shown) for title, keys in TABLES if any_measured(keys, shown)],
+        "seeds": seed_table([system]),
         "curves": curve_panels([system], styles),
         "curve_tables": [curve_table(system)] if system.curve else [],
         "groups": group_tables(shown),
@@ -190,7 +199,7 @@ def any_measured(keys: Sequence[str], systems: Sequence[System]) -> bool:
 def interval_panel(metric: Metric, systems: Sequence[System], styles: Mapping[str, str]) -> Markup:
     rows = []
     for system in systems:
-        found = system.metrics["metrics"][metric.key]
+        found = system.scores[metric.key]
         rows.append(charts.Row(system.title, styles[system.name], found["value"], found["low"], found["high"]))
     floors = systems[0].metrics["floors"]
     lines = [(FLOOR_LABELS[name], floors[name][metric.key]) for name in PLOTTED_FLOORS if metric.key in floors[name]]
@@ -203,9 +212,10 @@ def metric_table(title: str, keys: Sequence[str], systems: Sequence[System]) -> 
     metrics = [metric_of(key) for key in keys if any(system.value(key) is not None for system in systems)]
     rows = [
         {
-            "label": system.title,
+            "label": f"{system.title}, {len(system.trainings)} seeds" if system.others else system.title,
             "name": system.name,
-            "cells": [interval_cell(system.metrics["metrics"].get(metric.key), metric) for metric in metrics],
+            "seeds": len(system.trainings),
+            "cells": [interval_cell(system.scores.get(metric.key), metric) for metric in metrics],
         }
         for system in systems
     ]
@@ -215,8 +225,38 @@ def metric_table(title: str, keys: Sequence[str], systems: Sequence[System]) -> 
     if any(metric.key in values for _, values in pseudo for metric in metrics):
         for label, values in pseudo:
             cells = [Cell(number(values[m.key], m) if m.key in values else "–") for m in metrics]
-            rows.append({"label": label, "name": None, "cells": cells})
+            rows.append({"label": label, "name": None, "seeds": 1, "cells": cells})
     return {"title": title, "metrics": metrics, "rows": rows}
+
+
+def seed_table(systems: Sequence[System]) -> dict[str, Any] | None:
+    """Every training of the methods with several seeds on the two metrics of the verdict, all of them together, and
+    the spread between them; None where no method has several.
+    """
+    metrics = [METRICS[key] for key in (PRIMARY, SECONDARY)]
+
+    def row(system: System, seed: str, cells: list[Cell]) -> dict[str, Any]:
+        return {"name": system.name, "label": system.title, "seed": seed, "cells": cells}
+
+    def cells_of(scores: Mapping[str, Any]) -> list[Cell]:
+        ends = ("value", "low", "high")  # the standard error would make the table too wide for a phone
+        return [interval_cell({end: scores[metric.key][end] for end in ends}, metric) for metric in metrics]
+
+    rows = []
+    for system in (system for system in systems if system.others):
+        rows += [row(system, str(seed), cells_of(one.metrics["metrics"])) for seed, one in system.trainings.items()]
+        rows.append(row(system, "all", cells_of(system.scores)))
+        spread = [Cell(number(deviation_over_seeds(system, metric.key), metric)) for metric in metrics]
+        rows.append(row(system, "SD", spread))
+    left_out = [text for system in systems for text in system.left_out]
+    if not rows and not left_out:
+        return None
+    return {"metrics": metrics, "rows": rows, "left_out": left_out, "shown": next(iter(systems[0].trainings))}
+
+
+def deviation_over_seeds(system: System, key: str) -> float:
+    """Standard deviation of a score over the trainings."""
+    return statistics.stdev(one.metrics["metrics"][key]["value"] for one in system.trainings.values())
 
 
 def interval_cell(found: Mapping[str, Any] | None, metric: Metric) -> Cell:
@@ -246,6 +286,7 @@ def comparison_groups(comparisons: Sequence[Comparison], titles: dict[str, str])
                 "p": f"{item.p_adjusted:.4f}",
                 "effect": signed_plain(item.effect),
                 "detectable": number(item.detectable, metric),
+                "seeds": item.seeds,
                 "winner": titles[winner] if (winner := better(item)) else "cannot be told apart",
             }
             for item in of_metric

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json, read_json_lines, sha256_of_file
 from eval.scoring import SCHEMA_VERSION
 from eval.statistics import Array
+from eval.trainings import pooled_scores
 
 TITLES = {
     "base": "Base",
@@ -28,7 +31,10 @@ TITLES = {
 
 @dataclass(frozen=True)
 class System:
-    """Everything known about one system; `run` and `curve` are empty for the base."""
+    """Everything known about one system; `run` and `curve` are empty for the base.
+
+    others: the same method trained with other seeds. left_out: why further ones are not among them.
+    """
 
     name: str
     metrics: dict[str, Any]
@@ -38,10 +44,29 @@ class System:
     run: dict[str, Any]
     curve: list[dict[str, float | None]]
     adapter_sha256: str | None
+    others: tuple[System, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
-        return TITLES.get(self.name, self.name)
+        adapter = AdapterName.parse(self.name)
+        title = TITLES.get(adapter.method, adapter.method)
+        return title if adapter.seed is None else f"{title}, seed {adapter.seed}"
+
+    @property
+    def trainings(self) -> dict[int, System]:
+        """This system and the others by training seed; its own seed, where the name has none, is the profile's."""
+        own = int(self.metrics["settings"]["seed"])
+        seeds = ((one, AdapterName.parse(one.name).seed) for one in (self, *self.others))
+        return {own if seed is None else seed: one for one, seed in seeds}
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Per metric `{value, low, high, n}`: of this training, or of all of them where there are several."""
+        if not self.others:
+            return self.metrics["metrics"]
+        every = (self, *self.others)
+        return pooled_scores([one.metrics["metrics"] for one in every], [one.statistics for one in every])
 
     @cached_property
     def statistics(self) -> dict[str, Array]:
@@ -49,8 +74,13 @@ class System:
         keys = self.items[0]["statistics"]
         return {key: np.array([item["statistics"][key] for item in self.items], dtype=np.float64) for key in keys}
 
+    def runs(self, key: str, seeds: Iterable[int]) -> Array:
+        """Sufficient statistics of a metric by training seed, (S, n, K); the base is the same at every seed."""
+        trainings = self.trainings
+        return np.stack([trainings.get(seed, self).statistics[key] for seed in seeds])
+
     def value(self, key: str) -> float | None:
-        found = self.metrics["metrics"].get(key)
+        found = self.scores.get(key)
         return None if found is None else found["value"]
 
 
@@ -86,16 +116,63 @@ def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
 
 
 def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> list[System]:
-    """All systems, which must have been measured on the same items in the same order."""
-    systems = [read_system(name, folder, adapters.get(name)) for name, folder in evaluations.items()]
-    ids = [item["id"] for item in systems[0].items]
+    """All systems, which must have been measured on the same items in the same order. Adapters of other training seeds
+    (`lora-seed2`) become `others` of their method's system.
+
+    Raises:
+        InputError: other items; other training seeds of a method whose own adapter was not evaluated; or what
+        `read_system` raises.
+    """
+    read = [read_system(name, folder, adapters.get(name)) for name, folder in evaluations.items()]
+    systems = [system for system in read if AdapterName.parse(system.name).seed is None]
     for system in systems[1:]:
-        if [item["id"] for item in system.items] != ids:
+        if _ids(system) != _ids(systems[0]):
             raise InputError(
                 f"{evaluations[system.name]}: measured on other test items than {evaluations[systems[0].name]}; "
                 f"run `python -m pipeline evaluate --method {system.name}` again"
             )
-    return systems
+    seeded = [system for system in read if AdapterName.parse(system.name).seed is not None]
+    known = {system.name for system in systems}
+    for system in seeded:
+        method = AdapterName.parse(system.name).method
+        if method not in known:
+            raise InputError(
+                f"{evaluations[system.name]}: there is no evaluation of {method} beside it; "
+                f"run `python -m pipeline evaluate --method {method}` first"
+            )
+    return [_with_trainings(system, seeded) for system in systems]
+
+
+def _with_trainings(system: System, seeded: Sequence[System]) -> System:
+    """The system with its other trainings. One that differs in more than the seed is left out, and it is said why: an
+    older run must not stop a report that it has no part in.
+    """
+    own = [one for one in seeded if AdapterName.parse(one.name).method == system.name]
+    reasons = {one.name: _difference(system, one) for one in own}
+    return replace(
+        system,
+        others=tuple(one for one in own if reasons[one.name] is None),
+        left_out=tuple(f"{one.title}, is left out: {reasons[one.name]}." for one in own if reasons[one.name]),
+    )
+
+
+def _difference(system: System, other: System) -> str | None:
+    """What differs besides the training seed, None where nothing does."""
+    checks = (
+        (_ids, "it was measured on other test items"),
+        (lambda one: one.metrics["settings"], "it was measured with other settings"),
+        (lambda one: (one.metrics["signatures"], set(one.metrics["metrics"])), "it was measured with other versions"),
+        (lambda one: one.run.get("settings"), "it was trained with other settings"),
+        (
+            lambda one: [one.run.get(part, {}).get("sha256") for part in ("data", "base")],
+            "it was trained on other data",
+        ),
+    )
+    return next((words for part, words in checks if part(system) != part(other)), None)
+
+
+def _ids(system: System) -> list[str]:
+    return [item["id"] for item in system.items]
 
 
 def read_curve(path: Path) -> list[dict[str, float | None]]:

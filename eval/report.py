@@ -72,7 +72,8 @@ def write_report(
     with atomic_folder(output) as folder:
         write_text(folder / "index.html", render("index.html.j2", context))
         for system in systems:
-            write_json(folder / "metrics" / f"{system.name}.json", system.metrics)
+            for training in system.trainings.values():
+                write_json(folder / "metrics" / f"{training.name}.json", training.metrics)
             if system.name != "base":
                 own = page.build_adapter(profile_name, system, systems, comparisons, found, provenance)
                 write_text(folder / f"{system.name}.html", render("adapter.html.j2", own))

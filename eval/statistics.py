@@ -37,11 +37,12 @@ class Interval:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Score of `first` minus score of `second` over the same n items.
+    """Score of `first` minus score of `second` over the same n items, and over `seeds` trainings of both.
 
-    p is two-sided, from paired approximate randomisation; p_adjusted is Holm's over the family of comparisons; effect
-    is the mean of the per-item differences over their standard deviation (Cohen's d_z); detectable is the smallest
-    difference that a test set like this one finds in 80% of the cases at the 5% level.
+    p is two-sided, from paired approximate randomisation (of several seeds: see `eval.crossed`); p_adjusted is Holm's
+    over the family of comparisons; effect is the mean of the per-item differences over their standard deviation
+    (Cohen's d_z); detectable is the smallest difference that a test set like this one finds in 80% of the cases at the
+    5% level.
     """
 
     first: str
@@ -55,6 +56,7 @@ class Comparison:
     effect: float
     detectable: float
     n: int
+    seeds: int = 1
 
 
 def mean(sums: Array) -> Array:
@@ -118,16 +120,18 @@ def pooled_interval(runs: Array, reduce: Reduce, resamples: int, seed: int) -> I
     return Interval(value, float(low), float(high), items)
 
 
-def wilson_interval(successes: float, items: int) -> Interval:
-    """A share with Wilson's 95% score interval, honest at 0 and 1 where the bootstrap collapses to a point."""
+def wilson_interval(successes: float, items: float, quantile: float = NORMAL_95) -> Interval:
+    """A share with Wilson's score interval (95% by default), honest at 0 and 1 where the bootstrap collapses to a
+    point. `items` need not be whole: an effective number of independent ones.
+    """
     if items == 0:
         return Interval(0.0, None, None, 0)
-    share, z2 = successes / items, NORMAL_95**2
+    share, z2 = successes / items, quantile**2
     centre = (share + z2 / (2 * items)) / (1 + z2 / items)
-    half = NORMAL_95 / (1 + z2 / items) * math.sqrt(share * (1 - share) / items + z2 / (4 * items**2))
+    half = quantile / (1 + z2 / items) * math.sqrt(share * (1 - share) / items + z2 / (4 * items**2))
     low = 0.0 if successes == 0 else centre - half
     high = 1.0 if successes == items else centre + half
-    return Interval(share, low, high, items)
+    return Interval(share, low, high, round(items))
 
 
 def ratio_standard_error(statistics: Array) -> float:

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
+from adapters.naming import AdapterName
 from eval.config import EvaluationConfig
+from eval.crossed import compare_over_seeds
 from eval.floors import FLOOR_LABELS
 from eval.metrics import HEADLINE, METRICS, POINT_METRICS, Metric
 from eval.reading import System
@@ -45,7 +47,8 @@ class Verdict:
 
 
 def compare_all(systems: Sequence[System], evaluation: EvaluationConfig, seed: int) -> list[Comparison]:
-    """Every pair of systems on every headline metric, Holm-adjusted over all of them together.
+    """Every pair of systems on every headline metric, Holm-adjusted over all of them together. Where both have several
+    training seeds in common, over these seeds and the items; otherwise over the items.
 
     The smallest p of a randomisation test is 1 / (1 + permutations), and Holm multiplies it by the size of the family:
     at least a hundred permutations per comparison are drawn, so that a clear difference can show.
@@ -54,20 +57,34 @@ def compare_all(systems: Sequence[System], evaluation: EvaluationConfig, seed: i
     comparisons = []
     for key in HEADLINE:
         for first, second in combinations(systems, 2):
+            names, reduce = (first.name, second.name), METRICS[key].reduce
+            seeds = seeds_in_common(first, second)
+            if len(seeds) > 1:
+                runs = (first.runs(key, seeds), second.runs(key, seeds))
+                scores = (item_score(key, runs[0].sum(axis=0)), item_score(key, runs[1].sum(axis=0)))
+                comparisons.append(compare_over_seeds(names, key, runs, scores, reduce))
+                continue
             statistics = (first.statistics[key], second.statistics[key])
             comparisons.append(
                 compare(
-                    (first.name, second.name),
+                    names,
                     key,
                     statistics,
                     (item_score(key, statistics[0]), item_score(key, statistics[1])),
-                    METRICS[key].reduce,
+                    reduce,
                     resamples=evaluation.bootstrap_resamples,
                     permutations=max(evaluation.permutations, 100 * family),
                     seed=seed,
                 )
             )
     return adjust(comparisons)
+
+
+def seeds_in_common(first: System, second: System) -> list[int]:
+    """The training seeds that both have, in the first one's order; the base, which has none, agrees with any."""
+    if first.name == "base":
+        return list(second.trainings)
+    return [seed for seed in first.trainings if second.name == "base" or seed in second.trainings]
 
 
 def better(comparison: Comparison) -> str | None:
@@ -85,6 +102,8 @@ def sentence(comparison: Comparison, titles: dict[str, str]) -> str:
     winner = better(comparison)
     first, second = titles[comparison.first], titles[comparison.second]
     facts = f"p = {_p(comparison.p_adjusted)}, n = {comparison.n}"
+    if comparison.seeds > 1:
+        facts += f" items and {comparison.seeds} training seeds"
     if winner is None:
         needed = ""
         if abs(comparison.difference) < comparison.detectable:  # which is stated before any correction
@@ -217,11 +236,16 @@ def _form_flags(name: str, title: str, metrics: dict[str, float], reference: dic
 def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Verdict:
     """Headline, sentences and flags for the top of the report."""
     titles = {system.name: system.title for system in systems}
-    flags = tuple(flag for system in systems for flag in flags_of(system.name, system.title, system.metrics))
+    flags = tuple(
+        flag
+        for system in systems
+        for seed, one in system.trainings.items()
+        for flag in flags_of(one.name, f"{system.title}, seed {seed}," if system.others else one.title, one.metrics)
+    )
     adapters = [system.name for system in systems if system.name != "base"]
     if not adapters:
         return Verdict("Only the base was evaluated.", (), flags)
-    severe = {flag.system for flag in flags if flag.severe}
+    severe = {AdapterName.parse(flag.system).method for flag in flags if flag.severe}
     sound = [name for name in adapters if name not in severe]
     sentences = [_against_base(systems, comparisons, titles), _against_floors(systems)]
     sentences += [
@@ -282,8 +306,8 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison], 
         names = [item.second if item.first == "base" else item.first for item in against]
         improved = [name for name, winner in zip(names, winners, strict=True) if winner == name]
         label = METRICS[metric].name
-        values = sorted(by_name[name].metrics["metrics"][metric]["value"] for name in names)
-        base = number(by_name["base"].metrics["metrics"][metric]["value"], METRICS[metric])
+        values = sorted(by_name[name].scores[metric]["value"] for name in names)
+        base = number(by_name["base"].scores[metric]["value"], METRICS[metric])
         ends = [number(value, METRICS[metric]) for value in (values[0], values[-1])]
         spread = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
         if len(improved) == len(names):
@@ -309,7 +333,7 @@ def _against_floors(systems: Sequence[System]) -> str:
     for floor, values in adapters[0].metrics["floors"].items():
         places[floor] = {"above": [], "below": [], "around": []}
         for system in adapters:
-            places[floor][_beside(system.metrics["metrics"][SECONDARY], values[SECONDARY])].append(system.title)
+            places[floor][_beside(system.scores[SECONDARY], values[SECONDARY])].append(system.title)
 
     def named(floor: str) -> str:
         words = "repeating the prompt" if floor == "prompt" else FLOOR_LABELS[floor].lower()

@@ -13,6 +13,7 @@ from pipeline.commands import (
     SetOption,
     exit_status,
     load,
+    natural,
     positive,
     values,
 )
@@ -98,7 +99,8 @@ def preview(
 @app.command()
 def evaluate(
     methods: Annotated[
-        str, typer.Option("--method", metavar="M[,M2]", help="base, or an adapter's method; several with commas.")
+        str,
+        typer.Option("--method", metavar="M[,M2]", help="base, or an adapter (lora, lora-seed2); several with commas."),
     ],
     profile: ProfileOption = None,
     overrides: SetOption = None,
@@ -140,6 +142,20 @@ def sweep(
             "seeds": values("--seeds", seeds, int),
         }
     _run("sweep", profile, overrides, artifacts, **lists)
+
+
+@app.command()
+def seeds(
+    seeds: Annotated[str, typer.Option("--seeds", help="Training seeds, with commas.")],
+    methods: Annotated[str, typer.Option("--methods", help="Methods, with commas.")] = "lora,loraplus,pissa",
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Train and evaluate methods with more training seeds, for the report to pool. Resumable."""
+    with exit_status():
+        lists = {"methods": values("--methods", methods, str), "seeds": values("--seeds", seeds, natural)}
+    _run("seeds", profile, overrides, artifacts, **lists)
 
 
 @app.command()

@@ -83,6 +83,14 @@ def positive(text: str) -> float:
     return number
 
 
+def natural(text: str) -> int:
+    """A whole number, 0 or more."""
+    number = int(text)
+    if number < 0:
+        raise ValueError(text)
+    return number
+
+
 @contextmanager
 def exit_status() -> Iterator[None]:
     """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""

@@ -18,6 +18,7 @@ import yaml
 from pydantic import Field, ValidationError, model_validator
 
 from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig, TrainConfig
+from adapters.naming import AdapterName
 from common.errors import InputError
 from common.section import Section
 from data_prep.config import DataConfig
@@ -51,15 +52,26 @@ class Profile(Section):
         return self
 
     def method(self, name: str) -> MethodConfig:
-        """The configuration of one method; InputError names what there is when it is unknown or not in this profile."""
-        if name not in METHOD_NAMES:
-            raise InputError(f"--method: {name!r} is not a method; choose one of {', '.join(METHOD_NAMES)}")
+        """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`).
+
+        Raises:
+            InputError: the method is unknown or not in this profile (says what there is), or the seed in the name is
+            the profile's own, whose adapter has the method's name alone.
+        """
+        adapter = AdapterName.parse(name)
+        if adapter.method not in METHOD_NAMES:
+            raise InputError(
+                f"--method: {adapter.method!r} is not a method; choose one of {', '.join(METHOD_NAMES)}, "
+                "with -seedN behind it for another training seed"
+            )
+        if adapter.seed == self.seed:
+            raise InputError(f"--method: {name!r}: {self.seed} is the profile's own seed; write {adapter.method}")
         for known, config in self.methods.items():
-            if known == name:
+            if known == adapter.method:
                 return config
         raise InputError(
-            f"--method: {name!r} is not in profile {self.name!r}, which has {', '.join(self.methods)}; "
-            f"add a section methods.{name} to its file"
+            f"--method: {adapter.method!r} is not in profile {self.name!r}, which has {', '.join(self.methods)}; "
+            f"add a section methods.{adapter.method} to its file"
         )
 
 

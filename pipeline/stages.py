@@ -174,7 +174,8 @@ def report(profile: Profile, paths: Paths) -> None:
     from eval.report import write_report
     from pipeline.provenance import provenance
 
-    systems = ["base", *(name for name in profile.methods if (paths.evaluation(name) / "metrics.json").exists())]
+    names = ["base", *profile.methods, *_other_seeds(profile, paths)]
+    systems = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
     sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
     write_report(
@@ -195,23 +196,25 @@ def report(profile: Profile, paths: Paths) -> None:
     )
 
 
-def train_arguments(profile: Profile, paths: Paths, method: str) -> dict[str, Any]:
-    """The keyword arguments of `adapters.trainer.train` and `dry_run` for one method."""
+def train_arguments(profile: Profile, paths: Paths, adapter: str) -> dict[str, Any]:
+    """The keyword arguments of `adapters.trainer.train` and `dry_run` for one adapter (`lora`, `lora-seed2`)."""
+    from adapters.naming import AdapterName
     from pipeline.provenance import provenance
 
+    seed = AdapterName.parse(adapter).seed
     resolved = read_inputs(paths)
     for name in SPLITS[:2]:
         require(paths.formatted / f"{name}.parquet", "format", paths)
     return {
         "model": profile.model,
         "train": profile.train,
-        "config": profile.method(method),
+        "config": profile.method(adapter),
         "base": resolved.base,
         "base_sha256": resolved.base_sha256,
         "formatted": paths.formatted,
-        "output": paths.adapter(method),
+        "output": paths.adapter(adapter),
         "scratch": paths.scratch,
-        "seed": profile.seed,
+        "seed": profile.seed if seed is None else seed,
         "provenance": provenance(profile),
     }
 
@@ -228,6 +231,48 @@ def sweep(profile: Profile, paths: Paths, methods: list[str], learning_rates: li
 
     sweep_methods(methods, learning_rates, seeds, configs=configs, arguments=arguments, output=paths.sweep, run=train)
     show(paths.sweep)
+
+
+def seeds(profile: Profile, paths: Paths, methods: list[str], seeds: list[int]) -> None:
+    """Train and evaluate every method with every training seed, where that is not done yet."""
+    from adapters.fingerprint import is_finished
+    from adapters.naming import AdapterName
+    from adapters.trainer import train
+    from common.progress import console
+    from eval.evaluate import is_measured
+
+    chosen = [AdapterName(method, None if seed == profile.seed else seed) for seed in seeds for method in methods]
+    for adapter in chosen:
+        profile.method(str(adapter))  # a misspelt one is told before the others have run
+    test = require(paths.formatted / "test.parquet", "format", paths)
+    for adapter in chosen:
+        name = str(adapter)
+        arguments = train_arguments(profile, paths, name)
+        folder = arguments["output"]
+        if is_finished(folder, adapter.method, **arguments):
+            console.print(f"{name}: trained with these settings before")
+        else:
+            train(adapter.method, **arguments)
+        settings = (profile.evaluation, profile.sampling, profile.model)
+        if is_measured(paths.evaluation(name), *settings, adapter=folder, test=test, seed=profile.seed):
+            console.print(f"{name}: evaluated with these settings before")
+        else:
+            evaluate(profile, paths, name)
+    console.print(f"{len(chosen)} adapters are ready; next: {_command('report', paths)}", soft_wrap=True)
+
+
+def _other_seeds(profile: Profile, paths: Paths) -> list[str]:
+    """Names of the evaluated adapters of other training seeds, by method and seed."""
+    from adapters.naming import AdapterName
+
+    folders = paths.evaluation("base").parent
+    found = [AdapterName.parse(folder.name) for folder in folders.iterdir()] if folders.is_dir() else []
+    return [
+        f"{AdapterName(method, seed)}"
+        for method in profile.methods
+        for seed in sorted(one.seed for one in found if one.method == method and one.seed is not None)
+        if seed != profile.seed
+    ]
 
 
 def opinion(

@@ -14,7 +14,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_mar
 @app.command()
 def train(
     method: Annotated[
-        str, typer.Option("--method", metavar="M", help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa.")
+        str,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa. lora-seed2 trains lora with seed 2.",
+        ),
     ],
     profile: ProfileOption = None,
     overrides: SetOption = None,
@@ -31,5 +36,6 @@ def train(
 
         arguments = stages.train_arguments(settings, paths, method)
         from adapters import trainer
+        from adapters.naming import AdapterName
 
-        (trainer.dry_run if dry_run else trainer.train)(method, **arguments)
+        (trainer.dry_run if dry_run else trainer.train)(AdapterName.parse(method).method, **arguments)

@@ -14,7 +14,7 @@ import pytest
 from llada.sampler_config import SamplerConfig
 from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
 
-BESIDE_THE_STAGES = ["preview", "sweep", "plan", "status", "merge", "push", "opinion"]
+BESIDE_THE_STAGES = ["preview", "sweep", "seeds", "plan", "status", "merge", "push", "opinion"]
 COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
 TALKING = ["chat", "demo"]
 HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
@@ -99,6 +99,21 @@ def test_a_fault_of_the_configuration_is_one_line_each() -> None:
 )
 def test_sweep_names_the_list_that_is_wrong(option: str, value: str) -> None:
     assert_one_fault(run("-m", "pipeline", "sweep", option, value), option, value)
+
+
+def test_seeds_names_what_is_wrong_before_it_trains(tmp_path: Path) -> None:
+    assert_one_fault(run("-m", "pipeline", "seeds", "--seeds", "1,-1"), "--seeds", "1,-1")
+    unknown = ["--seeds", "2", "--methods", "lora,vera", "--artifacts", str(tmp_path)]
+    assert_one_fault(run("-m", "pipeline", "seeds", *unknown), "'vera' is not a method")
+    early = ["--seeds", "2", "--artifacts", str(tmp_path)]
+    assert_one_fault(run("-m", "pipeline", "seeds", *early), f"python -m pipeline format --artifacts {tmp_path}")
+
+
+def test_an_adapter_of_another_seed_says_how_it_is_trained(tmp_path: Path) -> None:
+    asked = ["--method", "base,lora-seed2", "--artifacts", str(tmp_path)]
+    assert_one_fault(run("-m", "pipeline", "evaluate", *asked), "python -m pipeline inputs")
+    assert_one_fault(run("-m", "pipeline", "evaluate", *asked[:1], "lora-seed2", *asked[2:]), "--method lora-seed2")
+    assert_one_fault(run("train_adapter.py", "--method", "lora-seed42"), "42 is the profile's own seed; write lora")
 
 
 def test_sweep_refuses_an_unknown_method(tmp_path: Path) -> None:

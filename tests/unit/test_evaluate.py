@@ -11,7 +11,7 @@ import pytest
 from adapters.config import ModelConfig
 from common.errors import InputError
 from eval.config import EvaluationConfig
-from eval.evaluate import evaluate, read_test_set, traced_rows
+from eval.evaluate import evaluate, is_measured, read_test_set, traced_rows
 from eval.overflow import budget_configs
 from llada.sampler_config import SamplerConfig
 from tests.evaluation_fixtures import write_test_split, write_tiny_base
@@ -20,6 +20,22 @@ ROWS = 9
 FILES = ("metrics.json", "items.jsonl", "trace.json")
 GREEDY = SamplerConfig(gen_length=16, block_length=8, steps=8, stop_at_eos=True)
 SAMPLED = SamplerConfig(gen_length=16, block_length=16, steps=8, temperature=0.8)
+
+
+def settings(batch_size: int = 4, decoding_seeds: int = 1) -> EvaluationConfig:
+    return EvaluationConfig(
+        batch_size=batch_size,
+        likelihood_samples=4,
+        bootstrap_resamples=100,
+        permutations=100,
+        trace_items=2,
+        eos_overflow=(16, 32),
+        eos_overflow_items=3,
+        decoding_seeds=decoding_seeds,
+    )
+
+
+SETTINGS = settings()
 
 
 @pytest.fixture(scope="module")
@@ -40,18 +56,8 @@ def run(
     sampling: SamplerConfig = GREEDY,
     decoding_seeds: int = 1,
 ) -> Path:
-    evaluation = EvaluationConfig(
-        batch_size=batch_size,
-        likelihood_samples=4,
-        bootstrap_resamples=100,
-        permutations=100,
-        trace_items=2,
-        eos_overflow=(16, 32),
-        eos_overflow_items=3,
-        decoding_seeds=decoding_seeds,
-    )
     evaluate(
-        evaluation,
+        settings(batch_size, decoding_seeds),
         sampling,
         ModelConfig(),
         system="base",
@@ -78,6 +84,21 @@ def test_batch_size_and_repetition_change_no_byte(
         again = run(base, test_split, tmp_path / f"b{batch_size}", batch_size, sampling)
         for name in FILES:
             assert (again / name).read_bytes() == (first / name).read_bytes(), (name, batch_size)
+
+
+def test_what_was_measured_is_recognised(written: Path, test_split: Path, tmp_path: Path) -> None:
+    def measured(evaluation=SETTINGS, sampling=GREEDY, test=test_split, seed=7, output=written) -> bool:
+        return is_measured(output, evaluation, sampling, ModelConfig(), adapter=None, test=test, seed=seed)
+
+    assert measured()
+    assert measured(evaluation=settings(batch_size=2))  # changes no number
+    assert not measured(evaluation=settings(decoding_seeds=2))
+    assert not measured(sampling=SAMPLED)
+    assert not measured(seed=8)
+    assert not measured(output=tmp_path)
+    other = tmp_path / "test.parquet"
+    other.write_bytes(b"other rows")
+    assert not measured(test=other)
 
 
 def test_metrics_have_value_interval_and_n(written: Path) -> None:
