@@ -17,7 +17,6 @@ width, F MLP width, R rank, V words; s the bytes of the base's type):
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from adapters.batching import accumulation_steps, epoch_batches, padding_waste, 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from adapters.methods import Method, assert_adapted, lora_config
 from common.errors import InputError
+from common.memory import resident_bytes
 from llada.cross_entropy import CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE
 
 if TYPE_CHECKING:
@@ -286,10 +286,8 @@ def process_bytes() -> float:
     """Resident memory of this process. It should have imported what a training imports (`adapters.trainer`) and read
     rows, and hold little else.
     """
-    status = Path("/proc/self/statm")
-    if not status.exists():
-        return CPU_PROCESS_BYTES
-    return float(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    resident = resident_bytes()
+    return CPU_PROCESS_BYTES if resident is None else float(resident)
 
 
 def this_machine() -> Machine:
