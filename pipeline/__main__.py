@@ -14,6 +14,7 @@ from pipeline.commands import (
     exit_status,
     load,
     positive,
+    refuse_distributed,
     values,
 )
 from pipeline.sampling_flags import with_sampling_flags
@@ -27,6 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+DISTRIBUTED = ("embed",)  # the stages that share their work among processes
 AdapterOption = Annotated[str, typer.Option("--method", metavar="M", help="The adapter's method.")]
 SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
 CompareOption = Annotated[
@@ -41,6 +43,8 @@ def _run(
     stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: Any
 ) -> None:
     with exit_status():
+        if stage not in DISTRIBUTED:
+            refuse_distributed(stage.rstrip("_"))
         settings, paths = load(profile, overrides, artifacts)
         from pipeline import stages
 
