@@ -6,6 +6,8 @@ VENV := .venv
 BIN := $(CURDIR)/$(VENV)/bin
 # DVC and accelerate start `python` by name: it must be this environment's.
 export PATH := $(BIN):$(PATH)
+# Extras that the tests may use; without ray, demo, lm-eval and bertscore their tests skip, saying so.
+EXTRAS ?= test
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
 
 .DEFAULT_GOAL := help
@@ -39,9 +41,9 @@ $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed
-	$(INSTALL) --editable '.[test]'
+	$(INSTALL) --editable '.[$(EXTRAS)]'
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed-test
-	$(INSTALL) --editable '.[test,dev]'
+	$(INSTALL) --editable '.[$(EXTRAS),dev]'
 	@touch $@

@@ -10,14 +10,14 @@ width, F MLP width, R rank, V words; s the bytes of the base's type):
                   checkpointing the input of every block and one block's worth; and what one block's pass works with
     head          a slice of logits, the hidden states at the masked positions and their gradient
     overhead      the process itself before it holds any of this, and what the allocator holds beyond what is live
-    residual      PiSSA: nothing, it takes the place of the weight
+    residual      PiSSA: nothing, it takes the place of the weight; DoRA: see `decomposition_bytes`, and
+                  `weight_norm_bytes` for what it works with
 
 `tests/unit/test_estimate.py` compares the activations with what autograd really keeps.
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from adapters.batching import accumulation_steps, epoch_batches, padding_waste, 
 from adapters.config import MethodConfig, ModelConfig, TrainConfig
 from adapters.methods import Method, assert_adapted, lora_config
 from common.errors import InputError
+from common.memory import resident_bytes
 from llada.cross_entropy import CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE
 
 if TYPE_CHECKING:
@@ -133,10 +134,7 @@ class Workload:
 
     def _activations(self, model: ModelConfig, positions: int, cuda: bool) -> float:
         shape, size = self.shape, type_bytes(model)
-        fused = is_fused(model, self.method, self.config)
-        kept = block_activation_bytes(shape, self.config, size, fused, cuda) * positions
-        # W + s B A of every adapted layer is kept for the backward pass, see adapters.fused
-        kept += 4 * self.counts.adapted / shape.n_layers if fused else 0
+        kept = self.block_bytes(model, positions, cuda)
         gradients = (3 * shape.mlp_hidden_size + 2 * shape.d_model) * size * positions
         largest = shape.d_model * shape.mlp_hidden_size * size
         unpacked = {"none": 0, "nf4": 1, "int8": 2}[model.quantization] * largest
@@ -144,7 +142,23 @@ class Workload:
             kept += shape.n_layers * shape.d_model * size * positions
         else:
             kept *= shape.n_layers
-        return kept + gradients + unpacked
+        norms = weight_norm_bytes(shape, self.config, size) if self.method.weight_decomposed else 0
+        return kept + max(gradients + unpacked, norms)  # backward and forward work, never at the same time
+
+    def block_bytes(self, model: ModelConfig, positions: int, cuda: bool) -> float:
+        """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
+        size, method, config = type_bytes(model), self.method, self.config
+        fused = is_fused(model, method, config)
+        kept = positions * block_activation_bytes(self.shape, config, size, fused, cuda)
+        adapted = self.counts.adapted / self.shape.n_layers
+        if fused:
+            kept += 4 * adapted  # W + s B A, see adapters.fused
+        if method.weight_decomposed:
+            kept += positions * decomposition_bytes(self.shape, config, size)
+            # With dropout peft multiplies by W a second time, and keeps the copy of W that was unpacked or cast for it.
+            plain = model.quantization == "none" and model.dtype == "float32"
+            kept += size * adapted if config.dropout > 0 and not plain else 0
+        return kept
 
 
 @dataclass(frozen=True)
@@ -271,6 +285,33 @@ def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, 
     return kept + size * inputs + mask + (0 if fused else size * R * len(targets))
 
 
+def projection_widths(shape: LLaDAConfig, config: MethodConfig) -> list[tuple[int, int]]:
+    """(inputs, outputs) of every adapted projection of one block."""
+    D, F = shape.d_model, shape.mlp_hidden_size
+    keys = shape.n_kv_heads * shape.head_dim
+    widths = {"k_proj": (D, keys), "v_proj": (D, keys), "ff_proj": (D, F), "up_proj": (D, F), "ff_out": (F, D)}
+    return [widths.get(name, (D, D)) for name in sorted(set(config.targets))]
+
+
+def decomposition_bytes(shape: LLaDAConfig, config: MethodConfig, size: int) -> float:
+    """Bytes per position that DoRA keeps in one block beyond LoRA.
+
+    peft adds (m / |W'| - 1) x W^T + (m / |W'|) x A^T B^T to x W^T. The magnitude m learns, so both of its factors are
+    kept: two tensors as wide as the output. |W'| is a constant in the backward pass (section 4.3 of the paper).
+    """
+    return 2 * size * sum(outputs for _, outputs in projection_widths(shape, config))
+
+
+def weight_norm_bytes(shape: LLaDAConfig, config: MethodConfig, size: int) -> float:
+    """The most bytes that DoRA works with in the forward pass of one layer, to take the norm of W' = W + s B A.
+
+    peft forms B A by sending the identity through the adapter, in the base's type; then in float32 B A, s B A and
+    their sum with W, and W itself where it is not float32 already.
+    """
+    matrices = 12 if size == 4 else 16
+    return float(max(size * i * i + matrices * i * o for i, o in projection_widths(shape, config)))
+
+
 def head_bytes(shape: LLaDAConfig, size: int, positions: int, cuda: bool) -> float:
     """The final norm and `llada.cross_entropy` when every position of the micro-batch is masked.
 
@@ -286,10 +327,8 @@ def process_bytes() -> float:
     """Resident memory of this process. It should have imported what a training imports (`adapters.trainer`) and read
     rows, and hold little else.
     """
-    status = Path("/proc/self/statm")
-    if not status.exists():
-        return CPU_PROCESS_BYTES
-    return float(status.read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    resident = resident_bytes()
+    return CPU_PROCESS_BYTES if resident is None else float(resident)
 
 
 def this_machine() -> Machine:

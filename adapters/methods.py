@@ -127,7 +127,16 @@ def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:
         torch.manual_seed(seed + INITIAL_SEED)
         adapted = get_peft_model(base, lora_config(method, config))
     assert_adapted(adapted, config)
+    if method.weight_decomposed:
+        for layer in adapted_layers(adapted).values():
+            layer.register_forward_hook(_in_the_type_of_the_input)
     return adapted
+
+
+def _in_the_type_of_the_input(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    # DoRA's magnitude is float32. On a quantised base under CUDA's autocast peft leaves the layer's output in that
+    # type, and everything after it takes twice the memory.
+    return output.to(inputs[0].dtype)
 
 
 def lora_config(method: Method, config: MethodConfig) -> Any:

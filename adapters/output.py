@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from adapters.config import MethodConfig
 from adapters.export import save_adapter
 from adapters.methods import Adapted, Method
 from common.files import atomic_folder, write_json, write_text
+from common.memory import peak_resident_bytes
 
 CURVE_COLUMNS = (
     "step", "epoch", "tokens", "train_loss", "learning_rate", "gradient_norm",
@@ -59,11 +59,7 @@ def curve_csv(curve: list[dict[str, Any]]) -> str:
 
 def peak_memory() -> dict[str, float]:
     """Peak memory of this process in GiB: resident on the host, allocated on the GPU where there is one."""
-    # getrusage begins with what the process that started this one held, so a large launcher would hide a small trainer.
-    status = Path("/proc/self/status")
-    lines = status.read_text(encoding="ascii").splitlines() if status.exists() else []
-    peaks = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
-    peak = {"host_gib": (peaks[0] if peaks else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss) / 2**20}
+    peak = {"host_gib": peak_resident_bytes() / 2**30}
     if torch.cuda.is_available():
         peak["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
     return peak

@@ -20,7 +20,6 @@ import hashlib
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
 import tempfile
@@ -36,6 +35,7 @@ import pyarrow.parquet as pq
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.files import sha256_of_file, write_json
+from common.memory import peak_resident_bytes
 from data_prep.config import INDONESIAN_SUBSETS, DataConfig
 from data_prep.text import COLUMNS
 
@@ -114,8 +114,7 @@ def child(folder: Path, output: Path, threads: int, settings: dict[str, Any]) ->
     files = sorted(folder.glob("*.parquet"))
     facts, candidates = output / "select.json", output / "candidates.parquet"
     select(DataConfig(**settings), files=files, seed=42, candidates=candidates, facts=facts)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    write_json(output / "peak.json", {"peak_gb": round(peak, 2)})
+    write_json(output / "peak.json", {"peak_gb": round(peak_resident_bytes() / 1e9, 2)})
 
 
 def run(folder: Path, threads: int, fraction: float, keep_duplicates: bool, results: Path | None) -> bool:

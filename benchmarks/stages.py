@@ -4,8 +4,8 @@
     python benchmarks/stages.py --artifacts /tmp/real --set data.source=FOLDER --set data.per_cluster=1000 --output ...
 
 Prints its settings and one row per stage, and writes both as JSON. The peak is the largest resident set of one
-process of the stage (ru_maxrss of wait4), the seconds are wall-clock, process start included. Run it on a quiet
-machine.
+process of the stage (ru_maxrss of wait4, which counts from what this small program holds), the seconds are wall-clock,
+process start included. Run it on a quiet machine.
 """
 
 from __future__ import annotations
@@ -21,8 +21,12 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-DATA_STAGES = ("inputs", "select", "embed", "cluster", "split", "format")
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common.memory import rusage_peak_bytes
+
 REPOSITORY = Path(__file__).resolve().parent.parent
+DATA_STAGES = ("inputs", "select", "embed", "cluster", "split", "format")
 
 
 def main() -> None:
@@ -81,7 +85,7 @@ def measure(name: str, command: list[str]) -> dict[str, Any]:
     if os.waitstatus_to_exitcode(status):
         print(errors, file=sys.stderr)
         sys.exit(f"stage {name} failed with status {os.waitstatus_to_exitcode(status)}")
-    row = {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(usage.ru_maxrss / 1024)}
+    row = {"stage": name, "seconds": round(seconds, 1), "peak_mb": round(rusage_peak_bytes(usage) / 2**20)}
     print(f"{name:22} {row['seconds']:8.1f} s {row['peak_mb']:8.0f} MB", flush=True)
     return row
 

@@ -41,6 +41,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from common.memory import peak_resident_bytes, resident_bytes
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.diffusion import forward_process, masked_diffusion_loss, noise_levels, noise_mask
 
@@ -271,9 +272,11 @@ def cpu_memory(options: argparse.Namespace, variant: str) -> dict[str, int]:
     setup = Setup(options)
     setup.step(variant, setup.batch(1, 8, 0))  # loads the libraries and creates the optimizer's state
     before = resident_bytes()
+    if before is None:
+        raise SystemExit("memory on the CPU is measured on Linux alone")
     for step in range(3):
         setup.step(variant, setup.batch(options.batch, options.length, step))
-    peak = high_water_bytes()
+    peak = peak_resident_bytes()
     growth = max(0, peak - before)
     return {
         "peak_bytes": setup.weight_bytes + growth,
@@ -281,22 +284,6 @@ def cpu_memory(options: argparse.Namespace, variant: str) -> dict[str, int]:
         "weight_bytes": setup.weight_bytes,
         "process_peak_bytes": peak,
     }
-
-
-def resident_bytes() -> int:
-    return status_bytes("VmRSS")
-
-
-def high_water_bytes() -> int:
-    """The peak since the program started (ru_maxrss would count the parent process's size before exec, too)."""
-    return status_bytes("VmHWM")
-
-
-def status_bytes(field: str) -> int:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith(field + ":"):
-            return int(line.split()[1]) * 1024
-    raise SystemExit(f"/proc/self/status has no {field}: memory on the CPU is measured on Linux alone")
 
 
 def ratios(results: dict[str, dict[str, Any]]) -> dict[str, float]:

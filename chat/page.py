@@ -148,7 +148,8 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
         inputs = [question, state, *controls.values()]
         asking = gr.on([send.click, question.submit], answer, inputs, outputs, show_progress="hidden")
         stop.click(stopped, [shown], [slider, status], cancels=[asking], show_progress="hidden")
-        slider.input(back_to, [slider, shown], panels, show_progress="hidden")
+        # "always_last": gradio would otherwise drop the steps that the slider reaches while an earlier one is painted.
+        slider.input(back_to, [slider, shown], panels, show_progress="hidden", trigger_mode="always_last")
         reset.click(forget, [state], outputs, cancels=[asking], show_progress="hidden")
     fonts = ("ui-sans-serif", "system-ui", "sans-serif")
     theme = gr.themes.Default(font=fonts, font_mono=("ui-monospace", "monospace"))

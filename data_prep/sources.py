@@ -8,13 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError
 from common.files import atomic_folder, sha256_of_file, sha256_of_json, write_json
 from common.progress import console, track
 from data_prep.config import DataConfig
 from data_prep.row_files import GLOB_CHARACTERS, check_rows, find_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from llada import LLaDAConfig
 
 EMBEDDED = "embedded"
 WEIGHTS = (".safetensors", ".bin")
@@ -160,44 +165,44 @@ def _check_base(path: Path) -> None:
     """Raises InputError unless the folder holds a whole LLaDA checkpoint and a tokenizer with the special tokens."""
     from llada.chat import load_tokenizer
     from llada.checkpoint import check_folder
-    from llada.errors import CheckpointError
-
-    faults = []
-    for check in (check_folder, load_tokenizer, check_special_tokens):
-        if faults and check is check_special_tokens:
-            break
-        try:
-            check(path)
-        except CheckpointError as error:
-            faults.append(f"model.base: {error}")
-    if faults:
-        raise InputError(faults[:1] if not path.is_dir() else faults)
-
-
-def check_special_tokens(folder: Path) -> None:
-    """Whether tokenizer and network of a checkpoint folder mean the same mask token, and ids that the network has.
-
-    Raises:
-        CheckpointError: they do not; special tokens were added to a tokenizer that lacked them, say.
-    """
-    from llada.chat import MASK_TOKEN, SPECIAL_TOKENS, load_tokenizer, special_token_id
     from llada.configuration import LLaDAConfig
     from llada.errors import CheckpointError
 
-    tokenizer, config = load_tokenizer(folder), LLaDAConfig.from_pretrained(folder)
+    if not path.is_dir():
+        raise InputError(f"model.base: {path}: no such folder; give a LLaDA checkpoint's folder, or a hub id")
+    faults: list[str] = []
+    found: list[Any] = []
+    for load in (check_folder, load_tokenizer):
+        try:
+            found.append(load(path))
+        except CheckpointError as error:
+            faults.append(str(error))
+    if not faults:
+        faults = special_token_faults(path, found[-1], LLaDAConfig.from_pretrained(path))
+    if faults:
+        raise InputError([f"model.base: {fault}" for fault in faults])
+
+
+def special_token_faults(folder: Path, tokenizer: PreTrainedTokenizerFast, config: LLaDAConfig) -> list[str]:
+    """Where tokenizer and network of a checkpoint folder do not mean the same mask token, or the network has no
+    embedding for a special token: they were added to a tokenizer that lacked them, say.
+    """
+    from llada.chat import MASK_TOKEN, SPECIAL_TOKENS, special_token_id
+
     ids = {token: special_token_id(tokenizer, token) or 0 for token in SPECIAL_TOKENS}
     cure = "take the tokenizer that the network was trained with"
     outside = [f"{token} ({number})" for token, number in ids.items() if number >= config.embedding_size]
     if outside:
-        raise CheckpointError(
+        return [
             f"{folder}: the tokenizer numbers {', '.join(outside)}, the network has {config.embedding_size} "
             f"embeddings; {cure}"
-        )
+        ]
     if ids[MASK_TOKEN] != config.mask_token_id:
-        raise CheckpointError(
+        return [
             f"{folder}: {MASK_TOKEN} is {ids[MASK_TOKEN]} in the tokenizer and {config.mask_token_id} in config.json "
             f"(mask_token_id); {cure}"
-        )
+        ]
+    return []
 
 
 def _model_facts(source: str, kind: str, revision: str | None, path: Path, name: str) -> dict[str, Any]:

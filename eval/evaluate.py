@@ -19,6 +19,7 @@ from typing import Any
 from adapters.config import ModelConfig
 from common.errors import InputError
 from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
+from common.memory import peak_resident_bytes
 from eval.config import EvaluationConfig
 from eval.floors import floor_answers
 from eval.overflow import budget_configs, lengths_by_budget
@@ -274,16 +275,8 @@ def accounting_content(costs: list[Any]) -> dict[str, Any]:
         "generated_tokens": tokens,
         "tokens_per_second": round(tokens / seconds, 2) if seconds else 0.0,
         "rows_stopped_early": sum(cost.rows_stopped_early for cost in costs),
-        "peak_memory_bytes": max(cost.peak_memory_bytes or 0 for cost in costs) or _peak_resident_bytes(),
+        "peak_memory_bytes": max(cost.peak_memory_bytes or 0 for cost in costs) or peak_resident_bytes(),
     }
-
-
-def _peak_resident_bytes() -> int:
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 class _Clock:

@@ -15,9 +15,10 @@ from pipeline.commands import (
     load,
     natural,
     positive,
+    refuse_distributed,
     values,
 )
-from pipeline.sampling_flags import with_sampling_flags
+from pipeline.conversation_flags import SystemOption, with_conversation_flags
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -28,20 +29,16 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+DISTRIBUTED = ("embed",)  # the stages that share their work among processes
 AdapterOption = Annotated[str, typer.Option("--method", metavar="M", help="The adapter's method.")]
-SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
-CompareOption = Annotated[
-    str | None, typer.Option("--compare", metavar="N[,N2]", help="More systems, beside the first; base is one.")
-]
-SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Of the noise, where the settings want any. Default: the profile's.")
-]
 
 
 def _run(
     stage: str, profile: str | None, overrides: list[str] | None, artifacts: ArtifactsOption, **arguments: Any
 ) -> None:
     with exit_status():
+        if stage not in DISTRIBUTED:
+            refuse_distributed(stage.rstrip("_"))
         settings, paths = load(profile, overrides, artifacts)
         from pipeline import stages
 
@@ -179,51 +176,37 @@ def opinion(
 
 
 @app.command()
-@with_sampling_flags
+@with_conversation_flags
 def chat(
-    method: SystemOption,
-    compare: CompareOption = None,
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this one question and leave.")
     ] = None,
     pace: Annotated[float, typer.Option("--pace", min=0, help="Seconds that a step lasts at the least.")] = 0.04,
-    seed: SeedOption = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
     *,
-    sampling: dict[str, Any],
+    conversation: dict[str, Any],
 ) -> None:
     """Talk to an adapter and watch its answers denoise; several systems side by side."""
-    chosen = {"systems": _systems(method, compare), "seed": seed, "sampling": sampling}
-    _run("chat", profile, overrides, artifacts, **chosen, prompt=prompt, pace=pace)
+    _run("chat", profile, overrides, artifacts, **conversation, prompt=prompt, pace=pace)
 
 
 @app.command()
-@with_sampling_flags
+@with_conversation_flags
 def demo(
-    method: SystemOption,
-    compare: CompareOption = None,
     host: Annotated[
         str, typer.Option("--host", help="Address to listen on. 0.0.0.0 lets everyone on the network in.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = 7860,
-    seed: SeedOption = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
     *,
-    sampling: dict[str, Any],
+    conversation: dict[str, Any],
 ) -> None:
     """The chat as a local web page, with a slider over the denoising steps (needs the extra `demo`)."""
-    chosen = {"systems": _systems(method, compare), "seed": seed, "sampling": sampling}
-    _run("demo", profile, overrides, artifacts, **chosen, host=host, port=port)
-
-
-def _systems(method: str, compare: str | None) -> list[str]:
-    """The first system and those beside it, each once."""
-    with exit_status():
-        return list(dict.fromkeys([method, *(values("--compare", compare, str) if compare is not None else [])]))
+    _run("demo", profile, overrides, artifacts, **conversation, host=host, port=port)
 
 
 @app.command()

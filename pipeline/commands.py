@@ -91,6 +91,20 @@ def natural(text: str) -> int:
     return number
 
 
+def refuse_distributed(stage: str) -> None:
+    """Raises InputError where a launcher started this process as one of a group.
+
+    The processes would all write the same files; and a sweep trains more than once, but a process has one process
+    group, which ends with its first training.
+    """
+    if "LOCAL_RANK" in os.environ:
+        number = os.environ.get("WORLD_SIZE", "1")
+        raise InputError(
+            f"{stage} runs in one process, and a launcher started this one in a group of {number}; "
+            f"run `python -m pipeline {stage}` without `accelerate launch` or torchrun"
+        )
+
+
 @contextmanager
 def exit_status() -> Iterator[None]:
     """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""

@@ -1,8 +1,8 @@
-"""Let `accelerate launch train_adapter.py` end with the training process's own exit status.
+"""Let `accelerate launch train_adapter.py` and `accelerate launch -m pipeline ...` end with their own exit status.
 
 accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or
 ChildFailedError (several): a traceback and status 1, whatever the child said. Our child has said in one line what is
-wrong (2) or that it saved and stopped (130, 143), so for exactly these statuses of exactly this script the launcher's
+wrong (2) or that it saved and stopped (130, 143), so for exactly these statuses of exactly these two the launcher's
 traceback is dropped and the status passed on. Everything else stays as it was.
 
 A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does
@@ -14,11 +14,8 @@ import sys
 
 def _install() -> None:
     arguments = sys.orig_argv
-    if (
-        "train_adapter.py" not in " ".join(arguments)
-        or "launch" not in arguments
-        or "accelerate" not in " ".join(arguments[:3])
-    ):
+    ours = "train_adapter.py" in " ".join(arguments) or "pipeline" in arguments
+    if not ours or "launch" not in arguments or "accelerate" not in " ".join(arguments[:3]):
         return
     previous = sys.excepthook
 

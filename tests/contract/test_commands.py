@@ -21,7 +21,9 @@ HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "nump
 
 
 def run(*arguments: str, cwd: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY), "NO_COLOR": "1", "COLUMNS": "200"}
+    # The launcher's module is copied when the package is installed; meant is the one here.
+    path = os.pathsep.join(map(str, (REPOSITORY, REPOSITORY / "pipeline" / "launcher")))
+    environment = os.environ | {"PYTHONPATH": path, "NO_COLOR": "1", "COLUMNS": "200"}
     return subprocess.run(
         [sys.executable, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, check=False
     )
@@ -77,6 +79,13 @@ def test_accelerate_launch_passes_the_exit_status_on(tmp_path: Path) -> None:
     launch = ["-m", "accelerate.commands.accelerate_cli", "launch", "train_adapter.py"]
     result = run(*launch, "--method", "pissa", "--artifacts", str(tmp_path))
     assert_one_fault(result, "python -m pipeline inputs")
+
+
+def test_a_sweep_in_several_processes_is_refused_at_once() -> None:
+    """Its second training would fail: the process group ended with the first."""
+    config = ["--config_file", "configs/accelerate/ddp-cpu.yaml", "--main_process_port", "0"]
+    result = run("-m", "accelerate.commands.accelerate_cli", "launch", *config, "-m", "pipeline", "sweep")
+    assert_one_fault(result, "sweep runs in one process", "a group of 2", "`python -m pipeline sweep`")
 
 
 def test_an_unknown_method_is_named() -> None:

@@ -46,7 +46,8 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
     with browser_page(CHROMIUM) as browser:
         browser.screen(1280, 900, False)
         browser.send("Page.navigate", url=blocks.local_url)
-        browser.wait_for("!!document.querySelector('#question textarea')")
+        for part in ("#question textarea", "#send", ".panel"):  # gradio mounts them one after another
+            browser.wait_for(f"!!document.querySelector('{part}')")
         yield browser
     blocks.close(verbose=False)
 

@@ -16,11 +16,10 @@ from data_prep import hub, sources
 from data_prep.config import DataConfig
 from data_prep.row_files import check_rows, find_rows
 from data_prep.selection import select, with_columns
-from data_prep.sources import check_special_tokens, prepare_inputs
+from data_prep.sources import prepare_inputs, special_token_faults
 from data_prep.text import COLUMNS
 from llada import LLaDAConfig
 from llada.chat import MASK_TOKEN
-from llada.errors import CheckpointError
 from tests.unit.cendol_rows import article_rows, question_rows, write_encoder, write_rows
 from tests.unit.test_chat import build_tokenizer
 
@@ -176,16 +175,12 @@ def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) 
     tokenizer = build_tokenizer()
     mask = tokenizer.convert_tokens_to_ids(MASK_TOKEN)
     shape = {"d_model": 8, "n_heads": 2, "n_layers": 1, "mlp_hidden_size": 16, "max_sequence_length": 32}
-    tokenizer.save_pretrained(tmp_path)
     rows = len(tokenizer)
     for vocabulary, claimed, said in ((rows, mask, None), (rows, mask - 1, "mask_token_id"), (mask, 0, "embeddings")):
         ids = {"mask_token_id": claimed, "eos_token_id": 0, "pad_token_id": 0}
-        LLaDAConfig(**shape, vocab_size=vocabulary, embedding_size=vocabulary, **ids).save_pretrained(tmp_path)
-        if said is None:
-            check_special_tokens(tmp_path)
-        else:
-            with pytest.raises(CheckpointError, match=said):
-                check_special_tokens(tmp_path)
+        config = LLaDAConfig(**shape, vocab_size=vocabulary, embedding_size=vocabulary, **ids)
+        faults = special_token_faults(tmp_path, tokenizer, config)
+        assert [said in fault for fault in faults] == ([] if said is None else [True])
 
 
 def test_globs_and_single_files_are_sources(rows: Path) -> None:
