@@ -45,6 +45,7 @@ def atomic_folder(target: Path) -> Iterator[Path]:
         temporary.chmod(0o777 & ~_umask())
         for path in temporary.rglob("*"):
             if path.is_file():
+                path.chmod(path.stat().st_mode | 0o666 & ~_umask())  # safetensors writes for the owner alone
                 flush_to_disk(path)
         if target.exists():
             shutil.rmtree(target)
