@@ -24,6 +24,10 @@ from eval.statistics import Comparison, adjust, compare
 SIGNIFICANT = 0.05
 PRIMARY = "bound_per_token"
 SECONDARY = "chrf"
+TRAINED_ONCE = (
+    "Every method was trained once, so these are differences between adapters; another training seed can turn them "
+    "round. More of them: python -m pipeline seeds --seeds 2,3."
+)
 JUDGED_FLOORS = ("other_answer", "frequent_words")
 
 
@@ -254,6 +258,8 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
         for comparison in comparisons
         if comparison.metric == metric and "base" not in (comparison.first, comparison.second)
     ]
+    if len(adapters) > 1 and not any(system.others for system in systems):
+        sentences.append(TRAINED_ONCE)
     return Verdict(_headline(adapters, sound, comparisons, titles), tuple(text for text in sentences if text), flags)
 
 
@@ -315,14 +321,11 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison], 
             parts.append(f"{subject} is better than the base on {label} ({spread} against {base}).")
         elif improved:
             rest = _join(titles[name] for name in names if name not in improved)
-            verbs = (
-                "improves" if len(improved) == 1 else "improve",
-                "does" if len(names) - len(improved) == 1 else "do",
-            )
+            verb = "improves" if len(improved) == 1 else "improve"
             winning = _join(titles[name] for name in improved)
-            parts.append(f"On {label}, {winning} {verbs[0]} on the base ({base}); {rest} {verbs[1]} not.")
+            parts.append(f"On {label}, {winning} {verb} on the base ({base}); for {rest} that is not shown.")
         else:
-            parts.append(f"No adapter is better than the base on {label} ({spread} against {base}).")
+            parts.append(f"No adapter is shown to be better than the base on {label} ({spread} against {base}).")
     return " ".join(parts)
 
 

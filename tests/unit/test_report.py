@@ -18,7 +18,7 @@ from eval.page import flatten, funnel, map_data, shorten
 from eval.reading import read_systems
 from eval.scoring import SCHEMA_VERSION
 from eval.statistics import Comparison
-from eval.verdict import better, compare_all, sentence, verdict
+from eval.verdict import TRAINED_ONCE, better, compare_all, sentence, verdict
 from tests.report_fixtures import (
     EVALUATION,
     STANDARD,
@@ -94,6 +94,7 @@ def test_the_planted_best_adapter_wins_and_the_equal_two_cannot_be_told_apart(tm
     assert any(text.startswith("LoRA and LoRA+ cannot be told apart") for text in found.sentences)
     assert any("PiSSA is better than LoRA on chrF++ by" in text for text in found.sentences)
     assert {flag.system for flag in found.flags} == {"base"}
+    assert found.sentences[-1] == TRAINED_ONCE
 
 
 def test_a_collapsed_adapter_is_flagged_even_where_it_wins_rouge1(tmp_path: Path) -> None:

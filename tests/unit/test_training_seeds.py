@@ -19,7 +19,7 @@ from eval.evaluate import measured_hashes, measurement_settings
 from eval.page import seed_table
 from eval.reading import System, read_systems
 from eval.scoring import SCHEMA_VERSION
-from eval.verdict import better, compare_all, sentence, verdict
+from eval.verdict import TRAINED_ONCE, better, compare_all, sentence, verdict
 from pipeline import stages
 from pipeline.config import Profile, load_profile
 from pipeline.paths import Paths
@@ -155,6 +155,7 @@ def test_a_collapsed_seed_is_named_and_its_method_is_not_the_best(tmp_path: Path
     assert any(flag.text.startswith("LoRA, seed 2, has collapsed") for flag in told.flags)
     assert not any("LoRA, seed 7" in flag.text for flag in told.flags)
     assert told.headline == "PiSSA is the only adapter that is not flagged below."
+    assert TRAINED_ONCE not in told.sentences
 
 
 @pytest.mark.parametrize(
