@@ -79,10 +79,19 @@ def sweep(
                 "curve": _validation_curve(folder / "curve.csv"),
             }
         )
-        summary = {"runs": records, "best": best_rates(records), "steps_to_reach": steps_to_reach(records, methods[0])}
-        write_json(output / "sweep.json", summary)
+        write_json(output / "sweep.json", summary(records, methods[0]))
     plot(records, output / "sweep.png")
     return records
+
+
+def summary(records: Sequence[dict[str, Any]], reference: str) -> dict[str, Any]:
+    """What `sweep.json` holds: the runs, and the methods each at its best rate, beside the reference method."""
+    return {
+        "runs": list(records),
+        "best": best_rates(records),
+        "steps_to_reach": steps_to_reach(records, reference),
+        "minus_reference": minus_reference(records, reference),
+    }
 
 
 def best_rates(records: Sequence[dict[str, Any]]) -> dict[str, dict[str, float]]:
@@ -121,6 +130,40 @@ def steps_to_reach(records: Sequence[dict[str, Any]], reference: str) -> dict[st
     return found
 
 
+def minus_reference(records: Sequence[dict[str, Any]], reference: str) -> dict[str, dict[str, float | None]]:
+    """Per method its final bound minus that of the reference method, each at its best rate and paired by seed: the mean
+    with a 95% t interval over the seeds (None with one seed, or where all differ by the same).
+    """
+    best = best_rates(records)
+    finals = {
+        method: {
+            record["seed"]: record["last"]["loss"]
+            for record in records
+            if record["method"] == method and record["learning_rate"] == chosen["learning_rate"]
+        }
+        for method, chosen in best.items()
+    }
+    found = {}
+    for method in (name for name in finals if name != reference):
+        seeds = finals[method].keys() & finals[reference].keys()
+        if not seeds:
+            continue
+        differences = [finals[method][seed] - finals[reference][seed] for seed in sorted(seeds)]
+        interval = _t_interval(differences)
+        found[method] = {"difference": statistics.fmean(differences), "low": interval[0], "high": interval[1]}
+    return found
+
+
+def _t_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 95% t interval of the mean; nothing where the values show no spread."""
+    if len(set(values)) < 2:
+        return None, None
+    from scipy.stats import ttest_1samp
+
+    low, high = ttest_1samp(values, 0.0).confidence_interval(0.95)
+    return float(low), float(high)
+
+
 def show(folder: Path) -> None:
     """Print what `sweep` wrote into the folder: a table of the final bounds, and each method at its best rate."""
     from rich.table import Table
@@ -138,8 +181,17 @@ def show(folder: Path) -> None:
     reference = next(iter(facts["best"]))
     for method, steps in facts["steps_to_reach"].items():
         words = "never reaches it" if steps is None else f"reaches it after {steps} steps"
-        console.print(f"{method} at its best rate, against the final bound of {reference}: {words}", soft_wrap=True)
+        apart = f"; {difference_text(facts['minus_reference'][method])}" if method in facts["minus_reference"] else ""
+        console.print(
+            f"{method} at its best rate, against the final bound of {reference}: {words}{apart}", soft_wrap=True
+        )
     console.print(f"{folder / 'sweep.json'}, {folder / 'sweep.png'}", soft_wrap=True)
+
+
+def difference_text(entry: dict[str, float | None]) -> str:
+    """A difference of two bounds in nats with its interval, as in -0.013 [-0.029, +0.003]."""
+    text = f"{entry['difference']:+.3f}"
+    return text if entry["low"] is None else f"{text} [{entry['low']:+.3f}, {entry['high']:+.3f}]"
 
 
 def plot(records: Sequence[dict[str, Any]], path: Path) -> None:

@@ -7,6 +7,7 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
+from adapters.sweep import difference_text
 from eval import charts
 from eval.reading import TITLES
 
@@ -115,5 +116,8 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds], titles: M
             steps = facts["steps_to_reach"][method]
             reach = "does not reach" if steps is None else f"needs {steps:.0f} steps to reach"
             text += f"; it {reach} the final bound of {titles[first]}"
+            if method in facts["minus_reference"]:
+                apart = difference_text(facts["minus_reference"][method]).replace("-", "−")
+                text += f", and ends {apart} nats beside it, paired by seed"
         sentences.append(f"{text}.")
     return sentences

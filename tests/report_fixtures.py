@@ -280,7 +280,7 @@ def write_data(root: Path, points: int) -> None:
 
 def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
     """A made-up sweep of three methods at four rates, in the form of `adapters.sweep`; LoRA+ never reaches LoRA."""
-    from adapters.sweep import best_rates, steps_to_reach
+    from adapters.sweep import summary
 
     floors = {"lora": 2.3, "loraplus": 2.35, "pissa": 2.1}
     runs = []
@@ -294,7 +294,7 @@ def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
                     {"method": method, "learning_rate": rate, "seed": seed, "steps": 300, "best": last, "last": last}
                     | {"curve": curve}
                 )
-    return {"runs": runs, "best": best_rates(runs), "steps_to_reach": steps_to_reach(runs, "lora")}
+    return summary(runs, "lora")
 
 
 def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800) -> Path:

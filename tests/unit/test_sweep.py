@@ -3,11 +3,12 @@
 import json
 
 import pytest
+import scipy.stats
 from small_world import training_arguments
 
 from adapters.config import MethodConfig
 from adapters.fingerprint import data_hashes, run_settings
-from adapters.sweep import show, steps_to_reach, sweep
+from adapters.sweep import minus_reference, show, steps_to_reach, sweep
 from common.errors import InputError
 
 
@@ -52,6 +53,24 @@ def test_each_method_is_judged_at_its_own_best_rate(world):
     assert {method: best["learning_rate"] for method, best in written["best"].items()} == {"lora": 2e-3, "pissa": 1e-3}
     assert written["best"]["lora"]["bound"] == pytest.approx(1.0015)
     assert (options["output"] / "sweep.png").stat().st_size > 0
+
+
+def test_methods_are_compared_at_their_best_rates_paired_by_seed():
+    """Against scipy's paired t test; the third method shares no spread with the first."""
+    finals = {"lora": [3.6, 3.9, 3.4], "pissa": [3.7, 3.95, 3.52], "dora": [3.5, 3.8, 3.3]}
+    records = [
+        {"method": method, "learning_rate": rate, "seed": seed, "last": {"loss": loss + (rate != 1e-3)}, "curve": []}
+        for method, losses in finals.items()
+        for seed, loss in enumerate(losses)
+        for rate in (1e-3, 2e-3)
+    ]
+    found = minus_reference(records, "lora")
+    expected = scipy.stats.ttest_rel(finals["pissa"], finals["lora"]).confidence_interval(0.95)
+    assert found.keys() == {"pissa", "dora"}
+    assert found["pissa"]["difference"] == pytest.approx(0.09)
+    assert (found["pissa"]["low"], found["pissa"]["high"]) == pytest.approx((expected.low, expected.high))
+    assert found["dora"]["difference"] == pytest.approx(-0.1)
+    assert minus_reference([one for one in records if one["seed"] == 0], "lora")["pissa"]["low"] is None
 
 
 def test_finished_runs_are_not_trained_again_and_new_ones_are(world):
