@@ -181,17 +181,11 @@ def show(folder: Path) -> None:
     reference = next(iter(facts["best"]))
     for method, steps in facts["steps_to_reach"].items():
         words = "never reaches it" if steps is None else f"reaches it after {steps} steps"
-        apart = f"; {difference_text(facts['minus_reference'][method])}" if method in facts["minus_reference"] else ""
-        console.print(
-            f"{method} at its best rate, against the final bound of {reference}: {words}{apart}", soft_wrap=True
-        )
+        console.print(f"{method} at its best rate, against the final bound of {reference}: {words}", soft_wrap=True)
+    for method, entry in facts["minus_reference"].items():
+        interval = "" if entry["low"] is None else f" [{entry['low']:+.3f}, {entry['high']:+.3f}]"
+        console.print(f"{method} minus {reference}: {entry['difference']:+.3f}{interval}", soft_wrap=True)
     console.print(f"{folder / 'sweep.json'}, {folder / 'sweep.png'}", soft_wrap=True)
-
-
-def difference_text(entry: dict[str, float | None]) -> str:
-    """A difference of two bounds in nats with its interval, as in -0.013 [-0.029, +0.003]."""
-    text = f"{entry['difference']:+.3f}"
-    return text if entry["low"] is None else f"{text} [{entry['low']:+.3f}, {entry['high']:+.3f}]"
 
 
 def plot(records: Sequence[dict[str, Any]], path: Path) -> None:

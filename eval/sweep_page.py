@@ -7,7 +7,6 @@ import statistics
 from collections.abc import Mapping
 from typing import Any
 
-from adapters.sweep import difference_text
 from eval import charts
 from eval.reading import TITLES
 
@@ -116,8 +115,17 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds], titles: M
             steps = facts["steps_to_reach"][method]
             reach = "does not reach" if steps is None else f"needs {steps:.0f} steps to reach"
             text += f"; it {reach} the final bound of {titles[first]}"
-            if method in facts["minus_reference"]:
-                apart = difference_text(facts["minus_reference"][method]).replace("-", "−")
-                text += f", and ends {apart} nats beside it, paired by seed"
+            if method in facts.get("minus_reference", {}):
+                text += f", and ends {_signed(facts['minus_reference'][method])} nats beside it, paired by seed"
         sentences.append(f"{text}.")
     return sentences
+
+
+def _signed(difference: Mapping[str, float | None]) -> str:
+    """A difference with its interval, where there is one: −0.013 [−0.029, +0.003]."""
+    value, *interval = (
+        f"{number:+.3f}".replace("-", "−")
+        for number in (difference[key] for key in ("difference", "low", "high"))
+        if number is not None
+    )
+    return f"{value} [{', '.join(interval)}]" if interval else value

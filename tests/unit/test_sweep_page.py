@@ -16,6 +16,12 @@ def test_best_rates_and_steps_are_said_as_the_sweep_found_them() -> None:
     assert "standard deviation over 2 seeds 0.007" in by_method["lora"]  # 0.01 / sqrt(2) between two seeds
     assert "does not reach the final bound of LoRA" in by_method["loraplus"]
     assert f"needs {facts['steps_to_reach']['pissa']} steps to reach" in by_method["pissa"]
+    assert "ends −0.200" in by_method["pissa"]  # 2.1 against 2.3
+    assert "paired by seed" not in by_method["lora"]
+    facts["minus_reference"]["pissa"] = {"difference": -0.2, "low": -0.35, "high": 0.05}
+    assert "ends −0.200 [−0.350, +0.050] nats beside it, paired by seed." in " ".join(
+        sweep_section(facts, STYLES)["sentences"]
+    )
 
 
 def test_every_cell_of_the_sweep_is_in_the_table_and_one_per_method_is_best() -> None:
