@@ -400,6 +400,7 @@ class Trainer:
         last = self._adapter_copy()
         if self.main:
             assert self.best is not None
+            run = self._run_facts()
             write_adapter_folder(
                 self.plan.output,
                 adapted=self.adapted,
@@ -408,11 +409,14 @@ class Trainer:
                 best=self.best,
                 last=last,
                 base_name=self.plan.base_name,
-                run=self._run_facts(),
+                run=run,
                 curve=self.progress.curve,
             )
             for path in self.plan.run_folder.glob("step-*"):
                 shutil.rmtree(path)
+            found = run["validation"]
+            losses = f"{found['first']['loss']:.3f} before, {found['best']['loss']:.3f} after"
+            console.print(f"{self.plan.output}: validation bound {losses}, nats per answer token", soft_wrap=True)
         self.accelerator.wait_for_everyone()
 
     def _run_facts(self) -> dict[str, Any]:

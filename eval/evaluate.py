@@ -20,8 +20,10 @@ from adapters.config import ModelConfig
 from common.errors import InputError
 from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
 from common.memory import peak_resident_bytes
+from common.progress import console
 from eval.config import EvaluationConfig
 from eval.floors import floor_answers
+from eval.metrics import METRICS, Metric
 from eval.overflow import budget_configs, lengths_by_budget
 from eval.scoring import SCHEMA_VERSION, Answer, Bound, Embedded, Item, rounded, score_system
 from eval.tasks import read_task
@@ -130,6 +132,15 @@ def evaluate(
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
         write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+    scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
+    console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
+
+
+def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
+    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104)."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    interval = "" if low is None else f" ({low:.{metric.decimals}f} to {high:.{metric.decimals}f})"
+    return f"{metric.label} {value:.{metric.decimals}f}{interval}"
 
 
 def is_measured(

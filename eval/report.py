@@ -43,13 +43,16 @@ def write_report(
     provenance: dict[str, Any],
     output: Path,
     sweep: Path | None = None,
-) -> None:
+) -> str:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
     Args:
         adapters: name -> adapter folder, for the systems that have one.
         sweep: the sweep.json of a matched sweep, where one was run.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
+
+    Returns:
+        The verdict's headline.
 
     Raises:
         InputError: an evaluation is missing, damaged, or was made on other test items.
@@ -80,6 +83,7 @@ def write_report(
                 card = model_card(system, systems, comparisons, found, data, provenance)
                 write_text(folder / "cards" / system.name / "README.md", card)
         write_text(folder / "report.md", render("report.md.j2", context))
+    return found.headline
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:

@@ -178,7 +178,7 @@ def report(profile: Profile, paths: Paths) -> None:
     systems = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
     sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
-    write_report(
+    headline = write_report(
         profile.evaluation,
         profile_name=profile.name,
         evaluations={system: paths.evaluation(system) for system in systems},
@@ -194,6 +194,7 @@ def report(profile: Profile, paths: Paths) -> None:
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
     )
+    print(f"{headline}\n{paths.report / 'index.html'}")
 
 
 def train_arguments(profile: Profile, paths: Paths, adapter: str) -> dict[str, Any]:
