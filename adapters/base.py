@@ -113,6 +113,9 @@ def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.dev
         if model.quantization == "nf4":
             dtype = getattr(torch, model.dtype)
             layer = bnb.nn.Linear4bit(columns, rows, bias=False, compute_dtype=dtype, quant_type="nf4")
+            # On a CPU with AVX512-BF16 the first forward pass without gradients (a validation) would repack the weight
+            # for a kernel that has no backward pass; training would go on without the gradient through this layer.
+            layer.support_avx512bf16_for_cpu = False
         else:
             layer = _int8_linear()(columns, rows, bias=False, has_fp16_weights=False)
     kind: Any = bnb.nn.Params4bit if model.quantization == "nf4" else bnb.nn.Int8Params

@@ -6,7 +6,7 @@ import pytest
 import torch
 from small_world import LAYERS, small_model, write_base
 
-from adapters.base import PROJECTIONS, load_base, target_modules, target_pattern
+from adapters.base import PROJECTIONS, load_base, quantised_linear, target_modules, target_pattern
 from adapters.config import ModelConfig
 from llada.errors import CheckpointError
 
@@ -54,3 +54,22 @@ def test_only_projections_inside_the_blocks_are_quantised(tmp_path, quantization
     ids = torch.randint(0, 50, (2, 9))
     expected, got = small_model()(ids).logits, base(ids).logits
     assert 0 < (got - expected).norm() / expected.norm() < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("quantization", "tolerance"), [("nf4", 1e-6), ("int8", 2e-2)])  # int8 rounds its input, too
+def test_a_quantised_layer_passes_the_gradient_on_even_after_it_was_evaluated(quantization, tolerance, dtype):
+    """A validation comes before the first step. Against the gradient of the layer's own matrix, g W."""
+    torch.manual_seed(0)
+    weight = torch.randn(64, 128)
+    settings = ModelConfig(quantization=quantization, dtype=dtype)
+    layer = quantised_linear(weight.to(getattr(torch, dtype)), settings, torch.device("cpu"))
+    with torch.no_grad():
+        dense = layer(torch.eye(128, dtype=getattr(torch, dtype))).T.double()  # (64, 128)
+    inputs = torch.randn(5, 128, dtype=getattr(torch, dtype), requires_grad=True)
+    gradient = torch.randn(5, 64, dtype=getattr(torch, dtype))
+    layer(inputs).backward(gradient)
+    assert inputs.grad is not None
+    expected = gradient.double() @ dense
+    tolerance = max(tolerance, 2**-7) if dtype == "bfloat16" else tolerance
+    assert (inputs.grad.double() - expected).norm() < tolerance * expected.norm()
