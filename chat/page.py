@@ -152,7 +152,13 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
         slider.input(back_to, [slider, shown], panels, show_progress="hidden", trigger_mode="always_last")
         reset.click(forget, [state], outputs, cancels=[asking], show_progress="hidden")
     fonts = ("ui-sans-serif", "system-ui", "sans-serif")
-    theme = gr.themes.Default(font=fonts, font_mono=("ui-monospace", "monospace"))
+    theme = gr.themes.Default(primary_hue="blue", font=fonts, font_mono=("ui-monospace", "monospace"))
+    theme.set(  # gradio's own greys and its button are too pale to read for many (WCAG AA: 4.5 to 1)
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        body_text_color_subdued="*neutral_600",
+        body_text_color_subdued_dark="*neutral_300",
+    )
     return page, {"theme": theme, "css": CSS}
 
 
