@@ -196,9 +196,12 @@ def _no_echo() -> Iterator[None]:
 
 
 def _subtitle(frame: Frame) -> str:
+    """Short, because three panels share a line; the passes only where caches or verification make them differ."""
+    step, passes = frame.step + 1, frame.forward_passes
+    spent = f"step {step}" if passes == step else f"step {step} · {passes} passes"
     tokens = sum(not cell.masked for cell in frame.cells)
     back = f" · {frame.taken_back} taken back" if frame.taken_back else ""
-    return f"step {frame.step + 1} · {tokens} tokens · {frame.forward_passes} passes · {frame.seconds:.1f} s{back}"
+    return f"{tokens} tokens · {frame.seconds:.1f} s · {spent}{back}"
 
 
 def _settings(conversation: Conversation) -> RenderableType:
