@@ -42,10 +42,11 @@ def atomic_folder(target: Path) -> Iterator[Path]:
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         yield temporary
-        temporary.chmod(0o777 & ~_umask())
+        umask = _umask()
+        temporary.chmod(0o777 & ~umask)
         for path in temporary.rglob("*"):
             if path.is_file():
-                path.chmod(path.stat().st_mode | 0o666 & ~_umask())  # safetensors writes for the owner alone
+                path.chmod(path.stat().st_mode | 0o666 & ~umask)  # safetensors writes for the owner alone
                 flush_to_disk(path)
         if target.exists():
             shutil.rmtree(target)
