@@ -1,6 +1,6 @@
 """Train one adapter: accelerate launch train_adapter.py --method lora|loraplus|pissa [--profile NAME] [--set K=V]"""
 
-from pipeline.train import app
+from pipeline.commands.train import app
 
 if __name__ == "__main__":
     app()

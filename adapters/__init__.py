@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from adapters.export import load_adapter
+    from adapters.storage import load_adapter
 
 __all__ = ["load_adapter"]
 
 
 def __getattr__(name: str) -> Any:
     if name == "load_adapter":
-        from adapters.export import load_adapter
+        from adapters.storage import load_adapter
 
         return load_adapter
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

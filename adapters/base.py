@@ -54,7 +54,7 @@ def load_base(model: ModelConfig, folder: Path, device: torch.device | str | Non
 
     Returns:
         LLaDAModelLM whose parameters need no gradient. `base_folder` on it remembers `folder`, because a PiSSA adapter
-        of a quantised base needs the original weights again (see `adapters.export.load_adapter`).
+        of a quantised base needs the original weights again (see `adapters.storage.load_adapter`).
 
     Raises:
         llada.errors.CheckpointError: no weights there, or they do not fit the configuration.
@@ -66,7 +66,7 @@ def load_base(model: ModelConfig, folder: Path, device: torch.device | str | Non
 
 def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
     """The base in `model.dtype`; on the CPU where it is still to be quantised, so that the GPU never holds it whole."""
-    from llada import LLaDAModelLM
+    from llada.network.modeling import LLaDAModelLM
 
     quiet_bitsandbytes()
     base = LLaDAModelLM.from_pretrained(folder, dtype=getattr(torch, model.dtype))

@@ -6,7 +6,7 @@ directions that matter most.
 
 peft would draw a new random SVD whenever such an adapter is loaded, silently giving another model. Here the factors are
 computed once from a fixed seed and kept in a cache named by what they depend on; resuming reads them back, and the
-saved adapter needs no decomposition at all (see `adapters.export`).
+saved adapter needs no decomposition at all (see `adapters.storage`).
 """
 
 from __future__ import annotations

@@ -26,12 +26,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import numpy as np
 import torch
 
+from adapters.attach import attach
 from adapters.base import load_unquantised
-from adapters.batching import Batch, Rows, collate, epoch_batches, padding_waste, read_rows, tail_lengths
-from adapters.config import MethodConfig, ModelConfig, TrainConfig
-from adapters.fused import fuse
-from adapters.methods import METHODS, attach
-from adapters.objective import Objective, step_noise
+from adapters.config import MethodConfig, ModelConfig
+from adapters.merged_forward import fuse
+from adapters.methods import METHODS
+from training.batching import Batch, Rows, collate, epoch_batches, padding_waste, read_rows, tail_lengths
+from training.config import TrainConfig
+from training.objective import Objective, step_noise
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.files import write_json
-from data_prep.embedding import MAX_TOKENS, batches, encode, load_encoder, tokenize
+from data_prep.embed.embedding import MAX_TOKENS, batches, encode, load_encoder, tokenize
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

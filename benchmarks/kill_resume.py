@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-DRIVER = ROOT / "tests" / "end_to_end" / "train_small.py"
+DRIVER = ROOT / "tests" / "support" / "train_small.py"
 
 
 def main() -> None:

@@ -16,11 +16,12 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from adapters.attach import wrap
 from adapters.config import MethodConfig
-from adapters.fused import fuse
-from adapters.methods import METHODS, wrap
+from adapters.merged_forward import fuse
+from adapters.methods import METHODS
 from llada import LLaDAConfig, LLaDAModelLM
-from llada.diffusion import masked_diffusion_loss
+from llada.diffusion.loss import masked_diffusion_loss
 
 B, L, PROMPT, V = 16, 76, 28, 2048
 

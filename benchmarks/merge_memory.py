@@ -30,11 +30,11 @@ from safetensors.torch import save_file
 
 from adapters.base import PROJECTIONS, target_pattern
 from adapters.config import ModelConfig
-from adapters.merge import merge
-from adapters.output import peak_memory
 from common.files import write_json
 from llada import LLaDAConfig
-from llada.checkpoint import published_shapes
+from llada.network.checkpoint import published_shapes
+from release.merge import merge
+from training.adapter_folder import peak_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RANK, SHARD_BYTES = 16, 5 * 10**9

@@ -22,12 +22,12 @@ from rich.table import Table
 
 from adapters.base import load_base
 from adapters.config import ModelConfig
-from adapters.estimate import NF4_BYTES
-from adapters.merge import merge
 from common.files import write_json
-from eval.evaluate import TestSet, read_test_set
-from eval.likelihood import bounds
-from eval.statistics import bootstrap_scores, mean
+from eval.measure.evaluate import TestSet, read_test_set
+from eval.measure.likelihood import bounds
+from eval.metrics.statistics import bootstrap_scores, mean
+from release.merge import merge
+from training.estimate import NF4_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED, RESAMPLES = 42, 10_000

@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.files import write_json
 from common.progress import track
 from data_prep.config import INDONESIAN_SUBSETS
-from data_prep.text import normal_form, words
+from data_prep.rows.text import normal_form, words
 
 REAL_ROWS = {"wikipedia_id": 6_069_267, "indo_puisi": 144_460, "wikihow": 97_848, "safety_prompt": 93_500,
              "dolly": 75_055, "identity_prompt": 62_500}  # fmt: skip

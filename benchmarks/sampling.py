@@ -41,8 +41,8 @@ from torch.nn import functional as F  # noqa: N812
 from common.files import write_json
 from common.progress import track
 from llada import LLaDAConfig, LLaDAModelLM, SamplerConfig
-from llada.batches import generate_many
-from llada.diffusion import log_likelihoods
+from llada.diffusion.likelihood import log_likelihoods
+from llada.sampling.batches import generate_many
 
 VOCABULARY = 126464
 MASK, EOS, EOT = 126336, 126081, 126348

@@ -37,7 +37,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.files import sha256_of_file, write_json
 from common.memory import peak_resident_bytes
 from data_prep.config import INDONESIAN_SUBSETS, DataConfig
-from data_prep.text import COLUMNS
+from data_prep.rows.text import COLUMNS
 
 REAL_ROWS = {
     "wikipedia_id": 6_069_267,
@@ -107,7 +107,7 @@ def run_once(folder: Path, threads: int, settings: dict[str, Any], output: Path)
 def child(folder: Path, output: Path, threads: int, settings: dict[str, Any]) -> None:
     import daft
 
-    from data_prep.selection import select
+    from data_prep.select.selection import select
 
     if settings.get("runner", "local") == "local":
         daft.set_runner_native(num_threads=threads)

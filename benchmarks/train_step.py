@@ -43,7 +43,8 @@ from torch.nn import functional as F  # noqa: N812
 
 from common.memory import peak_resident_bytes, resident_bytes
 from llada import LLaDAConfig, LLaDAModelLM
-from llada.diffusion import forward_process, masked_diffusion_loss, noise_levels, noise_mask
+from llada.diffusion.loss import forward_process, masked_diffusion_loss
+from llada.diffusion.noise import noise_levels, noise_mask
 
 NAMES = {"a": "this implementation", "b": "plain recipe", "c": "gather after logits"}
 TARGETS = r".*blocks\.\d+\.(q_proj|k_proj|v_proj|attn_out|ff_proj|up_proj|ff_out)"

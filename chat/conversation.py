@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from common.errors import InputError
-from llada.sampler_config import SamplerConfig
+from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
     from chat.frames import Frame

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from llada.chat import decode_answer
+from llada.chat_format import decode_answer
 
 LEVELS = (0.25, 0.5, 0.75, 0.9)
 """The bounds between the five levels of confidence that terminal and page colour differently."""

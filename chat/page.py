@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from chat.conversation import Conversation, changed
 from common.docstrings import attribute_docstrings
 from common.errors import InputError
-from llada.sampler_config import SamplerConfig
+from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
     from chat.frames import Frame

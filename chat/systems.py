@@ -1,7 +1,7 @@
 """One base in memory and its adapters under their names, switched from step to step, so that several answer at once.
 
 A PiSSA adapter that was trained on a quantised base needs the quantised residual in the base's place
-(`adapters.export`), so it gets a base of its own; all others share one.
+(`adapters.storage`), so it gets a base of its own; all others share one.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ import torch
 
 from adapters.base import load_base
 from adapters.config import ModelConfig
-from adapters.export import load_adapter, replaces_base
+from adapters.storage import load_adapter, replaces_base
 from chat.frames import Frame, frames
 from common.errors import InputError
-from llada.chat import encode_prompt, load_tokenizer
-from llada.sampler import denoise
-from llada.sampler_config import SamplerConfig
+from llada.chat_format import encode_prompt, load_tokenizer
+from llada.sampling.generate import denoise
+from llada.sampling.settings import SamplerConfig
 
 BASE = "base"
 Message = Mapping[str, str]

@@ -13,6 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from common.progress import track
+
+MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
+"""Endings of what decides what a model computes: weights, settings, tokenizer."""
 
 
 @contextmanager
@@ -106,6 +110,15 @@ def _parse(path: Path, parse: Any, made_by: str | None) -> Any:
 def sha256_of_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sha256_of_model_folder(path: Path, name: str = "folder") -> str:
+    """SHA-256 over the names and contents of a model folder's weights, settings and tokenizer files."""
+    files = sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES and file.is_file())
+    large = sum(file.stat().st_size for file in files) > 1 << 30
+    return sha256_of_json(
+        {str(file.relative_to(path)): sha256_of_file(file) for file in track(files, f"hashing {name}", enabled=large)}
+    )
 
 
 def sha256_of_json(value: Any) -> str:

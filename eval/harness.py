@@ -2,8 +2,9 @@
 
     python -m eval.harness run --model llada --model_args base=FOLDER,adapter=FOLDER --tasks xcopa_id
 
-Every argument is lm_eval's own. Needs the extra `lm-eval`. Likelihoods are the Monte-Carlo bound of `llada.likelihood`
-on the same masks for every model, so that choices are ranked by lower bounds of log p. A bound has no greedy path:
+Every argument is lm_eval's own. Needs the extra `lm-eval`. Likelihoods are the Monte-Carlo bound of
+`llada.diffusion.likelihood` on the same masks for every model, so that choices are ranked by lower
+bounds of log p. A bound has no greedy path:
 `is_greedy` is always False, and metrics made of it (such as LAMBADA's accuracy) say nothing here.
 """
 
@@ -28,10 +29,10 @@ from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
 from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
 from adapters.config import ModelConfig
-from eval.evaluate import load_system
-from eval.generation import generate_answers
-from eval.likelihood import bounds
-from llada.sampler_config import SamplerConfig
+from eval.measure.evaluate import load_system
+from eval.measure.generation import generate_answers
+from eval.measure.likelihood import bounds
+from llada.sampling.settings import SamplerConfig
 
 
 @register_model("llada")

@@ -10,19 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from llada.configuration import LLaDAConfig
-    from llada.modeling import LLaDAModelLM
-    from llada.sampler import denoise, generate
-    from llada.sampler_config import SamplerConfig
+    from llada.network.configuration import LLaDAConfig
+    from llada.network.modeling import LLaDAModelLM
+    from llada.sampling.generate import denoise, generate
+    from llada.sampling.settings import SamplerConfig
 
 __all__ = ["LLaDAConfig", "LLaDAModelLM", "SamplerConfig", "denoise", "generate"]
 
 _HOME = {
-    "LLaDAConfig": "llada.modeling",  # not llada.configuration: the Auto classes are registered beside the model
-    "LLaDAModelLM": "llada.modeling",
-    "SamplerConfig": "llada.sampler_config",
-    "denoise": "llada.sampler",
-    "generate": "llada.sampler",
+    "LLaDAConfig": "llada.network.modeling",  # not .configuration: the Auto classes are registered beside the model
+    "LLaDAModelLM": "llada.network.modeling",
+    "SamplerConfig": "llada.sampling.settings",
+    "denoise": "llada.sampling.generate",
+    "generate": "llada.sampling.generate",
 }
 
 

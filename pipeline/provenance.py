@@ -7,9 +7,10 @@ import shutil
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pipeline.config import Profile
+if TYPE_CHECKING:
+    from pipeline.profile import Profile
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "bitsandbytes", "daft", "scikit-learn", "sacrebleu", "dvc")
 REPOSITORY = Path(__file__).resolve().parent.parent

@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic_core import PydanticUndefined
 
-from adapters.config import MethodConfig, ModelConfig, TrainConfig
+from adapters.config import MethodConfig, ModelConfig
 from common.docstrings import attribute_docstrings
 from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig, QualityConfig
 from eval.config import EvaluationConfig
-from llada.sampler_config import SamplerConfig
+from llada.sampling.settings import SamplerConfig
+from training.config import TrainConfig
 
 SECTIONS: tuple[tuple[str, Any], ...] = (
     ("data", DataConfig),

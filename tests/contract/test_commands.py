@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from llada.sampler_config import SamplerConfig
-from tests.contract.closure import REPOSITORY, STAGE_FUNCTIONS
+from llada.sampling.settings import SamplerConfig
+from tests.support.imports import REPOSITORY, STAGES
 
-BESIDE_THE_STAGES = ["preview", "sweep", "seeds", "plan", "status", "merge", "push", "opinion"]
-COMMANDS = [name for name in STAGE_FUNCTIONS if name != "train"]
+BESIDE_THE_STAGES = ["preview", "sweep", "seeds", "plan", "status", "merge", "push", "judge", "opinion"]
+COMMANDS = [name for name in STAGES if name != "train"]
 TALKING = ["chat", "demo"]
 HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
 
@@ -46,16 +46,16 @@ def test_help_names_the_common_options(command: str) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    program = "import sys, pipeline.__main__, pipeline.train; print(*(name for name in sys.modules if '.' not in name))"
+    program = "import sys, pipeline.__main__, pipeline.commands.train; print(*sys.modules)"
     loaded = run("-c", program).stdout.split()
     assert "typer" in loaded
     assert not set(HEAVY) & set(loaded)
 
 
 def test_loading_a_profile_needs_no_torch() -> None:
-    program = "import sys; from pipeline.config import load_profile; load_profile('mini'); print(*sys.modules)"
+    program = "import sys; from pipeline.profile import load_profile; load_profile('mini'); print(*sys.modules)"
     loaded = run("-c", program).stdout.split()
-    assert "pipeline.config" in loaded
+    assert "pipeline.profile" in loaded
     assert not set(HEAVY) & set(loaded)
 
 

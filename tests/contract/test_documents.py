@@ -19,9 +19,10 @@ import pytest
 import typer
 
 from pipeline.__main__ import app
-from pipeline.config import load_profile
-from pipeline.train import app as training
-from tests.contract.closure import PACKAGES, REPOSITORY
+from pipeline.commands.chat import read_sampler_flags
+from pipeline.commands.train import app as training
+from pipeline.profile import load_profile
+from tests.support.imports import PACKAGES, REPOSITORY
 
 DOCUMENTS = [
     *(REPOSITORY / name for name in ("README.md", "README.id.md", "CONTRIBUTING.md", "CHANGELOG.md")),
@@ -92,7 +93,9 @@ def test_options_profile_and_settings_of_a_command_exist(command: Command) -> No
         name, arguments = words[words.index("pipeline") + 1], words[words.index("pipeline") + 2 :]
         assert name in group.commands, f"no such command: {name}"  # type: ignore[attr-defined]
         known = group.commands[name]  # type: ignore[attr-defined]
-    values = known.make_context("documented", arguments, resilient_parsing=False).params  # raises for unknown options
+    context = known.make_context("documented", arguments, resilient_parsing=False)  # raises for unknown options
+    read_sampler_flags(context.args)  # as does this, for what chat and demo take besides
+    values = context.params
     profile = load_profile(values.get("profile") or "mini", values.get("overrides") or ())
     method = values.get("method")
     assert method in (None, "base") or profile.method(method)

@@ -9,15 +9,21 @@ import pytest
 import yaml
 
 from data_prep.config import DataConfig
-from pipeline.config import Profile
 from pipeline.paths import Paths
-from tests.contract.closure import (
+from pipeline.profile import Profile
+from tests.support.imports import (
+    LAZY_FACES,
+    PACKAGES,
     REPOSITORY,
-    STAGE_FUNCTIONS,
+    STAGES,
     attributes_of,
     code_dependencies,
     data_settings,
-    stage_function,
+    imported_files,
+    imports,
+    names_in,
+    stage_file,
+    tree_of,
 )
 
 GRAPH = yaml.safe_load((REPOSITORY / "dvc.yaml").read_text(encoding="utf-8"))
@@ -44,29 +50,85 @@ def resolved(path: str) -> str:
 
 
 def artefacts_in_code(name: str) -> set[str]:
-    """Every artefact that the stage's function names, whether it reads or writes it."""
-    function = stage_function(name)
-    used = attributes_of(function, "paths") - {"scratch", "root", "sweep"}  # a sweep is run by hand
-    if "read_inputs" in {node.id for node in _names(function)}:
+    """Every artefact that the stage's file names, whether the stage reads or writes it."""
+    used = attributes_of(stage_file(name), "paths") - {"scratch", "root", "sweep"}  # a sweep is run by hand
+    if "read_inputs" in names_in(stage_file(name)):
         used |= {"inputs_facts", "inputs"}
     per_system = {"adapter": "artifacts/mini/adapters", "evaluation": "artifacts/mini/evaluation"}
     return {per_system.get(attribute) or str(getattr(PATHS, attribute)) for attribute in used}
 
 
-def _names(function: Any) -> list[Any]:
-    import ast
-
-    return [node for node in ast.walk(function) if isinstance(node, ast.Name)]
-
-
-@pytest.mark.parametrize("name", STAGE_FUNCTIONS)
-def test_code_dependencies_are_exactly_the_imports(name: str) -> None:
-    declared = {path for path in stage(name)["deps"] if not is_artefact(path)}
-    expected = code_dependencies(name)
-    assert declared == expected, f"add {sorted(expected - declared)}, remove {sorted(declared - expected)}"
+def declared_code(name: str) -> list[str]:
+    """Folders and files of ours that dvc.yaml names for the stage."""
+    return [path for path in stage(name)["deps"] if not is_artefact(path)]
 
 
-@pytest.mark.parametrize("name", STAGE_FUNCTIONS)
+def lies_in(path: str, folder: str) -> bool:
+    return path == folder or path.startswith(f"{folder}/")
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_what_a_stage_imports_lies_in_the_folders_it_declares(name: str) -> None:
+    declared = declared_code(name)
+    outside = {path for path in code_dependencies(name) if not any(lies_in(path, folder) for folder in declared)}
+    assert not outside
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_no_declared_folder_is_idle(name: str) -> None:
+    used = code_dependencies(name)
+    assert not {folder for folder in declared_code(name) if not any(lies_in(path, folder) for path in used)}
+
+
+@pytest.mark.parametrize(
+    ("edited", "stale"),
+    [
+        ("chat/terminal.py", set()),
+        ("release/merge.py", set()),
+        ("pipeline/commands/chat.py", set()),
+        ("pipeline/commands/status.py", set()),
+        ("experiments/sweep.py", set()),
+        ("eval/judge.py", set()),
+        ("eval/report/verdict.py", {"report"}),
+        ("eval/report/templates/index.html.j2", {"report"}),
+        ("training/trainer.py", {"train"}),
+        ("data_prep/split/leakage.py", {"split"}),
+        ("llada/diffusion/noise.py", {"inputs", "train", "evaluate"}),
+        ("llada/sampling/engine.py", {"evaluate"}),
+    ],
+)
+def test_an_edit_makes_stale_what_depends_on_it_and_nothing_else(edited: str, stale: set[str]) -> None:
+    assert (REPOSITORY / edited).is_file()
+    assert {name for name in STAGES if any(lies_in(edited, folder) for folder in declared_code(name))} == stale
+
+
+def test_data_stages_do_not_import_each_other() -> None:
+    """But for `inputs`, which makes the bundled default; shared ground is `data_prep/rows` and its configuration."""
+    rooms = {"inputs", "bundled", "select", "embed", "cluster", "split", "format"}
+    for room in rooms:
+        files = set[str]()
+        for path in (REPOSITORY / "data_prep" / room).glob("*.py"):
+            files |= {
+                str(one.relative_to(REPOSITORY / "data_prep"))
+                for one in imported_files(path)
+                if "data_prep" in one.parts
+            }
+        reached = {name.split("/")[1] for name in files if name.startswith("data_prep/")} & rooms
+        assert reached <= {room} | ({"bundled"} if room == "inputs" else set()), room
+
+
+def test_nothing_of_ours_goes_through_a_lazy_face() -> None:
+    """`from llada import X` is for users: a stage's dependencies are read from imports, which lazy names would hide."""
+    for path in [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]:
+        if path.name == "__init__.py":
+            continue
+        for name in imports(tree_of(path).body):
+            package, _, rest = name.partition(".")
+            lazy = package in LAZY_FACES and rest and not (REPOSITORY / package / f"{rest.split('.')[0]}.py").is_file()
+            assert not (lazy and not (REPOSITORY / package / rest.split(".")[0]).is_dir()), f"{path}: {name}"
+
+
+@pytest.mark.parametrize("name", STAGES)
 def test_artefacts_are_exactly_those_the_stage_names(name: str) -> None:
     definition = stage(name)
     metrics = definition.get("metrics", [])
@@ -74,11 +136,11 @@ def test_artefacts_are_exactly_those_the_stage_names(name: str) -> None:
     assert declared == artefacts_in_code(name)
 
 
-@pytest.mark.parametrize("name", STAGE_FUNCTIONS)
+@pytest.mark.parametrize("name", STAGES)
 def test_settings_are_exactly_those_the_stage_reads(name: str) -> None:
     [declared] = [keys for entry in stage(name)["params"] for keys in entry.values()]
     expected: set[str] = set()
-    for section in attributes_of(stage_function(name), "profile"):
+    for section in attributes_of(stage_file(name), "profile"):
         if section == "data":
             expected |= {f"data.{key}" for key in data_settings(name, DataConfig.model_fields)}
         elif section == "method":
@@ -94,13 +156,13 @@ def test_settings_are_exactly_those_the_stage_reads(name: str) -> None:
 
 
 def test_every_setting_of_the_data_section_reaches_a_stage() -> None:
-    reached = set[str]().union(*(data_settings(name, DataConfig.model_fields) for name in STAGE_FUNCTIONS))
+    reached = set[str]().union(*(data_settings(name, DataConfig.model_fields) for name in STAGES))
     assert reached == set(DataConfig.model_fields)
 
 
 def test_every_artefact_read_is_written_by_an_earlier_stage() -> None:
     written: set[str] = set()
-    for name in STAGE_FUNCTIONS:
+    for name in STAGES:
         definition = stage(name)
         for path in filter(is_artefact, definition["deps"]):
             assert resolved(path) in written, f"{name} reads {path}, which no stage before it writes"
@@ -115,17 +177,17 @@ def test_systems_are_the_base_and_every_method() -> None:
 
 def test_no_command_fixes_the_number_of_processes() -> None:
     # `cmd` is hashed by DVC: the number of processes must not decide whether an adapter is up to date.
-    for name in STAGE_FUNCTIONS:
+    for name in STAGES:
         assert "num_processes" not in stage(name)["cmd"]
 
 
 def test_every_section_of_the_profile_is_read_by_a_stage() -> None:
-    read = set[str]().union(*(attributes_of(stage_function(name), "profile") for name in STAGE_FUNCTIONS))
+    read = set[str]().union(*(attributes_of(stage_file(name), "profile") for name in STAGES))
     assert set(Profile.model_fields) - {"methods", "name"} <= read
 
 
 def test_every_dependency_exists() -> None:
-    for name in STAGE_FUNCTIONS:
+    for name in STAGES:
         for path in stage(name)["deps"]:
             assert is_artefact(path) or Path(REPOSITORY / path).exists(), path
 
@@ -134,7 +196,7 @@ def test_every_dependency_exists() -> None:
 def test_every_profile_spells_out_every_setting_of_the_graph(profile: str) -> None:
     # DVC compares values in the file and refuses keys that are not there; defaults in the code are invisible to it.
     values = yaml.safe_load((REPOSITORY / "configs" / f"{profile}.yaml").read_text(encoding="utf-8"))
-    for name in STAGE_FUNCTIONS:
+    for name in STAGES:
         [keys] = [keys for entry in stage(name)["params"] for keys in entry.values()]
         for key in keys:
             for method in PARAMS["methods"] if "${" in key else [""]:

@@ -8,8 +8,8 @@ import pytest
 import yaml
 
 from common.errors import InputError
-from pipeline.config import CONFIGS, load_profile
 from pipeline.paths import Paths
+from pipeline.profile import CONFIGS, load_profile
 
 PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pipeline.reference import reference
-from tests.contract.closure import REPOSITORY
+from tests.support.imports import REPOSITORY
 
 
 def test_the_committed_reference_equals_the_models() -> None:

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.end_to_end.browser import Page, browser_page, find_browser
-from tests.evaluation_fixtures import write_tiny_base
+from tests.support.browser import Page, browser_page, find_browser
+from tests.support.evaluation import write_tiny_base
 
 CHROMIUM = find_browser()
 QUESTION = "Di pulau mana <b>Medan</b> ${1+1}?"

@@ -5,18 +5,15 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-from small_world import training_arguments  # noqa: E402
+from tests.support.imports import REPOSITORY
+from tests.support.small_world import training_arguments
+from training import trainer
 
-from adapters import trainer  # noqa: E402
-
-DRIVER = Path(__file__).with_name("train_small.py")
+DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
 SETTINGS = {"max_steps": 20, "epochs": 9, "validate_every": 10, "micro_batch_size": 2}
 
@@ -30,7 +27,7 @@ def curve(folder, run, method):
 def test_two_processes_have_the_losses_of_one(tmp_path, method):
     """The two come from `accelerate launch`; the one is this process."""
     trainer.train(method, **training_arguments(tmp_path, run=f"one/{method}", train=SETTINGS))
-    config = ["--config_file", str(ROOT / "configs" / "accelerate" / "ddp-cpu.yaml"), "--main_process_port", "0"]
+    config = ["--config_file", str(REPOSITORY / "configs" / "accelerate" / "ddp-cpu.yaml"), "--main_process_port", "0"]
     command = [*ACCELERATE, *config, str(DRIVER), str(tmp_path), "two", method, json.dumps(SETTINGS)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     subprocess.run(command, check=True, env=environment, capture_output=True, timeout=600)

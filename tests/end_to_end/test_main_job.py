@@ -9,9 +9,10 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from pipeline import stages
-from pipeline.config import Profile, load_profile
-from pipeline.paths import Paths
+from pipeline.paths import SPLITS, Paths, read_inputs
+from pipeline.profile import Profile, load_profile
+from pipeline.stages import cluster, embed, evaluate, inputs, report, select, split, train
+from pipeline.stages import format as format_stage
 
 METHODS = ("lora", "loraplus", "pissa")
 SMALL = (
@@ -45,23 +46,21 @@ SMALL = (
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Profile, Paths]:
     """Every stage, run in order."""
-    from adapters.trainer import train
-
     profile = load_profile("mini", SMALL)
     paths = Paths.of(profile.name, tmp_path_factory.mktemp("artefacts"))
-    for stage in (stages.inputs, stages.select, stages.embed, stages.cluster, stages.split, stages.format_):
-        stage(profile, paths)
+    for stage in (inputs, select, embed, cluster, split, format_stage):
+        stage.run(profile, paths)
     for method in METHODS:
-        train(method, **stages.train_arguments(profile, paths, method))
+        train.run(profile, paths, method)
     for system in ("base", *METHODS):
-        stages.evaluate(profile, paths, system)
-    stages.report(profile, paths)
+        evaluate.run(profile, paths, system)
+    report.run(profile, paths)
     return profile, paths
 
 
 def test_the_splits_have_exactly_the_sizes_asked_for(finished: tuple[Profile, Paths]) -> None:
     _, paths = finished
-    rows = {name: pq.read_table(paths.formatted / f"{name}.parquet") for name in stages.SPLITS}
+    rows = {name: pq.read_table(paths.formatted / f"{name}.parquet") for name in SPLITS}
     assert len(rows["train"]) + len(rows["validation"]) == 300
     assert len(rows["test"]) == 12
     columns = [
@@ -82,7 +81,7 @@ def test_no_content_is_on_both_sides(finished: tuple[Profile, Paths]) -> None:
     _, paths = finished
     pairs = {
         name: {(row["prompt"], row["answer"]) for row in pq.read_table(paths.formatted / f"{name}.parquet").to_pylist()}
-        for name in stages.SPLITS
+        for name in SPLITS
     }
     assert not pairs["test"] & (pairs["train"] | pairs["validation"])
     assert not pairs["validation"] & pairs["train"]
@@ -95,10 +94,10 @@ def test_an_adapter_loads_with_us_and_with_peft_alone_and_says_the_same(
     from peft import PeftModel
 
     from adapters import load_adapter
-    from llada.modeling import LLaDAModelLM
+    from llada.network.modeling import LLaDAModelLM
 
     _, paths = finished
-    base = stages.read_inputs(paths).base
+    base = read_inputs(paths).base
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
         plain = LLaDAModelLM.from_pretrained(base, dtype=torch.float32).eval()
@@ -128,5 +127,5 @@ def test_the_report_is_one_self_contained_page_about_every_system(finished: tupl
 def test_evaluating_twice_gives_the_same_bytes(finished: tuple[Profile, Paths], tmp_path: Path) -> None:
     profile, paths = finished
     before = (paths.evaluation("lora") / "metrics.json").read_bytes()
-    stages.evaluate(profile, paths, "lora")
+    evaluate.run(profile, paths, "lora")
     assert (paths.evaluation("lora") / "metrics.json").read_bytes() == before

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.browser import Page, browser_page, find_browser
-from tests.report_fixtures import write_planted_report
+from tests.support.browser import Page, browser_page, find_browser
+from tests.support.report import write_planted_report
 
 CHROMIUM = find_browser()
 AXE = os.environ.get("AXE_CORE")

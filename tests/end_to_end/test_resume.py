@@ -5,18 +5,15 @@ import random
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "unit"))
-from small_world import training_arguments  # noqa: E402
+from tests.support.imports import REPOSITORY
+from tests.support.small_world import training_arguments
+from training import trainer
 
-from adapters import trainer  # noqa: E402
-
-DRIVER = Path(__file__).with_name("train_small.py")
+DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 SETTINGS = '{"max_steps": 60, "epochs": 99, "validate_every": 20, "checkpoint_every": 1}'  # nearly always writing
 
 

@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 
 from llada import LLaDAModelLM
-from llada.diffusion import forward_process, log_likelihood, masked_diffusion_loss
+from llada.diffusion.likelihood import log_likelihood
+from llada.diffusion.loss import forward_process, masked_diffusion_loss
 
 DATA = Path(__file__).parent / "data"
 RECORDED = load_file(DATA / "loss_and_gradients.safetensors")

@@ -1,0 +1,128 @@
+"""A fresh adapter on a frozen base: what peft puts on the projections, and how each method starts it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import torch
+from torch import Tensor, nn
+
+from adapters.base import quantise, target_modules, target_pattern
+from adapters.config import MethodConfig, ModelConfig
+from adapters.methods import Method, lora_alpha
+from adapters.pissa import Factors, cached_factors, divide_scaling, residual
+
+INITIAL_SEED = 2106_09685  # of LoRA's random A, apart from the seed of data and noise
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """A peft model around the frozen base, and PiSSA's initial factors as they stand in A and B (scaling divided
+    out).
+    """
+
+    model: Any  # peft.PeftModel
+    initial: Factors | None
+
+
+def attach(
+    base: Any,
+    method: Method,
+    config: MethodConfig,
+    model: ModelConfig,
+    cache: Path,
+    seed: int,
+    progress: bool = True,
+) -> Adapted:
+    """Put a fresh adapter on an unquantised base, and quantise the base after it where `model` says so.
+
+    The order matters for PiSSA on a quantised base: decomposition in float32 first, quantisation of the residual after.
+    Adapter weights are float32 whatever the base's type.
+
+    Args:
+        base: from `load_unquantised`; changed in place (PiSSA leaves the residual in it).
+        cache: folder of PiSSA's factors.
+        seed: of LoRA's random A.
+
+    Raises:
+        InputError: the rank is larger than a weight allows.
+        ValueError: the model does not have the targets once per block.
+    """
+    modules = target_modules(base, config.targets)
+    initial: Factors | None = None
+    if method.pissa:
+        factors = cached_factors(modules, config.rank, config.svd_iterations, cache, progress)
+        scaling = method.scaling(config)
+        initial = divide_scaling(factors, scaling)
+        for name, module in modules.items():
+            weight = cast(Tensor, module.weight)
+            weight.data.copy_(residual(weight, *initial[name], scaling))
+    quantise(base, model)
+    adapted = wrap(base, method, config, seed)
+    if initial is not None:
+        with torch.no_grad():
+            for name, (A, B) in initial.items():
+                layer = adapted.get_base_model().get_submodule(name)
+                layer.lora_A["default"].weight.copy_(A)
+                layer.lora_B["default"].weight.copy_(B)
+    return Adapted(adapted, initial)
+
+
+def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:
+    """The peft model with a plain start (A random from `seed`, B = 0)."""
+    from peft import get_peft_model
+
+    with torch.random.fork_rng():
+        torch.manual_seed(seed + INITIAL_SEED)
+        adapted = get_peft_model(base, lora_config(method, config))
+    assert_adapted(adapted, config)
+    if method.weight_decomposed:
+        for layer in adapted_layers(adapted).values():
+            layer.register_forward_hook(_in_the_type_of_the_input)
+    return adapted
+
+
+def _in_the_type_of_the_input(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+    # DoRA's magnitude is float32. On a quantised base under CUDA's autocast peft leaves the layer's output in that
+    # type, and everything after it takes twice the memory.
+    return output.to(inputs[0].dtype)
+
+
+def lora_config(method: Method, config: MethodConfig) -> Any:
+    from peft import LoraConfig
+
+    return LoraConfig(
+        r=config.rank,
+        lora_alpha=lora_alpha(config),  # type: ignore[arg-type]  # peft takes any number
+        lora_dropout=config.dropout,
+        use_rslora=method.rank_stabilised,
+        use_dora=method.weight_decomposed,
+        target_modules=target_pattern(config.targets),
+        bias="none",
+    )
+
+
+def assert_adapted(adapted: Any, config: MethodConfig) -> None:
+    """One adapter per target and block, none on the head, in float32, and nothing else trainable.
+
+    Raises:
+        ValueError: otherwise.
+    """
+    layers = adapted_layers(adapted)
+    expected = adapted.get_base_model().config.n_layers * len(set(config.targets))
+    if len(layers) != expected:
+        raise ValueError(f"{len(layers)} modules carry an adapter, expected {expected}")
+    outside = [name for name in layers if ".blocks." not in name]
+    if outside:
+        raise ValueError(f"adapters outside the blocks: {', '.join(outside)}")
+    for name, parameter in adapted.named_parameters():
+        if parameter.requires_grad and ("lora_" not in name or parameter.dtype != torch.float32):
+            raise ValueError(f"{name} is trainable as {parameter.dtype}; only float32 adapters may be")
+
+
+def adapted_layers(adapted: Any) -> dict[str, nn.Module]:
+    """The peft LoRA layers by the name of the projection they wrap, in model order."""
+    base = adapted.get_base_model()
+    return {name: module for name, module in base.named_modules() if hasattr(module, "lora_A")}

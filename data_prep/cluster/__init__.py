@@ -1,0 +1,1 @@
+"""Stage `cluster`: K-Means, and a picture of it."""

@@ -1,0 +1,1 @@
+"""Stage `embed`: one vector per candidate."""

@@ -1,0 +1,1 @@
+"""Stage `format`: the splits as token ids in chat form."""

@@ -1,0 +1,1 @@
+"""Stage `inputs`: rows, encoder and base resolved to files on this machine."""

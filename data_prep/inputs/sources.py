@@ -1,0 +1,226 @@
+"""Stage `inputs`: rows, encoder and base, each embedded, from a folder or from the hub, resolved to files here.
+
+`inputs.json` says what was resolved: kind, revision (the commit, for the hub), paths (relative to the artefacts where
+they lie inside them) and the SHA-256 of encoder and base. The tokenizer lives in the base's folder, as published.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import InputError
+from common.files import atomic_folder, sha256_of_model_folder, write_json
+from common.progress import console
+from data_prep.config import DataConfig
+from data_prep.inputs.row_files import GLOB_CHARACTERS, check_rows, find_rows
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+    from llada.network.modeling import LLaDAConfig
+
+EMBEDDED = "embedded"
+WEIGHTS = (".safetensors", ".bin")
+
+
+def prepare_inputs(
+    data: DataConfig, *, base: str, base_revision: str | None, seed: int, folder: Path, facts: Path
+) -> None:
+    """Resolve or make everything a run reads, and write `facts`.
+
+    What needs only a look (folders, files, columns) is done before what takes minutes (the embedded models).
+
+    Raises:
+        InputError: with one line per fault, naming the file, the column or the key.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    makers: dict[str, Callable[[], dict[str, Any]]] = {
+        "dataset": lambda: _dataset(data, seed, folder),
+        "encoder": lambda: _encoder(data, seed, folder),
+        "base": lambda: _base(data, base, base_revision, seed, folder),
+    }
+    sources = {"dataset": data.source, "encoder": data.encoder, "base": base}
+    found, faults = {}, []
+    for name in sorted(makers, key=lambda name: (sources[name] == EMBEDDED, list(makers).index(name))):
+        if faults and sources[name] == EMBEDDED:
+            break
+        try:
+            found[name] = makers[name]()
+        except InputError as error:
+            faults += error.faults
+    if faults:
+        raise InputError(faults)
+    write_json(facts, _relative({name: found[name] for name in makers}, facts.parent))
+
+
+def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
+    kind, revision = _kind(data.source), None
+    if kind == EMBEDDED:
+        from data_prep.bundled.corpus import write_corpus
+
+        files = write_corpus(config=data.embedded, seed=seed, folder=folder / "dataset")
+    elif kind == "hub":
+        from data_prep.inputs.hub import fetch_dataset
+
+        snapshot = fetch_dataset(data.source, data.revision, folder / "dataset")
+        files, revision = find_rows(str(snapshot.folder)), snapshot.revision
+    else:
+        files = find_rows(str(Path(data.source).expanduser()))
+    columns = data.columns if kind != EMBEDDED else {}
+    rows = check_rows(files, columns, folder / "dataset", _source_name(data.source))
+    if rows.ignored_columns:
+        console.print(f"columns left unread: {', '.join(rows.ignored_columns)}")
+    if rows.dropped:
+        console.print(f"rows dropped: {dict(rows.dropped)}")
+    return {
+        "source": data.source,
+        "kind": kind,
+        "revision": revision,
+        "columns": rows.columns,
+        "files": [{"path": path, "bytes": path.stat().st_size} for path in rows.paths],
+        "ignored_columns": rows.ignored_columns,
+        "dropped": dict(rows.dropped),
+    }
+
+
+def _source_name(source: str) -> str:
+    """The last part of a source that names something: `rows` of `rows/*.jsonl`."""
+    named = [part for part in Path(source).parts if not GLOB_CHARACTERS & set(part)]
+    return named[-1].removesuffix(".jsonl").removesuffix(".parquet") if named else "rows"
+
+
+def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
+    kind, revision, path = _kind(data.encoder), None, folder / "encoder"
+    if kind == EMBEDDED:
+        from data_prep.bundled.corpus import plain_texts
+        from data_prep.bundled.encoder import build_encoder
+
+        with atomic_folder(path) as temporary:
+            build_encoder(
+                texts=plain_texts(config=data.embedded, seed=seed), config=data.embedded, seed=seed, folder=temporary
+            )
+    elif kind == "hub":
+        from data_prep.inputs.hub import fetch_model
+
+        snapshot = fetch_model(data.encoder, data.encoder_revision)
+        path, revision = snapshot.folder, snapshot.revision
+    else:
+        path = Path(data.encoder).expanduser()
+    _check_encoder(path)
+    return _model_facts(data.encoder, kind, revision, path, "encoder")
+
+
+def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
+    kind, commit, path = _kind(base), None, folder / "base"
+    if kind == EMBEDDED:
+        from data_prep.bundled.base import build_base
+        from data_prep.bundled.corpus import plain_texts
+        from data_prep.bundled.tokenizer import build_tokenizer
+
+        texts = plain_texts(config=data.embedded, seed=seed)
+        tokenizer = folder / "tokenizer"
+        build_tokenizer(texts=texts, vocabulary=data.embedded.vocabulary, folder=tokenizer)
+        with atomic_folder(path) as temporary:
+            build_base(texts=texts, config=data.embedded, tokenizer_folder=tokenizer, seed=seed, folder=temporary)
+    elif kind == "hub":
+        from data_prep.inputs.hub import fetch_model
+
+        snapshot = fetch_model(base, revision)
+        path, commit = snapshot.folder, snapshot.revision
+    else:
+        path = Path(base).expanduser()
+    _check_base(path)
+    return _model_facts(base, kind, commit, path, "base")
+
+
+def _kind(source: str) -> str:
+    """embedded | folder | hub. What exists on this machine, or cannot be a hub id, is a folder (or file, or glob)."""
+    from llada.network.checkpoint import is_folder_name
+
+    if source == EMBEDDED:
+        return EMBEDDED
+    local = Path(source).expanduser().exists() or bool(GLOB_CHARACTERS & set(source)) or is_folder_name(source)
+    return "folder" if local or "/" not in source else "hub"
+
+
+def _check_encoder(path: Path) -> None:
+    """Raises InputError unless the folder holds a BERT or sentence-transformers model with weights and tokenizer."""
+    if not path.is_dir():
+        raise InputError(
+            f"data.encoder: {path}: no such folder; give a BERT or sentence-transformers folder, or a hub id"
+        )
+    names = {file.name for file in path.rglob("*")}
+    if not names & {"config.json", "modules.json"}:
+        raise InputError(f"data.encoder: {path}: no config.json; give a BERT or sentence-transformers folder")
+    if not any(name.endswith(WEIGHTS) for name in names):
+        raise InputError(f"data.encoder: {path}: no weights (model.safetensors); fetch the encoder again")
+    if not names & {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "vocab.json"}:
+        raise InputError(f"data.encoder: {path}: no tokenizer (tokenizer.json or vocab.txt); fetch the encoder again")
+
+
+def _check_base(path: Path) -> None:
+    """Raises InputError unless the folder holds a whole LLaDA checkpoint and a tokenizer with the special tokens."""
+    from llada.chat_format import load_tokenizer
+    from llada.errors import CheckpointError
+    from llada.network.checkpoint import check_folder
+    from llada.network.configuration import LLaDAConfig
+
+    if not path.is_dir():
+        raise InputError(f"model.base: {path}: no such folder; give a LLaDA checkpoint's folder, or a hub id")
+    faults: list[str] = []
+    found: list[Any] = []
+    for load in (check_folder, load_tokenizer):
+        try:
+            found.append(load(path))
+        except CheckpointError as error:
+            faults.append(str(error))
+    if not faults:
+        faults = special_token_faults(path, found[-1], LLaDAConfig.from_pretrained(path))
+    if faults:
+        raise InputError([f"model.base: {fault}" for fault in faults])
+
+
+def special_token_faults(folder: Path, tokenizer: PreTrainedTokenizerFast, config: LLaDAConfig) -> list[str]:
+    """Where tokenizer and network of a checkpoint folder do not mean the same mask token, or the network has no
+    embedding for a special token: they were added to a tokenizer that lacked them, say.
+    """
+    from llada.chat_format import MASK_TOKEN, SPECIAL_TOKENS, special_token_id
+
+    ids = {token: special_token_id(tokenizer, token) or 0 for token in SPECIAL_TOKENS}
+    cure = "take the tokenizer that the network was trained with"
+    outside = [f"{token} ({number})" for token, number in ids.items() if number >= config.embedding_size]
+    if outside:
+        return [
+            f"{folder}: the tokenizer numbers {', '.join(outside)}, the network has {config.embedding_size} "
+            f"embeddings; {cure}"
+        ]
+    if ids[MASK_TOKEN] != config.mask_token_id:
+        return [
+            f"{folder}: {MASK_TOKEN} is {ids[MASK_TOKEN]} in the tokenizer and {config.mask_token_id} in config.json "
+            f"(mask_token_id); {cure}"
+        ]
+    return []
+
+
+def _model_facts(source: str, kind: str, revision: str | None, path: Path, name: str) -> dict[str, Any]:
+    return {
+        "source": source,
+        "kind": kind,
+        "revision": revision,
+        "path": path,
+        "sha256": sha256_of_model_folder(path, name),
+    }
+
+
+def _relative(value: Any, root: Path) -> Any:
+    """Every path inside: relative to `root` where it lies there, absolute elsewhere."""
+    if isinstance(value, dict):
+        return {key: _relative(item, root) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_relative(item, root) for item in value]
+    if isinstance(value, Path):
+        absolute, root = value.absolute(), root.absolute()
+        return str(absolute.relative_to(root) if absolute.is_relative_to(root) else absolute)
+    return value

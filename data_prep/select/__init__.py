@@ -1,0 +1,1 @@
+"""Stage `select`: from all rows to the candidates."""

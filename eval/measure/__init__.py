@@ -1,0 +1,1 @@
+"""Stage `evaluate`: one system on the test set."""

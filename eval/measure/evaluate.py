@@ -1,0 +1,303 @@
+"""The evaluate stage: one system (the base, or the base with one adapter) on the test split.
+
+Writes into `output`:
+
+- metrics.json: every metric with interval and n, floors, ceiling, groups; the same bytes whatever the batch size
+- items.jsonl: per item the texts, the bound, the scores and their sufficient statistics, for the report's comparisons
+- trace.json: how a few answers were written, step by step
+- accounting.json: forward passes, seconds, tokens per second, peak memory, which change from run to run; and the hashes
+  of what was measured
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+from typing import Any
+
+from adapters.config import ModelConfig
+from common.errors import InputError
+from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
+from common.memory import peak_resident_bytes
+from common.progress import console
+from eval.config import EvaluationConfig
+from eval.measure.overflow import budget_configs, lengths_by_budget
+from eval.measure.tasks import read_task
+from eval.metrics.floors import floor_answers
+from eval.metrics.scoring import SCHEMA_VERSION, Answer, Bound, Embedded, Item, rounded, score_system
+from eval.metrics.table import METRICS, Metric
+from llada.sampling.settings import SamplerConfig
+
+COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
+
+
+@dataclasses.dataclass(frozen=True)
+class TestSet:
+    """The formatted test split: items, and per item the token ids of prompt and answer (with its stop token)."""
+
+    items: list[Item]
+    prompts: list[list[int]]
+    answers: list[list[int]]
+
+
+def evaluate(
+    evaluation: EvaluationConfig,
+    sampling: SamplerConfig,
+    model: ModelConfig,
+    *,
+    system: str,
+    base: Path,
+    adapter: Path | None,
+    test: Path,
+    output: Path,
+    seed: int,
+    encoder: Path | None = None,
+) -> None:
+    """Measure `system` and write `output` (see the module's docstring).
+
+    Args:
+        base: folder in the published layout, tokenizer included. adapter: None measures the base itself.
+        test: the formatted test split.
+        encoder: the profile's sentence encoder; None leaves out the cosine and F1 at 0.5.
+
+    Raises:
+        InputError: the test split or a task's file is missing, empty or lacks columns.
+        llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
+    """
+    test_set = read_test_set(test)
+    tasks = {task.name: read_task(task) for task in evaluation.tasks}
+    budgets = budget_configs(evaluation, sampling)
+    clock = _Clock()
+    network, tokenizer = load_system(model, base, adapter)
+    clock.lap("load_seconds")
+    from eval.measure.generation import generate_answers, trace_answers
+    from eval.measure.likelihood import bounds, noise_levels
+    from eval.measure.retention import english_bound, task_scores
+
+    found = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    extra = {
+        "noise_levels": noise_levels(network, test_set.prompts, test_set.answers, seed=seed),
+        "english": english_bound(
+            network,
+            tokenizer,
+            samples=evaluation.likelihood_samples,
+            resamples=evaluation.bootstrap_resamples,
+            seed=seed,
+        ),
+        "tasks": task_scores(network, tokenizer, tasks, samples=evaluation.likelihood_samples, seed=seed),
+    }
+    clock.lap("likelihood_seconds")
+    generated = [
+        generate_answers(
+            network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed + decoding
+        )
+        for decoding in range(evaluation.decoding_seeds)
+    ]
+    decodings = [answers for answers, _ in generated]
+    clock.lap("generation_seconds")
+    traced = traced_rows(test_set.items, evaluation.trace_items)
+    traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
+    clock.lap("trace_seconds")
+    few = traced_rows(test_set.items, evaluation.eos_overflow_items)
+    extra["eos_overflow"] = lengths_by_budget(
+        network,
+        tokenizer,
+        [test_set.prompts[row] for row in few],
+        budgets,
+        batch_size=evaluation.batch_size,
+        resamples=evaluation.bootstrap_resamples,
+        seed=seed,
+    )
+    clock.lap("overflow_seconds")
+    cut = cut_references(tokenizer, test_set.answers, sampling.longest)
+    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
+    clock.lap("embedding_seconds")
+    scored = score_system(
+        system,
+        test_set.items,
+        decodings,
+        [Bound(-estimate.estimate, estimate.standard_error) for estimate in found],
+        cut,
+        evaluation=evaluation,
+        seed=seed,
+        settings=measurement_settings(evaluation, sampling, model, seed),
+        embedded=embedded,
+        extra=extra,
+    )
+    clock.lap("scoring_seconds")
+    with atomic_folder(output) as folder:
+        write_json(folder / "metrics.json", scored.metrics)
+        write_json_lines(folder / "items.jsonl", scored.items)
+        write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
+        accounting = clock.laps | accounting_content([cost for _, cost in generated])
+        write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+    scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
+    console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
+
+
+def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
+    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104)."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    interval = "" if low is None else f" ({low:.{metric.decimals}f} to {high:.{metric.decimals}f})"
+    return f"{metric.label} {value:.{metric.decimals}f}{interval}"
+
+
+def is_measured(
+    output: Path,
+    evaluation: EvaluationConfig,
+    sampling: SamplerConfig,
+    model: ModelConfig,
+    *,
+    adapter: Path | None,
+    test: Path,
+    seed: int,
+) -> bool:
+    """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
+    if not (output / "accounting.json").is_file():
+        return False
+    metrics = read_json(output / "metrics.json")
+    return (
+        metrics["schema_version"] == SCHEMA_VERSION
+        and metrics["settings"] == rounded(measurement_settings(evaluation, sampling, model, seed))
+        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
+    )
+
+
+def measured_hashes(adapter: Path | None, test: Path) -> dict[str, str | None]:
+    """sha256 of the adapter's weights (None: the base) and of the test split."""
+    return {
+        "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
+        "test_sha256": sha256_of_file(test),
+    }
+
+
+def read_test_set(path: Path) -> TestSet:
+    """Read the formatted test split; InputError names what is missing."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; run the stage `format` first")
+    try:
+        table = pq.ParquetFile(path).read()  # read_table would import the dataset API and pandas for one file
+    except pa.ArrowInvalid as error:
+        raise InputError(f"{path}: not a parquet file ({error}); run the stage `format` again") from None
+    missing = [name for name in COLUMNS if name not in table.column_names]
+    if missing:
+        raise InputError(f"{path}: lacks the columns {', '.join(missing)}; run the stage `format` again")
+    if not len(table):
+        raise InputError(f"{path}: no rows; raise data.test_size")
+    rows = table.select(COLUMNS).to_pylist()
+    answers = [row["input_ids"][row["prompt_length"] :] for row in rows]
+    empty = [row["id"] for row, answer in zip(rows, answers, strict=True) if not answer]
+    if empty:
+        raise InputError(f"{path}: {len(empty)} rows have no answer tokens, first {empty[0]}; raise data.max_length")
+    items = [
+        Item(
+            id=row["id"],
+            subset_name=row["subset_name"],
+            template_name=row["template_name"],
+            cluster=row["cluster"],
+            prompt=row["prompt"],
+            reference=row["answer"],
+            answer_tokens=len(answer),
+        )
+        for row, answer in zip(rows, answers, strict=True)
+    ]
+    return TestSet(items, [row["input_ids"][: row["prompt_length"]] for row in rows], answers)
+
+
+def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[Any, Any]:
+    """The network with the adapter active, in eval mode, and its tokenizer."""
+    from adapters.base import load_base
+    from llada.chat_format import load_tokenizer
+
+    tokenizer = load_tokenizer(base)
+    network = load_base(model, base)
+    if adapter is not None and model.quantization == "none" and model.dtype == "float32":
+        from adapters.update import add_adapter
+
+        add_adapter(network, adapter)  # once, instead of at every forward; in bfloat16 it would round the update
+    elif adapter is not None:
+        from adapters.storage import load_adapter
+
+        network = load_adapter(network, adapter)
+    network.eval()
+    return network, tokenizer
+
+
+def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
+    """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
+    return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
+
+
+def embed_texts_of(
+    encoder: Path, items: list[Item], decodings: list[list[Answer]], cut: list[str], seed: int
+) -> Embedded:
+    """Embeddings of answers, references, floors and ceiling."""
+    from eval.measure.embeddings import embed_answers
+
+    references = [item.reference for item in items]
+    others = floor_answers([item.prompt for item in items], references, seed) | {"ceiling": cut}
+    texts = [[answer.text for answer in answers] for answers in decodings]
+    return embed_answers(encoder, texts, references, others)
+
+
+def traced_rows(items: list[Item], count: int) -> list[int]:
+    """`count` items for what is done with few of them: the first of each subset in turn, so that subsets are mixed."""
+    by_subset: dict[str, list[int]] = {}
+    for row, item in enumerate(items):
+        by_subset.setdefault(item.subset_name, []).append(row)
+    rows: list[int] = []
+    while len(rows) < min(count, len(items)):
+        for queue in by_subset.values():
+            if queue and len(rows) < count:
+                rows.append(queue.pop(0))
+    return sorted(rows)
+
+
+def trace_content(items: list[Item], rows: list[int], traces: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "items": [
+            {"id": items[row].id, "prompt": items[row].prompt, "reference": items[row].reference} | trace
+            for row, trace in zip(rows, traces, strict=True)
+        ]
+    }
+
+
+def measurement_settings(
+    evaluation: EvaluationConfig, sampling: SamplerConfig, model: ModelConfig, seed: int
+) -> dict[str, Any]:
+    """Everything the numbers depend on besides base, adapter and test split; the batch size is not among it."""
+    return {
+        "seed": seed,
+        "evaluation": evaluation.model_dump(mode="json", exclude={"batch_size"}),
+        "sampling": dataclasses.asdict(sampling),
+        "model": model.model_dump(mode="json"),
+    }
+
+
+def accounting_content(costs: list[Any]) -> dict[str, Any]:
+    """What generating cost, all decodings together."""
+    seconds, tokens = sum(cost.seconds for cost in costs), sum(cost.tokens for cost in costs)
+    return {
+        "forward_passes": sum(cost.forward_passes for cost in costs),
+        "generated_tokens": tokens,
+        "tokens_per_second": round(tokens / seconds, 2) if seconds else 0.0,
+        "rows_stopped_early": sum(cost.rows_stopped_early for cost in costs),
+        "peak_memory_bytes": max(cost.peak_memory_bytes or 0 for cost in costs) or peak_resident_bytes(),
+    }
+
+
+class _Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self) -> None:
+        self.laps: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        now = time.perf_counter()
+        self.laps[name] = round(now - self._last, 3)
+        self._last = now

@@ -1,0 +1,44 @@
+"""What adaptation costs: the bound on a fixed English sample, and multiple-choice tasks, under the system at hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from eval.measure.english import ENGLISH_SAMPLE
+from eval.measure.likelihood import bounds
+from eval.measure.tasks import Question, score_choices
+from eval.metrics.statistics import ratio_standard_error
+from eval.metrics.table import METRICS, bound_statistics, score
+from llada.chat_format import encode_example
+
+
+def english_bound(model: Any, tokenizer: Any, *, samples: int, resamples: int, seed: int) -> dict[str, Any]:
+    """The likelihood bound of ENGLISH_SAMPLE, with the statistics per item for paired comparisons."""
+    prompts, answers = _encode(tokenizer, [(prompt, answer) for prompt, answer in ENGLISH_SAMPLE])
+    found = bounds(model, prompts, answers, samples=samples, seed=seed, label="English sample")
+    nats = [-estimate.estimate for estimate in found]
+    sizes = [len(answer.encode()) for _, answer in ENGLISH_SAMPLE]
+    statistics = bound_statistics(nats, [len(answer) for answer in answers], sizes)
+    scores = {key: asdict(score(METRICS[key], rows, resamples, seed)) for key, rows in statistics.items()}
+    scores["bound_per_token"]["standard_error"] = ratio_standard_error(statistics["bound_per_token"])
+    return scores | {"statistics": {key: rows.tolist() for key, rows in statistics.items()}}
+
+
+def task_scores(
+    model: Any, tokenizer: Any, tasks: dict[str, list[Question]], *, samples: int, seed: int
+) -> dict[str, dict[str, Any]]:
+    """Accuracy per task (name -> questions), each choice scored by the likelihood bound."""
+    scores = {}
+    for name, questions in tasks.items():
+        pairs = [(question.prompt, choice) for question in questions for choice in question.choices]
+        prompts, answers = _encode(tokenizer, pairs)
+        found = bounds(model, prompts, answers, samples=samples, seed=seed, label=name)
+        scores[name] = score_choices(questions, [estimate.estimate for estimate in found])
+    return scores
+
+
+def _encode(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], list[list[int]]]:
+    rows = [encode_example(tokenizer, prompt, answer) for prompt, answer in pairs]
+    return [ids[:length] for ids, length in rows], [ids[length:] for ids, length in rows]

@@ -1,0 +1,258 @@
+"""From texts and bounds to the numbers of one system: metrics with intervals, floors, groups, rows per item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from eval.config import EvaluationConfig
+from eval.metrics.floors import floor_answers
+from eval.metrics.statistics import pooled_interval, ratio_standard_error
+from eval.metrics.table import (
+    METRICS,
+    Array,
+    bound_statistics,
+    cosine_statistics,
+    point_scores,
+    score,
+    score_all,
+    signatures,
+    text_statistics,
+)
+
+SCHEMA_VERSION = 3
+DIGITS = 6  # of every float written: far below any interval, far above float noise
+GROUP_METRICS = ("bound_per_token", "bits_per_byte", "chrf")
+LENGTH_BINS = ((1, 16), (17, 32), (33, 64), (65, 128), (129, None))  # answer tokens, stop token included
+
+
+@dataclass(frozen=True)
+class Item:
+    """One row of the formatted test split. `answer_tokens` counts its `<|eot_id|>`."""
+
+    id: str
+    subset_name: str
+    template_name: str
+    cluster: int
+    prompt: str
+    reference: str
+    answer_tokens: int
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a system wrote: the text up to the first stop token, the tokens before it, and whether there was one."""
+
+    text: str
+    tokens: int
+    stopped: bool
+
+
+@dataclass(frozen=True)
+class Bound:
+    """Upper bound on -log p of one reference answer in nats, and its Monte-Carlo standard error."""
+
+    nats: float
+    standard_error: float
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """L2-normalised embeddings (n, D) by the profile's encoder: answers (per decoding), references, floors, ceiling."""
+
+    answers: tuple[Array, ...]
+    references: Array
+    others: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Scored:
+    """`metrics` is the content of metrics.json, `items` the rows of items.jsonl; both rounded."""
+
+    metrics: dict[str, Any]
+    items: list[dict[str, Any]]
+
+
+def score_system(
+    system: str,
+    items: Sequence[Item],
+    decodings: Sequence[Sequence[Answer]],
+    bounds: Sequence[Bound],
+    cut_references: Sequence[str],
+    *,
+    evaluation: EvaluationConfig,
+    seed: int,
+    settings: dict[str, Any],
+    embedded: Embedded | None = None,
+    extra: dict[str, Any] | None = None,
+) -> Scored:
+    """Score one system on all items.
+
+    Several decodings are pooled: scores are over all answers, intervals from a bootstrap of items and, within each
+    item, of its decodings. What has no share per item (distinct-n ...) and the texts shown are those of the first.
+
+    Args:
+        decodings: the answers to all items, once per decoding seed.
+        cut_references: the references cut to the sampler's token budget: the ceiling.
+        settings: what the numbers depend on (sampler, samples, seed ...), copied into the file.
+        extra: further sections of metrics.json (retention, tasks ...).
+    """
+    references, prompts = [item.reference for item in items], [item.prompt for item in items]
+    texts = [answer.text for answer in decodings[0]]
+    runs = [decoding_statistics(answers, references, prompts) for answers in decodings]
+    if embedded is not None:
+        for run, vectors in zip(runs, embedded.answers, strict=True):
+            run |= cosine_statistics(vectors, embedded.references)
+    bound = bound_statistics(
+        [bound.nats for bound in bounds],
+        [item.answer_tokens for item in items],
+        [len(item.reference.encode()) for item in items],
+    )
+    statistics = {key: np.sum([run[key] for run in runs], axis=0) for key in runs[0]} | bound
+    resamples = evaluation.bootstrap_resamples
+    scores = score_all(statistics if len(runs) == 1 else bound, resamples, seed)
+    if len(runs) > 1:  # shares too: decodings of one item are not independent, as Wilson's interval wants
+        for key in runs[0]:
+            pooled = np.stack([run[key] for run in runs])  # (S, n, K)
+            scores[key] = pooled_interval(pooled, METRICS[key].reduce, resamples, seed)
+    metrics = {key: asdict(value) for key, value in scores.items()}
+    metrics["bound_per_token"]["standard_error"] = ratio_standard_error(bound["bound_per_token"])
+    metrics["bound_per_token"]["sampling_error"] = _sampling_error(items, bounds)
+    for key, value in point_scores(texts).items():
+        metrics[key] = {"value": value, "low": None, "high": None, "n": len(items)}
+    content = {
+        "schema_version": SCHEMA_VERSION,
+        "system": system,
+        "n": len(items),
+        "metrics": metrics,
+        "floors": {
+            name: text_scores(floor, references, prompts, name, embedded)
+            for name, floor in floor_answers(prompts, references, seed).items()
+        },
+        "ceiling": text_scores(cut_references, references, prompts, "ceiling", embedded),
+        "groups": group_scores(items, statistics, resamples, seed),
+        "signatures": signatures(),
+        "settings": settings,
+    } | (extra or {})
+    shown = runs[0] | bound
+    return Scored(rounded(content), rounded(_item_rows(items, decodings[0], bounds, shown, statistics)))
+
+
+def decoding_statistics(
+    answers: Sequence[Answer], references: Sequence[str], prompts: Sequence[str]
+) -> dict[str, Array]:
+    """The text statistics of one decoding of all items."""
+    truncated = [not answer.stopped for answer in answers]
+    return text_statistics([answer.text for answer in answers], references, prompts, truncated)
+
+
+def text_scores(
+    texts: Sequence[str],
+    references: Sequence[str],
+    prompts: Sequence[str],
+    name: str,
+    embedded: Embedded | None = None,
+) -> dict[str, float]:
+    """The text metrics of answers that no system wrote (floors, ceiling), as plain values."""
+    statistics = text_statistics(texts, references, prompts)
+    if embedded is not None:
+        statistics |= cosine_statistics(embedded.others[name], embedded.references)
+    values = {key: float(METRICS[key].reduce(rows.sum(axis=0))) for key, rows in statistics.items()}
+    return values | point_scores(texts)
+
+
+def group_scores(
+    items: Sequence[Item], statistics: dict[str, Array], resamples: int, seed: int
+) -> dict[str, dict[str, dict[str, Any]]]:
+    """GROUP_METRICS by subset, cluster and length of the reference: {kind: {group: {metric: interval}}}."""
+    kinds: dict[str, list[str]] = {
+        "subset_name": [item.subset_name for item in items],
+        "cluster": [str(item.cluster) for item in items],
+        "answer_tokens": [_length_bin(item.answer_tokens) for item in items],
+    }
+    groups: dict[str, dict[str, dict[str, Any]]] = {}
+    for kind, labels in kinds.items():
+        groups[kind] = {}
+        for label in sorted(set(labels), key=_group_order):
+            rows = np.array([found == label for found in labels])
+            groups[kind][label] = {
+                key: asdict(score(METRICS[key], statistics[key][rows], resamples, seed)) for key in GROUP_METRICS
+            }
+    return groups
+
+
+def item_score(key: str, statistics: Array) -> Array:
+    """The score of each item alone, (n,): for tables of items, effect sizes and worst-and-best lists."""
+    return METRICS[key].reduce(statistics)
+
+
+def rounded(value: Any) -> Any:
+    """The same JSON value with every float at DIGITS decimals (and no negative zero), so that bytes repeat."""
+    if isinstance(value, dict):
+        return {key: rounded(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(inner) for inner in value]
+    if isinstance(value, float | np.floating):
+        return round(float(value), DIGITS) + 0.0
+    return value
+
+
+def _item_rows(
+    items: Sequence[Item],
+    answers: Sequence[Answer],
+    bounds: Sequence[Bound],
+    shown: dict[str, Array],
+    statistics: dict[str, Array],
+) -> list[dict[str, Any]]:
+    """Rows of items.jsonl: texts and scores of the decoding that is `shown`, statistics of all of them together."""
+    languages = {key.removeprefix("language_"): rows for key, rows in shown.items() if key.startswith("language_")}
+    scores = {
+        key: item_score(key, shown[key])
+        for key in ("bound_per_token", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "repetition", "cosine")
+        if key in shown
+    }
+    rows = []
+    for index, (item, answer, bound) in enumerate(zip(items, answers, bounds, strict=True)):
+        rows.append(
+            asdict(item)
+            | {
+                "answer": answer.text,
+                "generated_tokens": answer.tokens,
+                "stopped": answer.stopped,
+                "language": next(name for name, found in languages.items() if found[index, 0] == 1),
+                "bound_nats": bound.nats,
+                "bound_sampling_error": bound.standard_error,
+                "scores": {key: float(values[index]) for key, values in scores.items()},
+                "statistics": {key: values[index].tolist() for key, values in statistics.items()},
+            }
+        )
+    return rows
+
+
+def _sampling_error(items: Sequence[Item], bounds: Sequence[Bound]) -> float:
+    """Monte-Carlo standard error of the bound per token on these very items (the masks' share of the uncertainty)."""
+    total = sum(item.answer_tokens for item in items)
+    squares = sum(bound.standard_error**2 for bound in bounds if np.isfinite(bound.standard_error))
+    return float(np.sqrt(squares)) / max(1, total)
+
+
+def _length_bin(tokens: int) -> str:
+    for low, high in LENGTH_BINS:
+        if high is None or tokens <= high:
+            return f"{low} or more" if high is None else f"{low} to {high}"
+    raise AssertionError("the last bin is open")
+
+
+def _group_order(label: str) -> tuple[int, str]:
+    """Numbers and "low to high" labels by their first number, names by alphabet."""
+    first = label.split(" ")[0]
+    return (int(first), label) if first.isdigit() else (0, label)
+
+
+def value_of(metrics: dict[str, Any], key: str) -> float | None:
+    """The value of a metric in the content of a metrics.json, None where it was not measured."""
+    found = metrics["metrics"].get(key)
+    return None if found is None else float(found["value"])

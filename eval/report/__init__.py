@@ -1,0 +1,1 @@
+"""Stage `report`: everything that was evaluated, compared on one page."""

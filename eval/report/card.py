@@ -1,0 +1,106 @@
+"""The model card of one adapter, from the same numbers as the report: front matter with evaluation results for the hub,
+then lineage, settings, results beside floors, flags and limits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from eval.metrics.statistics import Comparison
+from eval.metrics.table import METRICS
+from eval.report.load import System
+from eval.report.page import TABLES, DataFacts, flatten, funnel, metric_table
+from eval.report.verdict import PRIMARY, SECONDARY, Verdict, number, sentence
+
+TEMPLATE = Path(__file__).parent / "templates" / "card.md.j2"
+REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")
+
+
+def model_card(
+    system: System,
+    systems: Sequence[System],
+    comparisons: Sequence[Comparison],
+    verdict: Verdict,
+    data: DataFacts,
+    provenance: Mapping[str, Any],
+) -> str:
+    """The whole README.md: front matter that huggingface_hub has validated, and the text."""
+    from huggingface_hub import ModelCard, ModelCardData
+
+    inputs = provenance.get("inputs", {})
+    base, dataset = inputs.get("base", {}), inputs.get("dataset", {})
+    shown = [replace(other, others=()) for other in systems if other.name in ("base", system.name)]
+    titles = {other.name: other.title for other in systems}
+    about = [item for item in comparisons if system.name in (item.first, item.second)]
+    front = ModelCardData(
+        language="id",
+        library_name="peft",
+        base_model=base.get("source") if base.get("kind") == "hub" else None,
+        datasets=[dataset["source"]] if dataset.get("kind") == "hub" else None,
+        tags=["llada", "masked-diffusion", "indonesian", system.name],
+        model_name=f"llada-indonesian-{system.name}",
+        eval_results=evaluation_results(system, dataset),
+    )
+    card = ModelCard.from_template(
+        front,
+        template_str=TEMPLATE.read_text(encoding="utf-8"),
+        system=system,
+        items=system.metrics["n"],
+        flags=[flag for flag in verdict.flags if flag.system == system.name],
+        sentences=[
+            *(sentence(item, titles) for item in about if item.metric in (PRIMARY, SECONDARY)),
+            *seeds_sentences(system),
+        ],
+        tables=[metric_table(title, keys, shown) for title, keys in TABLES[:1]],
+        lineage=flatten({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})}),
+        funnel=funnel(data.select)["bars"],
+        splits=data.split_sizes,
+        leakage=flatten(data.leakage),
+        settings=flatten(system.run.get("settings", {})),
+        sampling=flatten(system.metrics["settings"].get("sampling", {})),
+        provenance=provenance,
+    )
+    return str(card)
+
+
+def seeds_sentences(system: System) -> list[str]:
+    """How far the trainings of this method with other seeds lie apart; nothing where there is only this one."""
+    if not system.others:
+        return []
+    ranges = []
+    for metric in (METRICS[PRIMARY], METRICS[SECONDARY]):
+        values = [one.metrics["metrics"][metric.key]["value"] for one in system.trainings.values()]
+        ranges.append(f"{metric.name} {number(min(values), metric)} to {number(max(values), metric)}")
+    seeds = list(system.trainings)
+    return [
+        f"Trained with {len(seeds)} seeds ({', '.join(map(str, seeds))}), the method reaches {' and '.join(ranges)}; "
+        f"this adapter is the one of seed {seeds[0]}."
+    ]
+
+
+def evaluation_results(system: System, dataset: Mapping[str, Any]) -> list[Any]:
+    """One EvalResult per reported metric; the interval and n are in its arguments."""
+    from huggingface_hub import EvalResult
+
+    results = []
+    for key in REPORTED:
+        found = system.metrics["metrics"].get(key)
+        if found is None:
+            continue
+        results.append(
+            EvalResult(
+                task_type="text-generation",
+                task_name="Indonesian instructions",
+                dataset_type=dataset["source"] if dataset.get("kind") == "hub" else "indonesian-instructions",
+                dataset_name="held-out instructions, disjoint by content from training",
+                dataset_split="test",
+                metric_type=key,
+                metric_name=METRICS[key].label,
+                metric_value=found["value"],
+                metric_args={"low": found["low"], "high": found["high"], "n": found["n"]},
+            )
+        )
+    return results

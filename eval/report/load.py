@@ -1,0 +1,181 @@
+"""Read what the evaluate and train stages wrote, for the report and the cards."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from adapters.naming import AdapterName
+from common.errors import InputError
+from common.files import read_json, read_json_lines, sha256_of_file
+from eval.metrics.scoring import SCHEMA_VERSION
+from eval.metrics.statistics import Array
+from eval.report.pooled_seeds import pooled_scores
+
+TITLES = {
+    "base": "Base",
+    "lora": "LoRA",
+    "loraplus": "LoRA+",
+    "pissa": "PiSSA",
+    "rslora": "rsLoRA",
+    "dora": "DoRA",
+    "loraplus_pissa": "LoRA+ on PiSSA",
+}
+
+
+@dataclass(frozen=True)
+class System:
+    """Everything known about one system; `run` and `curve` are empty for the base.
+
+    others: the same method trained with other seeds. left_out: why further ones are not among them.
+    """
+
+    name: str
+    metrics: dict[str, Any]
+    items: list[dict[str, Any]]
+    trace: list[dict[str, Any]]
+    accounting: dict[str, Any]
+    run: dict[str, Any]
+    curve: list[dict[str, float | None]]
+    adapter_sha256: str | None
+    others: tuple[System, ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def title(self) -> str:
+        adapter = AdapterName.parse(self.name)
+        title = TITLES.get(adapter.method, adapter.method)
+        return title if adapter.seed is None else f"{title}, seed {adapter.seed}"
+
+    @property
+    def trainings(self) -> dict[int, System]:
+        """This system and the others by training seed; its own seed, where the name has none, is the profile's."""
+        own = int(self.metrics["settings"]["seed"])
+        seeds = ((one, AdapterName.parse(one.name).seed) for one in (self, *self.others))
+        return {own if seed is None else seed: one for one, seed in seeds}
+
+    @cached_property
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """Per metric `{value, low, high, n}`: of this training, or of all of them where there are several."""
+        if not self.others:
+            return self.metrics["metrics"]
+        every = (self, *self.others)
+        return pooled_scores([one.metrics["metrics"] for one in every], [one.statistics for one in every])
+
+    @cached_property
+    def statistics(self) -> dict[str, Array]:
+        """Sufficient statistics per metric, (n, K), rows in the order of the test split."""
+        keys = self.items[0]["statistics"]
+        return {key: np.array([item["statistics"][key] for item in self.items], dtype=np.float64) for key in keys}
+
+    def runs(self, key: str, seeds: Iterable[int]) -> Array:
+        """Sufficient statistics of a metric by training seed, (S, n, K); the base is the same at every seed."""
+        trainings = self.trainings
+        return np.stack([trainings.get(seed, self).statistics[key] for seed in seeds])
+
+    def value(self, key: str) -> float | None:
+        found = self.scores.get(key)
+        return None if found is None else found["value"]
+
+
+def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
+    """Read one system's folders.
+
+    Raises:
+        InputError: a file is missing or damaged, or was written by another version of the schema.
+    """
+    command = f"python -m pipeline evaluate --method {name}"
+    metrics = read_json(evaluation / "metrics.json", made_by=command)
+    if metrics.get("schema_version") != SCHEMA_VERSION:
+        raise InputError(
+            f"{evaluation / 'metrics.json'}: schema_version is {metrics.get('schema_version')!r}, expected "
+            f"{SCHEMA_VERSION}; run `{command}` again"
+        )
+    items = read_json_lines(evaluation / "items.jsonl", made_by=command)
+    if len(items) != metrics["n"]:
+        raise InputError(
+            f"{evaluation}: items.jsonl has {len(items)} rows, metrics.json says {metrics['n']}; run `{command}`"
+        )
+    weights = None if adapter is None else adapter / "adapter_model.safetensors"
+    return System(
+        name=name,
+        metrics=metrics,
+        items=items,
+        trace=read_json(evaluation / "trace.json", made_by=command)["items"],
+        accounting=read_json(evaluation / "accounting.json", made_by=command),
+        run=read_json(adapter / "run.json") if adapter and (adapter / "run.json").is_file() else {},
+        curve=read_curve(adapter / "curve.csv") if adapter and (adapter / "curve.csv").is_file() else [],
+        adapter_sha256=sha256_of_file(weights) if weights is not None and weights.is_file() else None,
+    )
+
+
+def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> list[System]:
+    """All systems, which must have been measured on the same items in the same order. Adapters of other training seeds
+    (`lora-seed2`) become `others` of their method's system.
+
+    Raises:
+        InputError: other items; other training seeds of a method whose own adapter was not evaluated; or what
+        `read_system` raises.
+    """
+    read = [read_system(name, folder, adapters.get(name)) for name, folder in evaluations.items()]
+    systems = [system for system in read if AdapterName.parse(system.name).seed is None]
+    for system in systems[1:]:
+        if _ids(system) != _ids(systems[0]):
+            raise InputError(
+                f"{evaluations[system.name]}: measured on other test items than {evaluations[systems[0].name]}; "
+                f"run `python -m pipeline evaluate --method {system.name}` again"
+            )
+    seeded = [system for system in read if AdapterName.parse(system.name).seed is not None]
+    known = {system.name for system in systems}
+    for system in seeded:
+        method = AdapterName.parse(system.name).method
+        if method not in known:
+            raise InputError(
+                f"{evaluations[system.name]}: there is no evaluation of {method} beside it; "
+                f"run `python -m pipeline evaluate --method {method}` first"
+            )
+    return [_with_trainings(system, seeded) for system in systems]
+
+
+def _with_trainings(system: System, seeded: Sequence[System]) -> System:
+    """The system with its other trainings. One that differs in more than the seed is left out, and it is said why: an
+    older run must not stop a report that it has no part in.
+    """
+    own = [one for one in seeded if AdapterName.parse(one.name).method == system.name]
+    reasons = {one.name: _difference(system, one) for one in own}
+    return replace(
+        system,
+        others=tuple(one for one in own if reasons[one.name] is None),
+        left_out=tuple(f"{one.title}, is left out: {reasons[one.name]}." for one in own if reasons[one.name]),
+    )
+
+
+def _difference(system: System, other: System) -> str | None:
+    """What differs besides the training seed, None where nothing does."""
+    checks = (
+        (_ids, "it was measured on other test items"),
+        (lambda one: one.metrics["settings"], "it was measured with other settings"),
+        (lambda one: (one.metrics["signatures"], set(one.metrics["metrics"])), "it was measured with other versions"),
+        (lambda one: one.run.get("settings"), "it was trained with other settings"),
+        (
+            lambda one: [one.run.get(part, {}).get("sha256") for part in ("data", "base")],
+            "it was trained on other data",
+        ),
+    )
+    return next((words for part, words in checks if part(system) != part(other)), None)
+
+
+def _ids(system: System) -> list[str]:
+    return [item["id"] for item in system.items]
+
+
+def read_curve(path: Path) -> list[dict[str, float | None]]:
+    """Rows of curve.csv as numbers; blank cells are None."""
+    with path.open(encoding="utf-8", newline="") as stream:
+        return [{key: float(cell) if cell else None for key, cell in row.items()} for row in csv.DictReader(stream)]

@@ -1,0 +1,1 @@
+"""Trainings beside the graph, run by hand: learning rates and seeds."""

@@ -1,0 +1,159 @@
+"""Is a checkpoint folder whole and meant for this network? Asked before loading, from the headers alone.
+
+transformers initialises what a checkpoint lacks at random, with a warning; here that is an error. The check reads
+the safetensors headers (a few kilobytes), not the weights.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError, safe_open
+
+from llada.errors import CheckpointError
+from llada.network.configuration import LLaDAConfig
+
+_SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_HEAD, _SHOWN = "model.transformer.ff_out.weight", 4
+
+
+def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
+    """Every tensor of the published layout with its shape."""
+    D, V, M = config.d_model, config.embedding_size, config.mlp_hidden_size
+    kv = config.n_kv_heads * config.head_dim
+    block = {
+        "attn_norm": (D,),
+        "ff_norm": (D,),
+        "q_proj": (D, D),
+        "k_proj": (kv, D),
+        "v_proj": (kv, D),
+        "attn_out": (D, D),
+        "ff_proj": (M, D),
+        "up_proj": (M, D),
+        "ff_out": (D, M),
+    }
+    root = "model.transformer"
+    shapes = {f"{root}.wte.weight": (V, D), f"{root}.ln_f.weight": (D,), f"{root}.ff_out.weight": (V, D)}
+    for layer in range(config.n_layers):
+        shapes |= {f"{root}.blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
+    return shapes
+
+
+def is_folder_name(name: str) -> bool:
+    """Is it a folder, or can it be nothing else (a hub id has one slash at most and is relative)?"""
+    return Path(name).is_dir() or Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
+
+
+def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
+    """Check that `folder` holds a config and complete safetensors weights for it.
+
+    Args:
+        folder: a local checkpoint, one file or shards with an index.
+        config: in place of the folder's `config.json`.
+
+    Raises:
+        CheckpointError: what is wrong, naming the file; all misfits of the tensors at once.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; expected a checkpoint with config.json and safetensors")
+    if config is None:
+        config = _read_config(folder)
+    found = _stored_shapes(folder)
+    if getattr(config, "quantization_config", None) is not None:
+        return  # stored quantised: packed shapes and extra state, transformers checks them as it unpacks
+    faults = _misfits(found, published_shapes(config), config.weight_tying)
+    if faults:
+        more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
+        raise CheckpointError(f"{folder}: the weights do not fit config.json: {'; '.join(faults[:_SHOWN])}{more}")
+
+
+def check_loading(source: str, info: Any) -> None:
+    """Turn what transformers would only warn about (its loading info) into an error; for weights that come from a hub.
+
+    Raises:
+        CheckpointError: tensors were missing, superfluous or misshapen.
+    """
+    report = info if isinstance(info, dict) else vars(info)
+    faults = []
+    for field in ("missing_keys", "unexpected_keys", "mismatched_keys", "error_msgs"):
+        items = sorted(str(item) for item in report.get(field) or ())
+        if items:
+            faults.append(f"{field.replace('_', ' ')}: {', '.join(items[:_SHOWN])} ({len(items)} in all)")
+    if faults:
+        raise CheckpointError(f"{source}: the weights do not fit the config: {'; '.join(faults)}")
+
+
+def _read_config(folder: Path) -> LLaDAConfig:
+    path = folder / "config.json"
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file; a checkpoint folder holds config.json and safetensors") from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error})") from None
+    if not isinstance(fields, dict) or fields.get("model_type", "llada") != "llada":
+        kind = fields.get("model_type") if isinstance(fields, dict) else None
+        raise CheckpointError(f"{path}: model_type: {kind!r}; this network loads 'llada'")
+    try:
+        return LLaDAConfig(**fields)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError("\n".join(f"{path}: {fault}" for fault in str(error).splitlines())) from None
+
+
+def _stored_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    if (folder / _SINGLE).is_file():
+        return _header(folder / _SINGLE)
+    if (folder / _INDEX).is_file():
+        return _sharded_shapes(folder)
+    pickled = sorted(path.name for path in folder.glob("*.bin"))
+    if pickled:
+        raise CheckpointError(
+            f"{folder}: only pickled weights ({pickled[0]}), which are not loaded because unpickling runs code; "
+            "convert them to safetensors"
+        )
+    raise CheckpointError(f"{folder}: no weights; expected {_SINGLE}, or shards with {_INDEX}")
+
+
+def _sharded_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
+    path = folder / _INDEX
+    try:
+        placed: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        shards = sorted(set(placed.values()))
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not an index with a weight_map ({error!r})") from None
+    missing = [shard for shard in shards if not (folder / shard).is_file()]
+    if missing:
+        raise CheckpointError(
+            f"{folder}: shards named in {_INDEX} are missing: {', '.join(missing[:_SHOWN])}; download again"
+        )
+    headers = {shard: _header(folder / shard) for shard in shards}
+    astray = sorted(key for key, shard in placed.items() if key not in headers[shard])
+    if astray:
+        raise CheckpointError(
+            f"{folder / placed[astray[0]]}: lacks {', '.join(astray[:_SHOWN])}, which {_INDEX} places there"
+        )
+    return {key: shape for header in headers.values() for key, shape in header.items()}
+
+
+def _header(path: Path) -> dict[str, tuple[int, ...]]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError) as error:
+        size = path.stat().st_size
+        raise CheckpointError(
+            f"{path}: damaged or truncated safetensors file of {size} bytes ({error}); download it again"
+        ) from None
+
+
+def _misfits(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], tied: bool) -> list[str]:
+    optional = {_HEAD} if tied else set()
+    faults = [f"{key} is missing" for key in sorted(wanted.keys() - found.keys() - optional)]
+    faults += [
+        f"{key} has shape {list(found[key])} instead of {list(wanted[key])}"
+        for key in sorted(wanted.keys() & found.keys())
+        if found[key] != wanted[key]
+    ]
+    return faults + [f"{key} is not part of this network" for key in sorted(found.keys() - wanted.keys())]

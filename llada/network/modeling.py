@@ -1,0 +1,341 @@
+"""LLaDA as a native transformers model: Llama's decoder without the causal mask, under the published key names.
+
+Source: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992) and its published checkpoints.
+Numerics follow the published model: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates halves
+in float32; attention is bidirectional and runs in the dtype of the weights.
+
+    model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)
+    logits = model(input_ids, attention_mask).logits          # (B, L, V)
+
+Padding. `attention_mask` is (B, L), nonzero where a token is real, in any dtype, padding on either side. Pass None
+when nothing is padded: then no mask tensor exists and scaled_dot_product_attention takes its fastest kernel. On CUDA
+the forward never looks at the mask's values, because that would stall the device; an all-ones mask is therefore kept
+there (same result up to rounding, slower kernel). On the CPU, where looking is free, it is dropped, so the result is
+bit for bit that of None.
+
+Positions count from each row's first real token. RoPE is relative, so this equals counting from the left edge in exact
+arithmetic, and in floating point it gives a left-padded row the very angles it has alone.
+
+Shapes: B rows, L positions, D width, H heads, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.utils.checkpoint import checkpoint
+from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import initialization as init
+from transformers.modeling_outputs import MaskedLMOutput
+
+from llada.network.cache import KeyValueCache
+from llada.network.checkpoint import check_folder, check_loading, is_folder_name
+from llada.network.configuration import LLaDAConfig
+
+__all__ = ["LLaDAConfig", "LLaDAModelLM"]
+
+
+class LLaDARMSNorm(nn.Module):
+    """x / rms(x), computed in float32 at least and cast back, then times the weight."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward.
+        # Autocast may widen its result, hence the cast.
+        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(x.dtype)
+
+
+class LLaDABlock(nn.Module):
+    """Attention and gated MLP, each behind a norm and with a residual connection."""
+
+    def __init__(self, config: LLaDAConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
+        kv_width = config.n_kv_heads * config.head_dim
+        self.attn_norm = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
+        self.q_proj = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.k_proj = nn.Linear(config.d_model, kv_width, bias=False)
+        self.v_proj = nn.Linear(config.d_model, kv_width, bias=False)
+        self.attn_out = nn.Linear(config.d_model, config.d_model, bias=False)
+        self.ff_norm = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
+        self.ff_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
+        self.up_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
+        self.ff_out = nn.Linear(config.mlp_hidden_size, config.d_model, bias=False)
+        for end_of_branch in (self.attn_out, self.ff_out):
+            end_of_branch.depth = layer  # type: ignore[assignment]  # read by LLaDAModelLM._init_weights
+
+    def forward(
+        self,
+        x: Tensor,
+        cos: Tensor,
+        sin: Tensor,
+        mask: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        cache_start: int = 0,
+        keep: slice | None = None,
+    ) -> Tensor:
+        """x (B, L, D); cos, sin (1 or B, 1, L, D_head) float32; mask (B, 1, 1, keys) bool, True where a key is seen.
+
+        With `keep` the result is that of these positions alone, (B, K, D): the others are only keys and values.
+        """
+        normed = self.attn_norm(x)
+        asking, asking_cos, asking_sin = normed, cos, sin
+        if keep is not None:
+            x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
+        query = _rotate(self._split(self.q_proj(asking), self.n_heads), asking_cos, asking_sin)
+        key = _rotate(self._split(self.k_proj(normed), self.n_kv_heads), cos, sin)
+        value = self._split(self.v_proj(normed), self.n_kv_heads)
+        if cache is not None:
+            key, value = cache.update(self.layer, key, value, cache_start)
+        if self.n_kv_heads != self.n_heads:  # repeated, as published: every kernel takes it, enable_gqa only some
+            groups = self.n_heads // self.n_kv_heads
+            key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, L, D_head)
+        x = x + self.attn_out(attended.transpose(1, 2).flatten(2))
+        normed = self.ff_norm(x)
+        return x + self.ff_out(F.silu(self.ff_proj(normed)) * self.up_proj(normed))
+
+    def _split(self, x: Tensor, heads: int) -> Tensor:
+        return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
+
+
+class LLaDATransformer(nn.Module):
+    """What holds the parameters under the published keys, the head (`ff_out`) among them; `LLaDAModel` runs it."""
+
+    def __init__(self, config: LLaDAConfig) -> None:
+        super().__init__()
+        self.wte: nn.Module = nn.Embedding(config.embedding_size, config.d_model)
+        self.blocks = nn.ModuleList(LLaDABlock(config, layer) for layer in range(config.n_layers))
+        self.ln_f = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
+        self.ff_out: nn.Module = nn.Linear(config.d_model, config.embedding_size, bias=False)
+
+
+class LLaDAModel(nn.Module):
+    """Embedding, blocks and final norm."""
+
+    def __init__(self, config: LLaDAConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.gradient_checkpointing = False
+        self.transformer = LLaDATransformer(config)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        cache_start: int = 0,
+        hidden_states: list[Tensor] | None = None,
+        keep: slice | None = None,
+    ) -> Tensor:
+        """Hidden states after the final norm, (B, L, D), or (B, K, D) of the positions to `keep`, which is all that the
+        last block then computes. `hidden_states` collects embeddings and block outputs.
+        """
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("pass input_ids or inputs_embeds, one of them")
+        x = self.transformer.wte(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
+        total = cache.length if cache is not None else x.shape[1]
+        mask = _key_mask(attention_mask, x, total)
+        if position_ids is None:
+            position_ids = _positions(mask, total, x.device)[:, cache_start : cache_start + x.shape[1]]
+        cos, sin = rotary_table(position_ids, self.config)
+        mask = None if mask is None else mask[:, None, None, :]
+        recompute = self.gradient_checkpointing and torch.is_grad_enabled() and cache is None
+        last = len(self.transformer.blocks) - 1
+        for layer, block in enumerate(self.transformer.blocks):
+            wanted = keep if layer == last else None
+            if hidden_states is not None:
+                hidden_states.append(x)
+            if recompute:
+                # Non-reentrant always: the reentrant form returns no gradient when only adapters inside need one.
+                x = checkpoint(block, x, cos, sin, mask, keep=wanted, use_reentrant=False)
+            else:
+                x = block(x, cos, sin, mask, cache, cache_start, wanted)
+        x = self.transformer.ln_f(x)
+        if hidden_states is not None:
+            hidden_states.append(x)
+        return x
+
+
+class LLaDAModelLM(PreTrainedModel):
+    """The mask predictor of LLaDA: logits for every position given a partly masked sequence, without shift."""
+
+    config_class = LLaDAConfig
+    base_model_prefix = "model"
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["LLaDABlock"]  # noqa: RUF012 (transformers reads plain class attributes)
+    _tied_weights_keys = {"model.transformer.ff_out.weight": "model.transformer.wte.weight"}  # noqa: RUF012
+    _supports_sdpa = True
+
+    def __init__(self, config: LLaDAConfig) -> None:
+        super().__init__(config)
+        self.model = LLaDAModel(config)
+        self.post_init()
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        *,
+        position_ids: Tensor | None = None,
+        inputs_embeds: Tensor | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        cache: KeyValueCache | None = None,
+        cache_start: int = 0,
+    ) -> MaskedLMOutput | tuple[Tensor, ...]:
+        """Logits (B, L, V) in the dtype of the weights, at the positions of `input_ids`.
+
+        Args:
+            input_ids: (B, L) int64; or `inputs_embeds`, (B, L, D).
+            attention_mask: (B, L), nonzero where real, any dtype; None when nothing is padded (see the module's
+                docstring). With a cache it spans the cached sequence, not the slice.
+            position_ids: (B or 1, L), in place of the default positions.
+            output_hidden_states: also return the embeddings and every block's output, the last after the final norm.
+            cache, cache_start: `input_ids` is the slice that begins at `cache_start` of a cached sequence, see
+                `KeyValueCache`.
+        """
+        collect = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
+        states: list[Tensor] | None = [] if collect else None
+        x = self.model(input_ids, attention_mask, position_ids, inputs_embeds, cache, cache_start, states)
+        output = MaskedLMOutput(logits=self.head(x), hidden_states=None if states is None else tuple(states))  # type: ignore[arg-type]
+        return output.to_tuple() if return_dict is False else output
+
+    def hidden(
+        self,
+        input_ids: Tensor,
+        attention_mask: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        cache_start: int = 0,
+        keep: slice | None = None,
+    ) -> Tensor:
+        """Hidden states after the final norm, (B, L, D): the forward pass without the head.
+
+        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D).
+        """
+        return self.model(input_ids, attention_mask, position_ids, None, cache, cache_start, None, keep)
+
+    def head(self, hidden: Tensor) -> Tensor:
+        """(..., D) -> logits (..., V)."""
+        return self.get_output_embeddings()(hidden)
+
+    def compile_blocks(self, **options: Any) -> None:
+        """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
+
+        The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
+        shapes, one more with an attention mask. Pad lengths to a multiple (`padded_length`) for the kernels' sake.
+        """
+        for block in self.model.transformer.blocks:
+            block.compile(**({"dynamic": True} | options))
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.transformer.wte
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.model.transformer.wte = value
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.model.transformer.ff_out
+
+    def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
+        self.model.transformer.ff_out = new_embeddings
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As in transformers, for safetensors alone (one file or shards), and strict: what is wrong is an error.
+
+        Raises:
+            CheckpointError: no weights, only pickled ones, a damaged shard, a missing, superfluous or misshapen
+                tensor, or a config that this network does not implement.
+        """
+        wants_info = kwargs.pop("output_loading_info", False)
+        name, config = str(pretrained_model_name_or_path), kwargs.get("config")
+        if is_folder_name(name) and kwargs.get("variant") is None:
+            check_folder(Path(name, kwargs.get("subfolder", "")), config if isinstance(config, LLaDAConfig) else None)
+        kwargs["use_safetensors"] = True
+        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        model, info = loaded
+        check_loading(name, info)
+        _keep_nf4_differentiable(model)
+        return (model, info) if wants_info else model
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """Fresh weights: "normal" has one deviation; "mitchell" 1/sqrt(fan in), less with depth where a branch ends."""
+        if isinstance(module, LLaDARMSNorm):
+            init.ones_(module.weight)
+        elif isinstance(module, nn.Linear | nn.Embedding) and self.config.init_fn == "normal":
+            init.normal_(module.weight, mean=0.0, std=self.config.init_std)
+        elif isinstance(module, nn.Linear | nn.Embedding):
+            depth = getattr(module, "depth", None)
+            std = 1 / math.sqrt(module.weight.shape[-1] * (1 if depth is None else 2 * (depth + 1)))
+            init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
+
+
+def padded_length(length: int, multiple: int = 64) -> int:
+    """The length to pad to: the next multiple."""
+    return -(-length // multiple) * multiple
+
+
+def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:
+    """cos and sin of RoPE's angles, (rows, 1, L, D_head) float32, for positions (rows, L); the two halves are equal."""
+    steps = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
+    frequencies = 1.0 / (config.rope_theta ** (steps / config.head_dim))  # (D_head / 2,)
+    angles = position_ids[:, None, :, None].to(torch.float32) * frequencies
+    angles = torch.cat((angles, angles), dim=-1)
+    return angles.cos(), angles.sin()
+
+
+def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """RoPE, half-split, in float32 at least, cast back: x (B, H, L, D_head)."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    first, second = wide.chunk(2, dim=-1)
+    return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+
+
+def _key_mask(attention_mask: Tensor | None, x: Tensor, total: int) -> Tensor | None:
+    """(B, L) bool, True where a key is seen; None when all are and that is known without waiting for a device."""
+    if attention_mask is None:
+        return None
+    if attention_mask.shape != (x.shape[0], total):
+        raise ValueError(f"attention_mask: shape {tuple(attention_mask.shape)}; must be {(x.shape[0], total)}")
+    real = attention_mask.to(device=x.device, dtype=torch.bool)
+    if real.device.type == "cpu" and bool(real.all()):
+        return None
+    # A row without a single real token sees everything: softmax over nothing would be NaN.
+    return real | ~real.any(dim=1, keepdim=True)
+
+
+def _positions(mask: Tensor | None, total: int, device: torch.device) -> Tensor:
+    """(1 or B, L) int64, counted from each row's first real token; padding before it has negative positions."""
+    positions = torch.arange(total, device=device)[None]
+    return positions if mask is None else positions - mask.int().argmax(dim=1, keepdim=True)
+
+
+def _keep_nf4_differentiable(model: nn.Module) -> None:
+    """Forbid bitsandbytes to repack NF4 weights for its CPU inference kernel at the first forward in eval mode.
+
+    It never packs them back, that kernel has no gradient (training after a validation would learn nothing, without
+    an error), and the packed weights are saved as if they were not (version 0.50).
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
+
+
+AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
+for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM):
+    _auto.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)

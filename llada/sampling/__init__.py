@@ -1,0 +1,1 @@
+"""The reverse process: settings, the denoising loop, and the rules that commit tokens."""

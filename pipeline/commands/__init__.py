@@ -1,0 +1,1 @@
+"""One file per command beside the stages: its options and its body."""

@@ -1,0 +1,32 @@
+"""`python -m pipeline demo`: the chat as a local web page."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.commands.chat import CompareOption, SeedOption, open_conversation
+from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running
+
+
+def demo(
+    context: typer.Context,
+    method: SystemOption,
+    compare: CompareOption = None,
+    host: Annotated[
+        str, typer.Option("--host", help="Address to listen on. 0.0.0.0 lets everyone on the network in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = 7860,
+    seed: SeedOption = None,
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """The chat as a local web page, with a slider over the denoising steps (needs the extra `demo`)."""
+    with running("demo", profile, overrides, artifacts) as (settings, paths):
+        from chat.page import require_gradio, serve
+
+        require_gradio()
+        systems, conversation = open_conversation(settings, paths, method, compare, seed, context.args)
+        serve(systems, conversation, host=host, port=port)

@@ -1,0 +1,36 @@
+"""The training command behind `train_adapter.py`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
+
+
+@app.command()
+def train(
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa. lora-seed2 trains lora with seed 2.",
+        ),
+    ],
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print what would be trained, and whether it fits; train nothing.")
+    ] = False,
+) -> None:
+    """Train one adapter with the masked-diffusion loss; start it with `accelerate launch`."""
+    with running("train", profile, overrides, artifacts, distributed=True) as (settings, paths):
+        settings.method(method)
+        from pipeline.stages.train import run
+
+        run(settings, paths, method, dry_run)

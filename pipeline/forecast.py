@@ -1,0 +1,341 @@
+"""What `plan` says before anything is run: will it fit, how long will it take, what does it leave on disk.
+
+Memory comes from `training.estimate`. Rows come from the formatted split where there is one; before that they are
+assumed, all of them at `data.max_length`, which is the worst case. The network's shape comes from the resolved base;
+before `inputs` has run, from the profile (embedded) or from what is published (LLaDA-8B). Nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from adapters.config import ModelConfig
+from adapters.methods import METHODS
+from common.errors import InputError
+from common.files import read_json
+from pipeline.paths import Paths
+from pipeline.profile import Profile
+from training.batching import read_rows, steps_per_epoch
+from training.config import TrainConfig
+from training.estimate import GIB, Machine, Memory, Workload, count, remedies, this_machine, type_bytes
+
+if TYPE_CHECKING:
+    from llada.network.modeling import LLaDAConfig
+
+PUBLISHED_8B = ("GSAI-ML/LLaDA-8B-Base", "GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5")
+UTILISATION = 0.4  # of the peak that --tflops names; what well-tuned LoRA training reaches on one GPU
+ANSWER_SHARE_MASKED = 0.5  # t is uniform, so half of the answer on average
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to store and train the base."""
+
+    label: str
+    model: ModelConfig
+    memory: Memory
+
+
+@dataclass(frozen=True)
+class Time:
+    """One epoch's training steps, validation not counted; None where nobody measured and nothing was given."""
+
+    tokens_per_epoch: int
+    steps_per_epoch: int
+    gflop_per_token: float
+    tokens_per_second: float | None
+    source: str
+
+    @property
+    def seconds_per_epoch(self) -> float | None:
+        return None if self.tokens_per_second is None else self.tokens_per_epoch / self.tokens_per_second
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """Everything that the command says about training one adapter."""
+
+    profile: str
+    method: str
+    machine: Machine
+    rows: int
+    longest: int
+    rows_source: str
+    shape_source: str
+    variants: list[Variant]  # the profile's own first
+    host_bytes: float  # while the base is loaded
+    time: Time
+    disk: dict[str, float]  # bytes
+    disk_free: float
+    changes: list[tuple[str, float]]  # settings and the bytes then needed, where the profile's own do not fit
+
+    @property
+    def fits(self) -> bool:
+        return self.variants[0].memory.total <= self.machine.available
+
+
+def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tflops: float | None) -> Forecast:
+    """Plan the training of one adapter.
+
+    Args:
+        gpu: plan for a CUDA GPU with so many GiB; None: this machine.
+        tflops: dense peak of the GPU in the base's type, for a computed time where none was measured.
+
+    Raises:
+        InputError: the base's shape is not known yet, or a damaged artefact.
+    """
+    import training.trainer  # noqa: F401  # the memory of a CPU process is measured with all of it imported
+
+    config, model, train = profile.method(method), profile.model, profile.train
+    shape, shape_source = network_shape(profile, paths)
+    lengths, rows_source = row_lengths(profile, paths)
+    counts = count(shape, METHODS[method], config)
+    workload = Workload(shape, counts, METHODS[method], config, lengths, profile.seed)
+    machine = this_machine() if gpu is None else Machine(True, gpu * GIB, f"a GPU of {gpu:g} GiB")
+    own = workload.memory(model, train, machine)
+    changes = []
+    if own.total > machine.available:
+        changes = [(change, memory.total) for change, memory in remedies(workload, model, train, machine)]
+    return Forecast(
+        profile=profile.name,
+        method=method,
+        machine=machine,
+        rows=len(lengths),
+        longest=int(lengths.max()),
+        rows_source=rows_source,
+        shape_source=shape_source,
+        variants=[Variant("profile", model, own), *variants(workload, model, train, machine)],
+        host_bytes=float(counts.base * type_bytes(model)),
+        time=time_of(profile, paths, method, workload, tflops),
+        disk=disk(profile, workload),
+        disk_free=float(shutil.disk_usage(existing_parent(paths.root)).free),
+        changes=changes,
+    )
+
+
+def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
+    """The network's sizes and where they were found."""
+    from llada.network.modeling import LLaDAConfig
+
+    if paths.inputs_facts.is_file():
+        base = Path(read_json(paths.inputs_facts)["base"]["path"])
+        folder = base if base.is_absolute() else paths.root / base
+        if (folder / "config.json").is_file():
+            return LLaDAConfig.from_pretrained(folder), "the resolved base"
+    name, sizes = profile.model.base, profile.data.embedded
+    if name == "embedded":
+        width, heads = sizes.base_width, sizes.base_heads
+        words = sizes.vocabulary
+        return LLaDAConfig(
+            d_model=width, n_heads=heads, n_layers=sizes.base_layers, mlp_hidden_size=sizes.base_mlp_width,
+            vocab_size=words, mask_token_id=2, eos_token_id=1, pad_token_id=1,
+        ), "data.embedded, before `inputs` has run"  # fmt: skip
+    if (Path(name) / "config.json").is_file():
+        return LLaDAConfig.from_pretrained(name), f"{name}/config.json"
+    if name in PUBLISHED_8B:
+        return LLaDAConfig(), "the published configuration of LLaDA-8B"
+    raise InputError(
+        f"model.base: {name}: its shape is not known before it is resolved; "
+        f"run `python -m pipeline inputs --profile {profile.name}` first"
+    )
+
+
+def row_lengths(profile: Profile, paths: Paths) -> tuple[np.ndarray, str]:
+    """Tokens of every training row, and whether they were counted or assumed."""
+    path = paths.formatted / "train.parquet"
+    if path.is_file():
+        return read_rows(path).lengths, "counted in the formatted split"
+    data = profile.data
+    rows = max(1, round(data.clusters * data.per_cluster * (1 - data.validation_fraction)))
+    assumed = f"assumed: {rows:,} rows, all of data.max_length = {data.max_length} tokens, the worst case"
+    return np.full(rows, data.max_length, dtype=np.int64), f"{assumed}; not formatted yet"
+
+
+def variants(workload: Workload, model: ModelConfig, train: TrainConfig, machine: Machine) -> Iterator[Variant]:
+    """bfloat16, int8 and NF4, each with and without activation checkpointing, everything else as in the profile."""
+    for label, kind in (("bfloat16", "none"), ("int8", "int8"), ("NF4", "nf4")):
+        for recompute in (False, True):
+            changes = {"dtype": "bfloat16", "quantization": kind, "activation_checkpointing": recompute}
+            changed = model.model_copy(update=changes)
+            name = f"{label}, ckpt" if recompute else label
+            yield Variant(name, changed, workload.memory(changed, train, machine))
+
+
+# --- time ---
+
+
+def time_of(profile: Profile, paths: Paths, method: str, workload: Workload, tflops: float | None) -> Time:
+    """Measured throughput of a finished adapter where there is one, else computed from `tflops`, else none."""
+    tokens = workload.tokens_per_epoch(profile.train)
+    steps = steps_per_epoch(len(workload.lengths), profile.train.global_batch_size)
+    gflop = flop_per_token(workload, profile.model.activation_checkpointing, answer_share(paths)) / 1e9
+    speed, source = measured_speed(profile, paths, method)
+    if speed is None and tflops is not None:
+        speed = UTILISATION * tflops * 1e3 / gflop
+        source = f"computed, not measured: {UTILISATION:.0%} of {tflops:g} TFLOP/s at {gflop:.1f} GFLOP per token"
+    return Time(tokens, steps, gflop, speed, source)
+
+
+def measured_speed(profile: Profile, paths: Paths, method: str) -> tuple[float | None, str]:
+    """Tokens per second in the run.json of this method's adapter, or of another one of the profile."""
+    for name in dict.fromkeys((method, *profile.methods)):
+        path = paths.adapter(name) / "run.json"
+        run = read_json(path) if path.is_file() else {}
+        same = run.get("settings", {}).get("model") == profile.model.model_dump(mode="json")
+        if same and run.get("tokens_per_second"):
+            where = f"{run.get('processes', 1)} process on {run.get('device', 'an unnamed device')}"
+            return float(run["tokens_per_second"]), f"measured: the finished adapter {name}, {where}"
+    return None, "not measured: no adapter with this base is finished; --tflops gives a computed time"
+
+
+def answer_share(paths: Paths) -> float:
+    """Answer tokens over all tokens of the training split; 1 where it is not formatted, the worst case."""
+    if not paths.format_facts.is_file():
+        return 1.0
+    train = read_json(paths.format_facts)["splits"]["train"]
+    return float(train["answer_tokens"]["mean"] / train["tokens"]["mean"])
+
+
+def flop_per_token(workload: Workload, recompute: bool, answer: float) -> float:
+    """Floating point operations of one training step per token.
+
+    Two per weight and pass: forward, backward towards the input, and once more where blocks are recomputed; frozen
+    weights have no gradient of their own. Adapters have one. The head runs on masked tokens alone (`answer` is the
+    answer's share of all tokens), forward and backward. Attention: 4 L D per layer and pass.
+    """
+    shape, counts = workload.shape, workload.counts
+    passes = 3 if recompute else 2
+    attention = 4 * float(workload.lengths.mean()) * shape.d_model * shape.n_layers
+    head = 2 * 2 * shape.embedding_size * shape.d_model * answer * ANSWER_SHARE_MASKED
+    return 2 * passes * counts.blocks + 2 * (passes + 1) * counts.trainable + (passes + 1) * attention + head
+
+
+# --- disk ---
+
+
+def disk(profile: Profile, workload: Workload) -> dict[str, float]:
+    """Bytes that training leaves: base in its published type, all adapters, what one run needs to resume, PiSSA's
+    factors.
+    """
+    stored = 4 if profile.model.base == "embedded" else 2
+    one = 4.0 * workload.counts.trainable
+    moments = 8.0 if profile.train.optimizer == "adamw" else 2.04
+    resumable = profile.train.keep_checkpoints * workload.counts.trainable * (4 + 4 + moments)
+    decomposed = [name for name in profile.methods if METHODS[name].pissa]
+    adapters = sum(2 * one * (2 if METHODS[name].pissa else 1) for name in profile.methods)  # the best and the last
+    return {
+        "base": float(workload.counts.base * stored),
+        f"adapters ({len(profile.methods)} methods, best and last)": adapters,
+        "resumable state while one trains": resumable,
+        **({"PiSSA's factors": one} if decomposed else {}),
+    }
+
+
+def existing_parent(path: Path) -> Path:
+    """The path itself or the nearest folder above it that is there."""
+    return next(parent for parent in (path.absolute(), *path.absolute().parents) if parent.exists())
+
+
+# --- what is shown ---
+
+
+def as_json(result: Forecast) -> dict[str, Any]:
+    """The forecast with sizes in bytes; an available amount that nobody knows is null."""
+    available = result.machine.available if result.machine.available != float("inf") else None
+    return {
+        "profile": result.profile,
+        "method": result.method,
+        "machine": {"name": result.machine.name, "cuda": result.machine.cuda, "available_bytes": available},
+        "shape": result.shape_source,
+        "rows": {"count": result.rows, "longest": result.longest, "source": result.rows_source},
+        "memory": [
+            {
+                "label": variant.label,
+                "quantization": variant.model.quantization,
+                "dtype": variant.model.dtype,
+                "activation_checkpointing": variant.model.activation_checkpointing,
+                "bytes": asdict(variant.memory),
+                "total_bytes": variant.memory.total,
+                "fits": variant.memory.total <= result.machine.available,
+            }
+            for variant in result.variants
+        ],
+        "host_bytes_while_loading": result.host_bytes,
+        "fits": result.fits,
+        "changes": [{"settings": change.split(), "total_bytes": total} for change, total in result.changes],
+        "time": asdict(result.time) | {"seconds_per_epoch": result.time.seconds_per_epoch},
+        "disk": {"bytes": result.disk, "free_bytes": result.disk_free},
+    }
+
+
+def show(result: Forecast) -> None:
+    """Print it as tables."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    console.print(f"[bold]{result.profile}, {result.method}[/bold] on {result.machine.name}")
+    console.print(f"network: {result.shape_source}; rows: {result.rows:,}, the longest {result.longest} tokens")
+    console.print(f"lengths: {result.rows_source}")
+    console.print("memory of one process at the worst noise level, GiB (ckpt: with activation checkpointing)")
+    grid = Table(box=None, pad_edge=False)
+    grid.add_column("base stored as", no_wrap=True)
+    for label in (*asdict(result.variants[0].memory), "total", "fits"):
+        grid.add_column(label, justify="right", no_wrap=True)
+    for variant in result.variants:
+        values = [*asdict(variant.memory).values(), variant.memory.total]
+        fits = "yes" if variant.memory.total <= result.machine.available else "no"
+        grid.add_row(variant.label, *(f"{value / GIB:.2f}" for value in values), fits)
+    console.print(grid)
+    console.print(f"the profile: {_described(result.variants[0].model)}", highlight=False)
+    console.print(f"available: {_gib(result.machine.available)}; host, while the base loads: {_gib(result.host_bytes)}")
+    for line in (*_advice(result), *_time(result), *_disk(result)):
+        console.print(line, highlight=False)
+
+
+def _described(model: ModelConfig) -> str:
+    stored = model.dtype if model.quantization == "none" else f"{model.quantization} in {model.dtype}"
+    return f"{stored}, activation checkpointing" if model.activation_checkpointing else stored
+
+
+def _gib(size: float) -> str:
+    return f"{size / GIB:.2f} GiB"
+
+
+def _advice(result: Forecast) -> Iterator[str]:
+    if result.fits:
+        return
+    yield "It does not fit. What would change that, the cheapest first:"
+    for change, total in result.changes:
+        verdict = "fits" if total <= result.machine.available else "too much still"
+        yield f"  {' '.join('--set ' + part for part in change.split())}: {total / GIB:.2f} GiB, {verdict}"
+
+
+def _time(result: Forecast) -> Iterator[str]:
+    time = result.time
+    yield f"one epoch: {time.tokens_per_epoch:,} tokens, {time.steps_per_epoch:,} optimizer steps"
+    if time.seconds_per_epoch is None:
+        yield f"time: {time.source} ({time.gflop_per_token:.3g} GFLOP per token)"
+    else:
+        yield f"time: {_duration(time.seconds_per_epoch)} at {time.tokens_per_second:,.0f} tokens/s; {time.source}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _disk(result: Forecast) -> Iterator[str]:
+    parts = ", ".join(f"{label} {_size(size)}" for label, size in result.disk.items())
+    yield f"disk: {parts}; {_size(result.disk_free)} free"
+
+
+def _size(size: float) -> str:
+    return f"{size / GIB:.1f} GiB" if size >= GIB else f"{size / 2**20:.1f} MiB"

@@ -1,0 +1,193 @@
+"""The profile: one YAML file under `configs/`, composed of the sections that each package owns, validated strictly.
+
+Every fault is reported at once, with its file (or `--set`), key, value and what is allowed, and a suggestion where a
+key is misspelt. Nothing is read from the environment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, model_validator
+
+from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
+from adapters.naming import AdapterName
+from common.errors import InputError
+from common.section import Section
+from data_prep.config import DataConfig
+from eval.config import EvaluationConfig
+from llada.sampling.settings import SamplerConfig
+from training.config import TrainConfig
+
+CONFIGS = Path(__file__).resolve().parent.parent / "configs"
+
+
+class Profile(Section):
+    """One experiment, whole."""
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the profile's name, and its artefacts' folder"
+    )
+    seed: int = Field(42, ge=0, description="the only seed; every random draw is derived from it")
+    data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
+    model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    train: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
+    methods: dict[MethodName, MethodConfig] = Field(min_length=1, description="the adapters, by method")
+    sampling: SamplerConfig = Field(default_factory=SamplerConfig, description="how answers are generated")
+    evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig.model_validate({}))
+
+    @model_validator(mode="after")
+    def _sizes_agree(self) -> Profile:
+        if self.data.test_size > self.data.test_pool:
+            raise ValueError(
+                f"data.test_size: {self.data.test_size} is larger than data.test_pool: {self.data.test_pool}; "
+                "the test set is drawn from the pool, so raise the pool or lower the size"
+            )
+        return self
+
+    def method(self, name: str) -> MethodConfig:
+        """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`).
+
+        Raises:
+            InputError: the method is unknown or not in this profile (says what there is), or the seed in the name is
+            the profile's own, whose adapter has the method's name alone.
+        """
+        adapter = AdapterName.parse(name)
+        if adapter.method not in METHOD_NAMES:
+            raise InputError(
+                f"--method: {adapter.method!r} is not a method; choose one of {', '.join(METHOD_NAMES)}, "
+                "with -seedN behind it for another training seed"
+            )
+        if adapter.seed == self.seed:
+            raise InputError(f"--method: {name!r}: {self.seed} is the profile's own seed; write {adapter.method}")
+        for known, config in self.methods.items():
+            if known == adapter.method:
+                return config
+        raise InputError(
+            f"--method: {adapter.method!r} is not in profile {self.name!r}, which has {', '.join(self.methods)}; "
+            f"add a section methods.{adapter.method} to its file"
+        )
+
+
+def profile_file(name: str) -> Path:
+    """The file of a profile: `configs/NAME.yaml`, or NAME itself where it is a path ending in .yaml."""
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise InputError(f"--profile: no such file: {name}")
+        return path
+    path = CONFIGS / f"{name}.yaml"
+    if "/" in name or not path.is_file():
+        known = sorted(entry.stem for entry in CONFIGS.glob("*.yaml"))
+        raise InputError(f"--profile: unknown profile {name!r}{_suggestion(name, known)}; there are {', '.join(known)}")
+    return path
+
+
+def load_profile(name: str = "mini", overrides: Sequence[str] = ()) -> Profile:
+    """Read, override and validate a profile.
+
+    Args:
+        name: a profile under `configs/`, or the path of a YAML file.
+        overrides: `KEY=VALUE` strings as given to `--set`, KEY dotted (`train.learning_rate=1e-4`), VALUE in YAML.
+
+    Raises:
+        InputError: all faults at once, one line each.
+    """
+    path = profile_file(name)
+    values = _read_yaml(path)
+    changed = [_apply(values, override) for override in overrides]
+    try:
+        return Profile.model_validate(values)
+    except ValidationError as error:
+        raise InputError([_fault(entry, path, changed) for entry in error.errors()]) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise InputError(f"{path}: expected sections (name, seed, data, model, ...), found {type(values).__name__}")
+    return values
+
+
+def _apply(values: dict[str, Any], override: str) -> str:
+    """Set one `KEY=VALUE` in place; return the key."""
+    key, separator, text = override.partition("=")
+    key = key.strip()
+    if not separator or not all(key.split(".")):
+        raise InputError(f"--set: {override!r} is not KEY=VALUE, for example train.learning_rate=1e-4")
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        raise InputError(f"--set: the value of {override!r} is not valid YAML; quote it") from None
+    *parents, last = key.split(".")
+    section = values
+    for depth, name in enumerate(parents):
+        section = section.setdefault(name, {})
+        if not isinstance(section, dict):
+            raise InputError(f"--set: {key}: {'.'.join(parents[: depth + 1])} is a value, not a section")
+    section[last] = value
+    return key
+
+
+def _fault(error: Any, path: Path, changed: Sequence[str]) -> str:
+    location = [part for part in error["loc"] if part != "[key]"]
+    key = ".".join(str(part) for part in location)
+    origin = "--set" if any(key == name or key.startswith(f"{name}.") for name in changed) else str(path)
+    value = error["input"]
+    if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        known = _known_keys(location[:-1])
+        hint = _suggestion(str(location[-1]), known) or f"; known here: {', '.join(known)}"
+        return f"{origin}: unknown key {key}{hint}"
+    if error["type"] == "missing":
+        return f"{origin}: {key} is missing"
+    message = error["msg"].removeprefix("Value error, ")
+    if not key or message.startswith(key):
+        return f"{origin}: {message}"
+    if location[0] == "methods" and "[key]" in error["loc"]:
+        hint = _suggestion(str(value), METHOD_NAMES)
+        return f"{origin}: unknown method {key}{hint}; there are {', '.join(METHOD_NAMES)}"
+    if isinstance(value, dict):
+        return f"{origin}: {key}: {message}"
+    return f"{origin}: {key}: {value!r} is not allowed: {message[0].lower()}{message[1:]}"
+
+
+def _known_keys(location: Sequence[Any]) -> list[str]:
+    """The keys that a section knows, found by walking the models along `location`."""
+    model: Any = Profile
+    for part in location:
+        hints = typing.get_type_hints(model) if _is_section(model) else {}
+        model = _section_of(hints[part]) if part in hints else _section_of(model)
+    if isinstance(model, type) and issubclass(model, Section):
+        return list(model.model_fields)
+    return [field.name for field in dataclasses.fields(model)] if dataclasses.is_dataclass(model) else []
+
+
+def _is_section(model: Any) -> bool:
+    return isinstance(model, type) and (issubclass(model, Section) or dataclasses.is_dataclass(model))
+
+
+def _section_of(annotation: Any) -> Any:
+    """The section class inside an annotation: itself, the value type of a dict, or a member of a union."""
+    if _is_section(annotation):
+        return annotation
+    arguments = typing.get_args(annotation)
+    if typing.get_origin(annotation) is dict:
+        return arguments[1] if _is_section(arguments[1]) else annotation
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return next((argument for argument in arguments if _is_section(argument)), annotation)
+    return annotation
+
+
+def _suggestion(word: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    return f"; did you mean {close[0]}?" if close else ""

@@ -1,0 +1,31 @@
+"""Stage `evaluate`: one system, the base or an adapter, on the test set."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from eval.measure.evaluate import evaluate
+from pipeline.paths import Paths, read_inputs, require
+
+if TYPE_CHECKING:
+    from pipeline.profile import Profile
+
+
+def run(profile: Profile, paths: Paths, system: str) -> None:
+    """Measure the base (`system="base"`) or one adapter on the test set."""
+    if system != "base":
+        profile.method(system)
+        require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
+    resolved = read_inputs(paths)
+    evaluate(
+        profile.evaluation,
+        profile.sampling,
+        profile.model,
+        system=system,
+        base=resolved.base,
+        adapter=None if system == "base" else paths.adapter(system),
+        test=require(paths.formatted / "test.parquet", "format", paths),
+        output=paths.evaluation(system),
+        seed=profile.seed,
+        encoder=resolved.encoder,
+    )

@@ -1,0 +1,95 @@
+"""A tiny base folder and a formatted test split, made on the spot, for the tests of the evaluation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+CITIES = ["Jakarta", "Bandung", "Surabaya", "Medan", "Semarang", "Makassar", "Palembang", "Denpasar", "Padang", "Ambon"]
+SUBSETS = ["wikipedia_id", "dolly", "wikihow"]
+
+
+def example(index: int) -> tuple[str, str]:
+    city = CITIES[index % len(CITIES)]
+    if index % 3 == 0:
+        return f"Di pulau mana kota {city} berada?", f"Kota {city} berada di Indonesia, tepatnya di pulau yang besar."
+    if index % 3 == 1:
+        return f"Tulis kalimat tentang {city} nomor {index}.", f"{city} adalah kota yang ramai dan indah."
+    return (
+        f"Bagaimana cara pergi ke {city} pada hari ke-{index}?",
+        f"Naik kereta api atau bus menuju {city}. Pesan tiket.",
+    )
+
+
+def write_tiny_base(folder: Path) -> Path:
+    """A byte-level tokenizer with LLaDA's special tokens, and a LLaDA of 2 layers with weights from a fixed seed."""
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    from llada import LLaDAConfig, LLaDAModelLM
+    from llada.chat_format import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, MASK_TOKEN, SPECIAL_TOKENS
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(SPECIAL_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text for index in range(60) for text in example(index)], trainer)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=BOS_TOKEN, eos_token=EOS_TOKEN, pad_token=EOS_TOKEN, mask_token=MASK_TOKEN
+    )
+    fast.chat_template = CHAT_TEMPLATE
+    fast.save_pretrained(folder)
+    ids = {token: int(fast.convert_tokens_to_ids(token)) for token in SPECIAL_TOKENS}
+    config = LLaDAConfig(
+        d_model=32,
+        n_layers=2,
+        n_heads=2,
+        mlp_hidden_size=64,
+        vocab_size=len(fast),
+        max_sequence_length=512,
+        mask_token_id=ids[MASK_TOKEN],
+        eos_token_id=ids[EOS_TOKEN],
+        pad_token_id=ids[EOS_TOKEN],
+        bos_token_id=ids[BOS_TOKEN],
+        eot_token_id=ids["<|eot_id|>"],
+        init_std=0.3,
+        init_fn="normal",
+    )
+    torch.manual_seed(0)
+    LLaDAModelLM(config).save_pretrained(folder)
+    return folder
+
+
+def write_test_split(path: Path, base: Path, rows: int) -> Path:
+    """A formatted test split with the columns that the format stage writes."""
+    from llada.chat_format import encode_example, load_tokenizer
+
+    tokenizer = load_tokenizer(base)
+    table = []
+    for index in range(rows):
+        prompt, answer = example(index)
+        input_ids, prompt_length = encode_example(tokenizer, prompt, answer)
+        table.append(
+            {
+                "id": f"item-{index:03d}",
+                "subset_name": SUBSETS[index % 3],
+                "template_name": f"template_{index % 5}",
+                "cluster": index % 4,
+                "prompt": prompt,
+                "answer": answer,
+                "input_ids": input_ids,
+                "prompt_length": prompt_length,
+                "truncated": False,
+            }
+        )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(table), path)
+    return path

@@ -1,0 +1,105 @@
+"""A very small base, rows and settings for the tests of the training code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+
+from adapters.config import MethodConfig, ModelConfig
+from llada import LLaDAConfig, LLaDAModelLM
+from training.config import TrainConfig
+
+WORDS, MASK, EOS, EOT = 64, 60, 61, 62
+LAYERS = 2
+
+
+def small_config(**changes: Any) -> LLaDAConfig:
+    values: dict[str, Any] = {
+        "d_model": 64, "n_heads": 4, "n_kv_heads": 4, "n_layers": LAYERS, "mlp_hidden_size": 128,
+        "vocab_size": WORDS, "embedding_size": WORDS, "max_sequence_length": 128, "rope_theta": 10000.0,
+        "mask_token_id": MASK, "eos_token_id": EOS, "pad_token_id": EOS,
+    } | changes  # fmt: skip
+    return LLaDAConfig(**values)
+
+
+def small_model(seed: int = 0, **changes: Any) -> Any:
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return LLaDAModelLM(small_config(**changes)).eval()
+
+
+def write_base(folder: Path) -> Path:
+    small_model().save_pretrained(folder)
+    return folder
+
+
+def random_rows(count: int, seed: int, longest: int = 24) -> list[tuple[list[int], int]]:
+    """(input_ids, prompt_length): the answer repeats the prompt, so there is something to learn."""
+    random = np.random.default_rng(seed)
+    rows = []
+    for _ in range(count):
+        prompt = random.integers(1, 50, size=random.integers(3, longest // 2)).tolist()
+        rows.append((prompt + prompt[: max(1, len(prompt) - 1)] + [EOT], len(prompt)))
+    return rows
+
+
+def write_split(path: Path, rows: list[tuple[list[int], int]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    table = pa.table(
+        {
+            "id": pa.array([f"row-{i}" for i in range(len(rows))]),
+            "input_ids": pa.array([ids for ids, _ in rows], pa.list_(pa.int32())),
+            "prompt_length": pa.array([prompt for _, prompt in rows], pa.int32()),
+        }
+    )
+    pq.write_table(table, path)
+
+
+def write_formatted(folder: Path, rows: int = 40, validation: int = 12) -> Path:
+    write_split(folder / "train.parquet", random_rows(rows, seed=1))
+    write_split(folder / "validation.parquet", random_rows(validation, seed=2))
+    return folder
+
+
+def training_arguments(
+    folder: Path,
+    *,
+    rows: int = 40,
+    train: dict[str, Any] | None = None,
+    method: dict[str, Any] | None = None,
+    model: dict[str, Any] | None = None,
+    run: str = "a",
+) -> dict[str, Any]:
+    """Keyword arguments of `training.trainer.train`. Base and rows lie in `folder` and are made once; `run` names the
+    output.
+    """
+    base, formatted = folder / "base", folder / f"formatted-{rows}"
+    if not base.exists():
+        write_base(base)
+    if not formatted.exists():
+        write_formatted(formatted, rows)
+    settings: dict[str, Any] = {
+        "global_batch_size": 8, "micro_batch_size": 4, "epochs": 2.0, "learning_rate": 1e-2, "eos_tail": "first:2",
+        "validate_every": 5, "validation_draws": 2, "checkpoint_every": 3, "log_every": 1,
+    } | (train or {})  # fmt: skip
+    return {
+        "model": ModelConfig(**(model or {})),
+        "train": TrainConfig(**settings),
+        "config": MethodConfig(**_merged({"rank": 4}, method)),
+        "base": base,
+        "base_sha256": "base",
+        "formatted": formatted,
+        "output": folder / run / "adapter",
+        "scratch": folder / run / "scratch",
+        "seed": 7,
+        "provenance": {},
+    }
+
+
+def _merged(first: dict[str, Any], second: dict[str, Any] | None) -> dict[str, Any]:
+    return first | (second or {})

@@ -1,0 +1,75 @@
+"""The frozen base: what is targeted, what is quantised, what needs a gradient."""
+
+import re
+
+import pytest
+import torch
+
+from adapters.base import PROJECTIONS, load_base, quantised_linear, target_modules, target_pattern
+from adapters.config import ModelConfig
+from llada.errors import CheckpointError
+from tests.support.small_world import LAYERS, small_model, write_base
+
+
+def test_pattern_matches_every_projection_and_never_the_head():
+    names = [name for name, module in small_model().named_modules() if isinstance(module, torch.nn.Linear)]
+    matched = [name for name in names if re.fullmatch(target_pattern(PROJECTIONS), name)]
+    assert len(names) == 7 * LAYERS + 1
+    assert set(names) - set(matched) == {"model.transformer.ff_out"}
+
+
+def test_down_projection_alone_is_matched_once_per_block():
+    found = target_modules(small_model(), ["ff_out"])
+    assert list(found) == [f"model.transformer.blocks.{i}.ff_out" for i in range(LAYERS)]
+
+
+def test_llama_style_names_are_an_error_not_half_the_modules():
+    with pytest.raises(ValueError, match="expected"):
+        target_modules(small_model(), ["q_proj", "o_proj", "down_proj"])
+
+
+def test_loaded_base_is_frozen_and_in_eval_mode(tmp_path):
+    base = load_base(ModelConfig(), write_base(tmp_path / "base"))
+    assert not base.training
+    assert not any(parameter.requires_grad for parameter in base.parameters())
+    assert torch.equal(
+        base.state_dict()["model.transformer.wte.weight"], small_model().state_dict()["model.transformer.wte.weight"]
+    )
+
+
+def test_folder_without_weights_is_refused(tmp_path):
+    folder = write_base(tmp_path / "base")
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError):
+        load_base(ModelConfig(), folder)
+
+
+@pytest.mark.parametrize(("quantization", "kind"), [("nf4", "Linear4bit"), ("int8", "Int8Linear")])
+def test_only_projections_inside_the_blocks_are_quantised(tmp_path, quantization, kind):
+    base = load_base(ModelConfig(quantization=quantization), write_base(tmp_path / "base"), "cpu")
+    kinds = {name: type(module).__name__ for name, module in base.named_modules() if "proj" in name or "_out" in name}
+    assert kinds.pop("model.transformer.ff_out") == "Linear"
+    assert set(kinds.values()) == {kind}
+    assert len(kinds) == 7 * LAYERS
+    ids = torch.randint(0, 50, (2, 9))
+    expected, got = small_model()(ids).logits, base(ids).logits
+    assert 0 < (got - expected).norm() / expected.norm() < 0.5
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(("quantization", "tolerance"), [("nf4", 1e-6), ("int8", 2e-2)])  # int8 rounds its input, too
+def test_a_quantised_layer_passes_the_gradient_on_even_after_it_was_evaluated(quantization, tolerance, dtype):
+    """A validation comes before the first step. Against the gradient of the layer's own matrix, g W."""
+    torch.manual_seed(0)
+    weight = torch.randn(64, 128)
+    settings = ModelConfig(quantization=quantization, dtype=dtype)
+    layer = quantised_linear(weight.to(getattr(torch, dtype)), settings, torch.device("cpu"))
+    with torch.no_grad():
+        dense = layer(torch.eye(128, dtype=getattr(torch, dtype))).T.double()  # (64, 128)
+    inputs = torch.randn(5, 128, dtype=getattr(torch, dtype), requires_grad=True)
+    gradient = torch.randn(5, 64, dtype=getattr(torch, dtype))
+    layer(inputs).backward(gradient)
+    assert inputs.grad is not None
+    expected = gradient.double() @ dense
+    tolerance = max(tolerance, 2**-7) if dtype == "bfloat16" else tolerance
+    assert (inputs.grad.double() - expected).norm() < tolerance * expected.norm()

@@ -1,0 +1,199 @@
+"""Each method as peft sees it, and what its optimizer does."""
+
+import math
+
+import pytest
+import torch
+
+from adapters.attach import adapted_layers, assert_adapted, attach, wrap
+from adapters.base import load_unquantised
+from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
+from adapters.merged_forward import fuse
+from adapters.methods import METHODS, method_named
+from common.errors import InputError
+from llada.diffusion.loss import masked_diffusion_loss
+from tests.support.small_world import LAYERS, small_model
+from training.config import TrainConfig
+from training.optimizer import make_optimizer
+
+
+def adapted(tmp_path, name="lora", base=None, **settings):
+    return attach(
+        base if base is not None else small_model().requires_grad_(False),
+        METHODS[name],
+        MethodConfig(**({"rank": 4} | settings)),
+        ModelConfig(),
+        tmp_path / "cache",
+        seed=0,
+    ).model
+
+
+def some_loss(model, seed=0):
+    generator = torch.Generator().manual_seed(seed)
+    ids = torch.randint(0, 50, (4, 18), generator=generator)
+    maskable = (torch.arange(18) >= 6).expand(4, 18)
+    t = torch.tensor([0.3, 0.5, 0.7, 0.9])
+    mask = (torch.rand(4, 18, generator=generator) < t[:, None]) & maskable
+    return masked_diffusion_loss(model, ids, maskable, t, mask)
+
+
+def test_config_and_code_name_the_same_methods():
+    assert set(METHODS) == set(METHOD_NAMES)
+
+
+def test_unknown_method_is_named_with_the_known_ones():
+    with pytest.raises(InputError, match=r"lroa.*loraplus"):
+        method_named("lroa")
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_starts_as_the_base(tmp_path, name):
+    ids = torch.randint(0, 50, (3, 20))
+    model = adapted(tmp_path, name)
+    assert torch.allclose(model(ids).logits, small_model()(ids).logits, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_adapts_each_projection_once_and_nothing_else(tmp_path, name):
+    model = adapted(tmp_path, name)
+    layers = adapted_layers(model)
+    assert len(layers) == 7 * LAYERS
+    assert all(".blocks." in layer for layer in layers)
+    trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    assert len(trainable) == len(layers) * (3 if name == "dora" else 2)
+    assert {p.dtype for p in trainable.values()} == {torch.float32}
+
+
+def test_an_adapter_on_the_head_is_refused(tmp_path):
+    from peft import LoraConfig, get_peft_model
+
+    by_suffix = get_peft_model(small_model(), LoraConfig(r=4, target_modules=["ff_out"]))  # the trap: head included
+    with pytest.raises(ValueError, match="expected"):
+        assert_adapted(by_suffix, MethodConfig(rank=4, targets=("ff_out",)))
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_adapters_are_float32_over_a_16_bit_base(tmp_path, dtype):
+    small_model().save_pretrained(tmp_path / "base")
+    base = load_unquantised(ModelConfig(dtype=dtype), tmp_path / "base", "cpu")
+    model = adapted(tmp_path, base=base)
+    assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
+    assert base.get_input_embeddings().weight.dtype == getattr(torch, dtype)  # nothing else was upcast
+
+
+def test_loraplus_rates_differ_by_exactly_the_ratio(tmp_path):
+    config, train = MethodConfig(rank=4, ratio=16.0), TrainConfig(learning_rate=1e-3)
+    model = adapted(tmp_path, "loraplus")
+    optimizer = make_optimizer(model, METHODS["loraplus"], config, train)
+    first, second = optimizer.param_groups
+    assert second["lr"] == 16 * first["lr"] == 16e-3
+    names = {id(p): n for n, p in model.named_parameters()}
+    assert all("lora_A" in names[id(p)] for p in first["params"])
+    assert all("lora_B" in names[id(p)] for p in second["params"])
+    assert len(first["params"]) == len(second["params"]) == 7 * LAYERS
+
+
+def test_loraplus_moves_b_ratio_times_as_far_as_a_in_the_first_step(tmp_path):
+    """Adam's first step is the rate times the gradient's sign, so it shows each parameter's rate."""
+    model = adapted(tmp_path, "loraplus_pissa")
+    optimizer = make_optimizer(
+        model, METHODS["loraplus"], MethodConfig(rank=4, ratio=8.0), TrainConfig(learning_rate=1e-4)
+    )
+    before = {n: p.detach().clone() for n, p in model.named_parameters() if p.requires_grad}
+    some_loss(model).backward()
+    optimizer.step()
+    moved = {n: (p.detach() - before[n]).abs().median() for n, p in model.named_parameters() if p.requires_grad}
+    for name, distance in moved.items():
+        expected = 8e-4 if "lora_B" in name else 1e-4
+        assert distance == pytest.approx(expected, rel=0.02), name
+    assert all(state["step"] == 1 for state in optimizer.state.values())
+
+
+@pytest.mark.parametrize("name", ["lora", "loraplus"])
+def test_weight_decay_applies_to_a_and_b(tmp_path, name):
+    """With a zero gradient AdamW only decays: p <- p (1 - lr wd). peft drops a plain `weight_decay` for LoRA+."""
+    model = adapted(tmp_path, name)
+    config, train = MethodConfig(rank=4, ratio=4.0), TrainConfig(learning_rate=0.1, weight_decay=0.5)
+    optimizer = make_optimizer(model, METHODS[name], config, train)
+    parameters = {n: p for n, p in model.named_parameters() if p.requires_grad}
+    for parameter in parameters.values():
+        parameter.data.fill_(1.0)
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+    for n, parameter in parameters.items():
+        rate = 0.4 if name == "loraplus" and "lora_B" in n else 0.1
+        assert torch.allclose(parameter, torch.full_like(parameter, 1 - rate * 0.5)), n
+
+
+def test_rank_stabilised_scaling_is_alpha_over_the_root_of_the_rank(tmp_path):
+    config = MethodConfig(rank=16, alpha=8)
+    assert METHODS["rslora"].scaling(config) == 2.0
+    assert METHODS["lora"].scaling(config) == 0.5
+    layer = next(iter(adapted_layers(adapted(tmp_path, "rslora", rank=16, alpha=8)).values()))
+    assert layer.scaling["default"] == 2.0
+
+
+def test_alpha_defaults_to_the_rank():
+    assert METHODS["pissa"].scaling(MethodConfig(rank=12)) == 1.0
+
+
+def test_random_a_depends_on_the_seed_alone():
+    torch.manual_seed(1)
+    one = wrap(small_model(), METHODS["lora"], MethodConfig(rank=4), seed=3)
+    torch.manual_seed(2)
+    before = torch.random.get_rng_state()
+    two = wrap(small_model(), METHODS["lora"], MethodConfig(rank=4), seed=3)
+    assert torch.equal(before, torch.random.get_rng_state())
+    other = wrap(small_model(), METHODS["lora"], MethodConfig(rank=4), seed=4)
+    a = [dict(model.named_parameters()) for model in (one, two, other)]
+    assert all(torch.equal(a[0][n], a[1][n]) for n in a[0])
+    assert not all(torch.equal(a[0][n], a[2][n]) for n in a[0])
+
+
+@pytest.mark.parametrize("name", ["lora", "loraplus", "pissa", "dora", "loraplus_pissa"])
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_every_method_trains_on_a_quantised_base_with_8_bit_adam(tmp_path, name, quantization):
+    small_model().save_pretrained(tmp_path / "base")
+    settings = ModelConfig(quantization=quantization, dtype="float32")
+    base = load_unquantised(settings, tmp_path / "base", "cpu")
+    config = MethodConfig(rank=4, ratio=2.0)
+    model = attach(base, METHODS[name], config, settings, tmp_path / "cache", seed=0).model
+    optimizer = make_optimizer(
+        model, METHODS[name], config, TrainConfig(learning_rate=5e-3, optimizer="paged_adamw_8bit")
+    )
+    first = some_loss(model).item()
+    for _ in range(8):
+        optimizer.zero_grad()
+        some_loss(model).backward()
+        optimizer.step()
+    last = some_loss(model).item()
+    assert math.isfinite(last)
+    assert last < first
+
+
+@pytest.mark.parametrize("name", ["lora", "pissa", "rslora"])
+def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
+    model = adapted(tmp_path, name, alpha=7)
+    with torch.no_grad():
+        for n, p in model.named_parameters():
+            if "lora_B" in n:
+                p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(len(n))))
+
+    def loss_and_gradients():
+        model.zero_grad()
+        loss = some_loss(model)
+        loss.backward()
+        return loss.item(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
+
+    loss, gradients = loss_and_gradients()
+    assert fuse(model) == 7 * LAYERS
+    fused_loss, fused_gradients = loss_and_gradients()
+    assert fused_loss == pytest.approx(loss, abs=1e-5)
+    for one, two in zip(gradients, fused_gradients, strict=True):
+        assert torch.allclose(one, two, atol=2e-5 * float(one.abs().max().clamp(min=0.1)), rtol=1e-4)
+
+
+def test_layers_that_need_pefts_own_forward_are_not_fused(tmp_path):
+    assert fuse(adapted(tmp_path, "dora")) == 0
+    assert fuse(adapted(tmp_path, "lora", dropout=0.1)) == 0
+    assert fuse(adapted(tmp_path, base=small_model().bfloat16().requires_grad_(False))) == 0

@@ -1,0 +1,167 @@
+"""The embedded corpus: what selection may use is clean and varied, what it must throw away is there."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from common.errors import InputError
+from data_prep.bundled import conduct, corpus, howto
+from data_prep.bundled.dirt import Row, regional_rows, variant
+from data_prep.config import INDONESIAN_SUBSETS, EmbeddedConfig
+from data_prep.rows.grouping import content_groups
+from data_prep.rows.text import COLUMNS, normal_form
+
+SEED = 42
+CONFIG = EmbeddedConfig()
+
+
+@pytest.fixture(scope="module")
+def usable() -> list[Row]:
+    return corpus.usable_rows(CONFIG, SEED)
+
+
+@pytest.fixture(scope="module")
+def everything() -> list[Row]:
+    return corpus.corpus_rows(CONFIG, SEED)
+
+
+def pair(row: Row) -> tuple[str, str]:
+    return normal_form(str(row["input"])), normal_form(str(row["output"]))
+
+
+def test_the_asked_number_of_usable_rows_is_written(usable: list[Row]) -> None:
+    assert len(usable) == CONFIG.rows >= 6000
+
+
+def test_no_usable_pair_occurs_twice(usable: list[Row]) -> None:
+    assert len({pair(row) for row in usable}) == len(usable)
+
+
+def test_usable_rows_fill_all_six_subsets_and_forty_templates(usable: list[Row]) -> None:
+    subsets = Counter(row["subset_name"] for row in usable)
+    assert set(subsets) == set(INDONESIAN_SUBSETS)
+    assert min(subsets.values()) >= 80
+    templates = {str(row["template_name"]) for row in usable}
+    assert len(templates) >= 40
+    assert {f"wikipedia_{kind}_{number}" for kind in ("section", "subsection") for number in range(5)} <= templates
+    assert {f"indo_puisi_template_{number}" for number in range(10)} <= templates
+
+
+def test_safety_and_identity_rows_are_named_after_their_subset(usable: list[Row]) -> None:
+    for row in usable:
+        if row["subset_name"] in ("safety_prompt", "identity_prompt"):
+            assert row["template_name"] == row["prompt_id"] == row["dataset_key"] == row["subset_name"]
+
+
+def test_usable_rows_have_no_holes_and_no_stray_spaces(usable: list[Row]) -> None:
+    for row in usable:
+        for column in ("input", "output"):
+            text = row[column]
+            assert text
+            assert text == text.strip()
+            assert "  " not in text
+            assert "{" not in text
+            assert text[0].isupper() or text[0].isdigit() or text[0] == '"'
+
+
+def test_content_groups_leave_enough_rows_on_both_sides(usable: list[Row]) -> None:
+    columns = [[str(row[name]) for row in usable] for name in ("subset_name", "template_name", "input", "output")]
+    groups = Counter(content_groups([str(number) for number in range(len(usable))], *columns))
+    assert len(groups) > 2000
+    assert max(groups.values()) < 100
+    smallest_first = sorted(groups.values())
+    pool = next(number for number in range(len(groups)) if sum(smallest_first[:number]) >= 394)
+    assert len(usable) - sum(smallest_first[:pool]) > 5000
+
+
+def test_template_siblings_are_there(usable: list[Row]) -> None:
+    answers = Counter((row["subset_name"], row["output"]) for row in usable)
+    assert sum(count > 1 for count in answers.values()) > 500
+
+
+def test_the_dirt_is_there(usable: list[Row], everything: list[Row]) -> None:
+    six = [row for row in everything if row["subset_name"] in INDONESIAN_SUBSETS]
+    assert len(everything) - len(six) > 250
+    assert sum(row["input"] is None or row["output"] is None for row in everything) >= 20
+    assert sum(row["input"] is not None and not row["input"].strip() for row in everything) >= 5
+    whole = [row for row in six if row["input"] and row["output"] and row["input"].strip() and row["output"].strip()]
+    exact = Counter((row["input"], row["output"]) for row in whole)
+    assert sum(count - 1 for count in exact.values()) > 1000
+    assert len(exact) - len({pair(row) for row in whole}) > 200  # variants in white space and Unicode
+    assert {pair(row) for row in whole} == {pair(row) for row in usable}
+
+
+def test_copies_of_safety_rows_abound_as_in_the_original(everything: list[Row]) -> None:
+    counts = Counter(pair(row) for row in everything if row["subset_name"] == "safety_prompt" and row["input"])
+    assert sum(count > 10 for count in counts.values()) > 100
+
+
+def test_a_variant_is_another_text_with_the_same_normal_form() -> None:
+    row: Row = {"input": "Apa arti kata résumé?", "output": "Ringkasan riwayat hidup."}
+    for number in range(3):
+        changed = variant(row, number)
+        assert changed != row
+        assert pair(changed) == pair(row)
+
+
+def test_regional_rows_belong_to_other_subsets() -> None:
+    assert not {row["subset_name"] for row in regional_rows(100)} & set(INDONESIAN_SUBSETS)
+
+
+def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
+    small = EmbeddedConfig(rows=600)
+    first, again, other = (
+        [path.read_bytes() for path in corpus.write_corpus(small, seed, tmp_path / name)]
+        for name, seed in (("a", 1), ("b", 1), ("c", 2))
+    )
+    assert first == again
+    assert first != other
+
+
+def test_the_files_have_the_seven_columns(tmp_path: Path) -> None:
+    paths = corpus.write_corpus(EmbeddedConfig(rows=600), SEED, tmp_path)
+    tables = [pq.read_table(path) for path in paths]
+    assert all(tuple(table.column_names) == COLUMNS for table in tables)
+    assert {str(field.type) for table in tables for field in table.schema} == {"string"}
+    assert sum(table.num_rows for table in tables) > 600
+
+
+def test_more_rows_than_content_is_refused() -> None:
+    with pytest.raises(InputError, match="data\\.embedded\\.rows"):
+        corpus.usable_rows(EmbeddedConfig(rows=200_000), SEED)
+
+
+def test_plain_text_never_states_an_article_answer_and_holds_no_chat(usable: list[Row]) -> None:
+    texts = corpus.plain_texts(CONFIG, SEED)
+    assert texts == corpus.plain_texts(CONFIG, SEED)
+    assert len(texts) > 5000
+    assert not any("<|" in text for text in texts)
+    joined = "\n".join(texts)
+    long_answers = [row["output"] for row in usable if str(row["template_name"]).startswith("wikipedia_section")]
+    assert sum(str(answer) in joined for answer in long_answers) == 0
+
+
+def test_words_of_the_answers_occur_in_the_plain_text(usable: list[Row]) -> None:
+    known = set(re.findall(r"\w+", "\n".join(corpus.plain_texts(CONFIG, SEED)).lower()))
+    used = Counter(word for row in usable for word in re.findall(r"\w+", str(row["output"]).lower()))
+    assert sum(count for word, count in used.items() if word in known) / used.total() > 0.95
+
+
+def test_refusals_name_a_reason_and_never_comply() -> None:
+    refusals = [content for content in conduct.contents(SEED) if content.subset == "safety_prompt"]
+    assert len(refusals) >= 30
+    for content in refusals:
+        answer = content.pairs[0].answer
+        assert re.search(r"tidak dapat membantu|menolak membantu|tidak bisa Kancil penuhi", answer)
+        assert re.search(r"karena|sebab", answer)
+
+
+def test_each_task_is_answered_in_at_least_four_steps() -> None:
+    for content in howto.contents(SEED):
+        answer = content.pairs[0].answer
+        assert len(re.findall(r"^\d\. ", answer, re.MULTILINE)) >= 4 or answer.count(". ") >= 3

@@ -1,0 +1,237 @@
+"""The embedded tokenizer, encoder and base: what they are saved as, and that the seed decides every byte."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import load_file
+
+from data_prep.bundled import base, corpus, encoder
+from data_prep.bundled.initialisation import NEIGHBOURS
+from data_prep.bundled.tokenizer import build_tokenizer
+from data_prep.config import EmbeddedConfig
+from llada import LLaDAModelLM
+from llada.chat_format import CHAT_TEMPLATE, SPECIAL_TOKENS, encode_example, encode_prompt, load_tokenizer
+
+TINY = EmbeddedConfig(
+    rows=500,
+    vocabulary=700,
+    encoder_width=32,
+    encoder_layers=1,
+    encoder_steps=3,
+    base_width=32,
+    base_layers=2,
+    base_heads=2,
+    base_mlp_width=48,
+    base_steps=4,
+)
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return corpus.plain_texts(TINY, 1)[:600]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(texts: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    build_tokenizer(texts, TINY.vocabulary, folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def base_folder(texts: list[str], tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("base")
+    base.build_base(texts, TINY, tokenizer_folder, 1, folder)
+    return folder
+
+
+def test_tokenizer_loads_offline_with_the_special_tokens(tokenizer_folder: Path) -> None:
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder, local_files_only=True)
+    assert len(tokenizer) == TINY.vocabulary
+    assert tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)) == list(range(6))
+    assert tokenizer.bos_token == "<|startoftext|>"
+    assert tokenizer.eos_token == tokenizer.pad_token == "<|endoftext|>"
+    assert tokenizer.mask_token == "<|mdm_mask|>"
+    assert tokenizer.chat_template == CHAT_TEMPLATE
+
+
+@settings(max_examples=200, deadline=None)
+@given(text=st.text(st.characters(exclude_categories=("Cs",)), max_size=60))
+def test_tokenizer_is_lossless_on_any_text(tokenizer_folder: Path, text: str) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    assert tokenizer.decode(ids, clean_up_tokenization_spaces=False) == text
+
+
+def test_each_digit_is_a_token(tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    assert len(tokenizer.encode("12.345", add_special_tokens=False)) == 6
+
+
+def test_chat_template_renders_what_encode_prompt_encodes(tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    messages = [{"role": "user", "content": "Apa ibu kota Jepang?"}]
+    rendered = tokenizer.apply_chat_template(messages, tokenize=False)
+    assert tokenizer.encode(rendered, add_special_tokens=False) == encode_prompt(tokenizer, messages)
+
+
+def test_base_is_saved_in_the_published_layout(base_folder: Path) -> None:
+    config = json.loads((base_folder / "config.json").read_text())
+    assert config["model_type"] == "llada"
+    for name, value in {
+        "d_model": 32,
+        "n_layers": 2,
+        "n_heads": 2,
+        "mlp_hidden_size": 48,
+        "block_type": "llama",
+    }.items():
+        assert config[name] == value
+    assert config["max_sequence_length"] >= 1024
+    keys = set(load_file(base_folder / "model.safetensors"))
+    assert {f"model.transformer.{name}.weight" for name in ("wte", "ln_f", "ff_out")} < keys
+    assert "model.transformer.blocks.1.attn_out.weight" in keys
+    assert len(keys) == 3 + 2 * 9
+
+
+def test_base_loads_with_its_tokenizer_and_knows_its_special_ids(base_folder: Path) -> None:
+    model, tokenizer = LLaDAModelLM.from_pretrained(base_folder), load_tokenizer(base_folder)
+    ids, _ = encode_example(tokenizer, "Apa kabar?", "Baik.")
+    assert model(torch.tensor([ids])).logits.shape == (1, len(ids), len(tokenizer))
+    assert model.config.mask_token_id == tokenizer.mask_token_id
+    assert model.config.eos_token_id == model.config.pad_token_id == tokenizer.eos_token_id
+    assert model.config.eot_token_id == tokenizer.convert_tokens_to_ids("<|eot_id|>")
+
+
+def test_base_is_the_same_bytes_for_the_same_seed(
+    texts: list[str], tokenizer_folder: Path, base_folder: Path, tmp_path: Path
+) -> None:
+    torch.rand(7)  # the state of the global generator is nobody's business
+    base.build_base(texts, TINY, tokenizer_folder, 1, tmp_path / "again")
+    base.build_base(texts, TINY, tokenizer_folder, 2, tmp_path / "other")
+    first, again, other = (
+        (folder / "model.safetensors").read_bytes() for folder in (base_folder, tmp_path / "again", tmp_path / "other")
+    )
+    assert first == again
+    assert first != other
+
+
+def test_heads_of_the_first_block_begin_by_looking_at_a_neighbour(tokenizer_folder: Path) -> None:
+    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
+    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    ids = torch.randint(0, 600, (1, 40), generator=torch.Generator().manual_seed(0))
+    weights = first_block_attention(model, ids)  # (H, L, L)
+    for head, offset in enumerate(NEIGHBOURS):
+        seen = [weights[head, place, place + offset].item() for place in range(5, 35)]
+        away = [weights[head, place, place - offset].item() for place in range(5, 35)]
+        assert sum(seen) > 3 * sum(away)
+
+
+def first_block_attention(model: LLaDAModelLM, ids: torch.Tensor) -> torch.Tensor:
+    """softmax(q k / sqrt(d)) of the first block, with RoPE as complex rotation: apart from the network's own code."""
+    config, block = model.config, model.model.transformer.blocks[0]
+    with torch.no_grad():
+        normed = block.attn_norm(model.get_input_embeddings()(ids))
+        half = config.head_dim // 2
+        turns = config.rope_theta ** (-torch.arange(half) / half)
+        angles = torch.polar(torch.ones(ids.shape[1], half), torch.arange(ids.shape[1])[:, None] * turns)
+        turned = []
+        for linear in (block.q_proj, block.k_proj):
+            heads = linear(normed)[0].view(ids.shape[1], config.n_heads, 2, half).permute(1, 0, 3, 2).contiguous()
+            turned.append(torch.view_as_complex(heads) * angles)  # (H, L, D_head / 2)
+        scores = torch.einsum("hid,hjd->hij", turned[0], turned[1].conj()).real / config.head_dim**0.5
+        return scores.softmax(dim=-1)
+
+
+def test_pretraining_leaves_the_global_generator_alone(texts: list[str], tokenizer_folder: Path) -> None:
+    before = torch.get_rng_state()
+    tokenizer = load_tokenizer(tokenizer_folder)
+    model = base.fresh_model(TINY, tokenizer, 3)
+    base.pretrain(model, base.documents_of(texts, tokenizer, 3), 1, 3)
+    assert torch.equal(before, torch.get_rng_state())
+
+
+def test_pretraining_lowers_the_loss(texts: list[str], tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    losses = base.pretrain(base.fresh_model(TINY, tokenizer, 3), base.documents_of(texts, tokenizer, 3), 60, 3)
+    assert sum(losses[-15:]) < 0.95 * sum(losses[:15])
+
+
+def test_documents_hold_every_special_token_but_never_the_mask(texts: list[str], tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    present = {token for ids, _ in base.documents_of(texts, tokenizer, 1) for token in ids}
+    assert {0, 1, 3, 4, 5} <= present
+    assert tokenizer.mask_token_id not in present
+
+
+def test_a_cut_document_gives_the_first_sentences_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
+    tokenizer = load_tokenizer(tokenizer_folder)
+    documents = base.documents_of(["Kucing tidur. Anjing berlari. Burung terbang."] * 50, tokenizer, 1)
+    cut = [(ids, shown) for ids, shown in documents if any(shown)]
+    assert 15 < len(cut) < 45
+    for ids, shown in cut:
+        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(shown)]
+        assert shown == sorted(shown, reverse=True)
+        assert "Burung terbang." in tokenizer.decode(ids[sum(shown) :])
+
+
+def test_each_epoch_begins_windows_with_every_document_once() -> None:
+    firsts = [first for step in base.first_documents(40, 20, seed=5) for first in step]
+    assert len(firsts) == 20 * base.BATCH
+    assert sorted(firsts[:40]) == sorted(firsts[40:]) == list(range(40))
+
+
+def test_a_window_goes_on_with_the_documents_after_it() -> None:
+    documents = [([number] * 25, [number == 2] * 25) for number in range(3)]
+    ids, shown = base.window(documents, 2)
+    assert ids == [2] * 25 + [0] * 25 + [1] * (base.WINDOW - 50)
+    assert shown == [True] * 25 + [False] * (base.WINDOW - 25)
+
+
+def test_a_word_of_the_context_begins_likelier_and_the_mask_asks_for_nothing(tokenizer_folder: Path) -> None:
+    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
+    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    ids = torch.tensor([[*range(100, 120), *[model.config.mask_token_id] * 5]])
+    with torch.no_grad():
+        logits = model(ids).logits[0, -1]
+        alone = model(ids[:, -5:]).logits[0, -1]
+    assert logits[100:120].mean() > logits[200:].mean() + 0.3
+    assert alone.abs().max() < 1e-3
+
+
+def test_encoder_is_the_same_bytes_for_the_same_seed(texts: list[str], tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        encoder.build_encoder(texts, TINY, 1, tmp_path / name)
+    first, second = ((tmp_path / name / "model.safetensors").read_bytes() for name in ("a", "b"))
+    assert first == second
+
+
+def test_sentence_transformers_loads_the_encoder_with_masked_mean_pooling(texts: list[str], tmp_path: Path) -> None:
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoModel, AutoTokenizer
+
+    encoder.build_encoder(texts, TINY, 1, tmp_path)
+    loaded = SentenceTransformer(str(tmp_path), device="cpu", local_files_only=True)
+    assert loaded.max_seq_length == 512
+    batch = ["Jakarta.", "Kalimat yang jauh lebih panjang daripada kalimat pertama, " * 90]
+    found = loaded.encode(batch, batch_size=2)
+    tokenizer, model = AutoTokenizer.from_pretrained(tmp_path), AutoModel.from_pretrained(tmp_path).eval()
+    for text, vector in zip(batch, found, strict=True):
+        ids = tokenizer(text, truncation=True, max_length=512, return_tensors="pt")  # alone, so nothing is padded
+        with torch.no_grad():
+            expected = model(**ids).last_hidden_state[0].mean(dim=0)
+        assert torch.allclose(torch.from_numpy(vector), expected, atol=1e-5)
+
+
+def test_contrastive_training_lowers_its_loss(texts: list[str]) -> None:
+    tokenizer = encoder.uncased_tokenizer(texts, TINY.vocabulary)
+    model = encoder.fresh_encoder(TINY, len(tokenizer), 1)
+    losses = encoder.train_encoder(model, tokenizer, texts, 25, 1)
+    assert sum(losses[-5:]) < sum(losses[:5])

@@ -1,0 +1,90 @@
+"""Clustering: K-Means finds what is there, every row is described, the picture is drawn."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from common.errors import InputError
+from data_prep.cluster.clustering import cluster, describe
+from data_prep.config import DataConfig
+from data_prep.select.selection import select
+from tests.support.cendol_rows import article_rows, poem_rows, write_rows
+
+
+@pytest.fixture(scope="module")
+def inputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Candidates, and vectors in three far blobs: which one is told by the subset and the template."""
+    folder = tmp_path_factory.mktemp("candidates")
+    source = write_rows(folder / "rows.parquet", [*article_rows(40), *poem_rows(10)])
+    candidates = folder / "candidates.parquet"
+    select(DataConfig(sample_fraction=1.0), files=[source], seed=1, candidates=candidates, facts=folder / "select.json")
+    table = pq.read_table(candidates)
+    blobs = [("wikipedia_section_0", "wikipedia_section_2").index(name) if "wiki" in name else 2
+             for name in table["template_name"].to_pylist()]  # fmt: skip
+    vectors = np.eye(3, 16)[blobs] + 0.01 * np.random.default_rng(0).normal(size=(len(blobs), 16))
+    np.save(folder / "vectors.npy", (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32))
+    pq.write_table(table.select(["id"]), folder / "ids.parquet")
+    return {"candidates": candidates, "embeddings": folder / "vectors.npy", "ids": folder / "ids.parquet"}
+
+
+def run(folder: Path, inputs: dict[str, Path], **changes: Any) -> dict[str, Any]:
+    names = {"clusters": "clusters.parquet", "centroids": "centroids.npy", "umap_picture": "umap.png",
+             "umap_points": "umap.parquet", "facts": "cluster.json"}  # fmt: skip
+    outputs = {name: folder / file for name, file in names.items()}
+    cluster(DataConfig(**{"clusters": 3, "umap_sample": 40} | changes), **inputs, seed=42, **outputs)
+    return json.loads(outputs["facts"].read_text())
+
+
+def test_separate_blobs_become_the_clusters(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    facts = run(tmp_path, inputs)
+    labels = pq.read_table(tmp_path / "clusters.parquet")
+    table, vectors = pq.read_table(inputs["candidates"]), np.load(inputs["embeddings"])
+    assert labels["id"].equals(table["id"])
+    blobs = vectors[:, :3].argmax(axis=1)
+    assert len(set(zip(blobs.tolist(), labels["cluster"].to_pylist(), strict=True))) == 3
+    centroids = np.load(tmp_path / "centroids.npy")
+    distances = np.linalg.norm(vectors[:, None] - centroids[None], axis=2)
+    assert np.array_equal(distances.argmin(axis=1), labels["cluster"].to_numpy())
+    assert np.abs(distances.min(axis=1) - labels["distance"].to_numpy()).max() < 1e-6
+    assert facts["silhouette"]["value"] > 0.9
+    assert sum(entry["rows"] for entry in facts["clusters"]) == table.num_rows
+    for entry in facts["clusters"]:
+        assert sum(entry["subsets"].values()) == entry["rows"]
+        found = [near["distance"] for near in entry["nearest"]]
+        assert found == sorted(found)
+        assert len(found) == min(10, entry["rows"])
+
+
+def test_picture_and_points_show_the_sample(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    facts = run(tmp_path, inputs)
+    points = pq.read_table(tmp_path / "umap.parquet")
+    assert points.column_names == ["id", "x", "y", "cluster", "subset_name", "text"]
+    assert points.num_rows == facts["umap"]["rows"] == 40
+    assert np.isfinite(points["x"].to_numpy()).all()
+    assert (tmp_path / "umap.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_clusters(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    tables = []
+    for part in range(2):
+        run(tmp_path / str(part), inputs, kmeans_minibatch=True)
+        tables.append(pq.read_table(tmp_path / str(part) / "clusters.parquet"))
+    assert tables[0].equals(tables[1])
+
+
+def test_words_that_are_frequent_everywhere_are_not_shown(inputs: dict[str, Path]) -> None:
+    table, vectors = pq.read_table(inputs["candidates"]), np.load(inputs["embeddings"])
+    labels = np.arange(table.num_rows) % 4
+    described = describe(table, vectors, labels, np.zeros(len(labels)), 4, seed=0)
+    assert all("ketahui" not in entry["words"] for entry in described["clusters"])
+
+
+def test_more_clusters_than_rows_is_an_error(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    with pytest.raises(InputError, match=r"data\.clusters: 5000 clusters of 120 rows"):
+        run(tmp_path, inputs, clusters=5000)

@@ -1,0 +1,283 @@
+"""Sources: what is resolved, and every fault in plain words, all at once."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub import errors
+
+from common.errors import InputError
+from data_prep.config import DataConfig
+from data_prep.inputs import hub, sources
+from data_prep.inputs.row_files import check_rows, find_rows
+from data_prep.inputs.sources import prepare_inputs, special_token_faults
+from data_prep.rows.text import COLUMNS
+from data_prep.select.selection import select, with_columns
+from llada import LLaDAConfig
+from llada.chat_format import MASK_TOKEN
+from tests.support.cendol_rows import article_rows, question_rows, write_encoder, write_rows
+from tests.unit.llada.test_chat_format import build_tokenizer
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_encoder(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture
+def rows(tmp_path: Path) -> Path:
+    for part in range(2):
+        write_rows(tmp_path / "rows" / f"{part}.parquet", question_rows(5, seed=part))
+    return tmp_path / "rows"
+
+
+def prepare(folder: Path, **changes: Any) -> dict[str, Any]:
+    base = changes.pop("base", "embedded")
+    data = DataConfig(**changes)
+    facts = folder / "inputs.json"
+    prepare_inputs(data, base=base, base_revision=None, seed=1, folder=folder / "inputs", facts=facts)
+    return json.loads(facts.read_text())
+
+
+def faults_of(folder: Path, **changes: Any) -> tuple[str, ...]:
+    with pytest.raises(InputError) as caught:
+        prepare(folder, **changes)
+    assert not (folder / "inputs.json").exists()
+    return caught.value.faults
+
+
+def test_folders_are_recorded_with_absolute_paths_and_hashes(
+    tmp_path: Path, rows: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_check_base", lambda path: None)
+    facts = prepare(tmp_path / "run", source=str(rows), encoder=str(encoder), base=str(encoder))
+    assert facts["dataset"]["kind"] == facts["encoder"]["kind"] == facts["base"]["kind"] == "folder"
+    assert [item["path"] for item in facts["dataset"]["files"]] == [str(rows / "0.parquet"), str(rows / "1.parquet")]
+    assert facts["encoder"]["path"] == str(encoder)
+    assert facts["encoder"]["sha256"] == facts["base"]["sha256"]
+    (encoder / "notes.json").write_text("{}")
+    changed = prepare(tmp_path / "run", source=str(rows), encoder=str(encoder), base=str(encoder))
+    (encoder / "notes.json").unlink()
+    assert changed["encoder"]["sha256"] != facts["encoder"]["sha256"]
+
+
+def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    faults = faults_of(
+        tmp_path, source=str(tmp_path / "empty"), encoder=str(tmp_path / "none"), base=str(tmp_path / "empty")
+    )
+    assert [fault.split(":")[0] for fault in faults[:3]] == ["data.source", "data.encoder", "model.base"]
+    assert "no .parquet or .jsonl file" in faults[0]
+    assert "no such folder" in faults[1]
+    assert any("config.json" in fault for fault in faults[2:])
+
+
+def test_a_base_without_weights_and_a_tokenizer_without_special_tokens_are_named(
+    tmp_path: Path, rows: Path, encoder: Path
+) -> None:
+    base = write_encoder(tmp_path / "base")  # a BERT: neither LLaDA's config nor its special tokens
+    (base / "model.safetensors").unlink()
+    faults = faults_of(tmp_path, source=str(rows), encoder=str(encoder), base=str(base))
+    assert all(fault.startswith("model.base: ") for fault in faults)
+    assert any("<|mdm_mask|>" in fault for fault in faults)
+    (base / "config.json").write_text(json.dumps({"model_type": "llada", "d_model": 64, "n_heads": 4, "n_layers": 1}))
+    assert any(
+        "safetensors" in fault for fault in faults_of(tmp_path, source=str(rows), encoder=str(encoder), base=str(base))
+    )
+
+
+def test_a_missing_column_names_file_and_column(tmp_path: Path, rows: Path) -> None:
+    path = rows / "1.parquet"
+    pq.write_table(pq.read_table(path).drop_columns(["output", "template_name"]), path)
+    (fault,) = faults_of(tmp_path, source=str(rows))
+    assert fault.startswith(f"{path}: missing columns template_name, output; ")
+
+
+def test_corrupt_and_mistyped_files_are_all_named(tmp_path: Path, rows: Path) -> None:
+    (rows / "0.parquet").write_bytes(b"PAR1 and then nothing of use")
+    table = pq.read_table(rows / "1.parquet")
+    pq.write_table(table.set_column(5, "input", pa.array(range(table.num_rows))), rows / "1.parquet")
+    faults = faults_of(tmp_path, source=str(rows))
+    assert "0.parquet: corrupt parquet file" in faults[0]
+    assert "1.parquet: column input: holds int64, not text" in faults[1]
+
+
+def test_extra_columns_are_told_and_left_unread(tmp_path: Path, rows: Path) -> None:
+    table = pq.read_table(rows / "0.parquet")
+    pq.write_table(table.append_column("score", pa.array(range(table.num_rows))), rows / "0.parquet")
+    assert check_rows(find_rows(str(rows)), {}, tmp_path).ignored_columns == ["score"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        (b'{"input": "a"', "line 2: not valid JSON"),
+        (b"\xff\xfe", "line 2: not valid JSON"),
+        (b'["a"]', "line 2: holds list"),
+        (b'{"input": ["a"]}', "line 2: input: holds list, not text"),
+    ],
+)
+def test_a_bad_json_line_is_named(tmp_path: Path, line: bytes, said: str) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(json.dumps(question_rows(1)[0]).encode() + b"\n" + line + b"\n")
+    with pytest.raises(InputError, match=said):
+        check_rows([path], {}, tmp_path / "converted")
+
+
+def test_json_lines_are_converted_and_lone_surrogates_counted(tmp_path: Path) -> None:
+    good, bad = question_rows(2)
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(good) + "\n\n" + json.dumps({**bad, "output": "x\ud800"}) + "\n")
+    rows = check_rows([path], {}, tmp_path / "converted")
+    assert rows.dropped == {"lone_surrogates": 1}
+    assert pq.read_table(rows.paths[0]).to_pylist() == [good]
+
+
+def test_another_instruction_set_needs_its_two_columns_mapped_and_no_more(tmp_path: Path) -> None:
+    path = tmp_path / "alpaca.jsonl"
+    path.write_text('{"soal": "Ibu kota Jepang?", "jawab": "Tokyo"}\n{"soal": "2 + 2?", "jawab": "4"}\n')
+    columns = {"input": "soal", "output": "jawab"}
+    with pytest.raises(InputError, match=r"no line has .*template_name.*data.columns: \{input: THEIRS"):
+        check_rows([path], {}, tmp_path / "converted")
+    rows = check_rows([path], columns, tmp_path / "converted", "alpaca")
+    assert rows.columns == columns | dict.fromkeys(
+        ("dataset_name", "subset_name", "prompt_id", "template_name", "dataset_key"), "=alpaca"
+    )
+    data = with_columns(DataConfig(columns=columns, sample_fraction=1.0), rows.columns)
+    assert data.subsets == ("alpaca",)
+    select(data, files=rows.paths, seed=0, candidates=tmp_path / "candidates.parquet", facts=tmp_path / "select.json")
+    chosen = pq.read_table(tmp_path / "candidates.parquet").to_pylist()
+    assert sorted(row["output"] for row in chosen) == ["4", "Tokyo"]
+    assert {row["subset_name"] for row in chosen} == {"alpaca"}
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [("rows/*.jsonl", "rows"), ("/data/own.jsonl", "own"), ("*.parquet", "rows"), ("me/set-v1.5", "set-v1.5")],
+)
+def test_a_foreign_set_is_named_after_its_source(source: str, name: str) -> None:
+    assert sources._source_name(source) == name
+
+
+def test_a_describing_column_that_only_some_files_have_is_missing_in_the_others(tmp_path: Path) -> None:
+    for name, extra in (("a", {"template_name": ["t"]}), ("b", {})):
+        pq.write_table(pa.table({"input": ["x"], "jawab": ["y"], **extra}), tmp_path / f"{name}.parquet")
+    with pytest.raises(InputError, match=r"b\.parquet: missing column template_name"):
+        check_rows(find_rows(str(tmp_path)), {"output": "jawab"}, tmp_path / "converted")
+
+
+def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) -> None:
+    tokenizer = build_tokenizer()
+    mask = tokenizer.convert_tokens_to_ids(MASK_TOKEN)
+    shape = {"d_model": 8, "n_heads": 2, "n_layers": 1, "mlp_hidden_size": 16, "max_sequence_length": 32}
+    rows = len(tokenizer)
+    for vocabulary, claimed, said in ((rows, mask, None), (rows, mask - 1, "mask_token_id"), (mask, 0, "embeddings")):
+        ids = {"mask_token_id": claimed, "eos_token_id": 0, "pad_token_id": 0}
+        config = LLaDAConfig(**shape, vocab_size=vocabulary, embedding_size=vocabulary, **ids)
+        faults = special_token_faults(tmp_path, tokenizer, config)
+        assert [said in fault for fault in faults] == ([] if said is None else [True])
+
+
+def test_globs_and_single_files_are_sources(rows: Path) -> None:
+    assert find_rows(str(rows / "*.parquet")) == [rows / "0.parquet", rows / "1.parquet"]
+    assert find_rows(str(rows / "0.parquet")) == [rows / "0.parquet"]
+    with pytest.raises(InputError, match="no such folder"):
+        find_rows(str(rows / "nowhere"))
+
+
+def test_an_unknown_mapped_column_is_refused(rows: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"data\.columns: question: not a column of ours"):
+        check_rows(find_rows(str(rows)), {"question": "input"}, tmp_path)
+    assert set(COLUMNS) >= {"input", "output"}
+
+
+# --- the hub: no network in tests, so its client is replaced where it would be called ---------------------------------
+
+
+class Response:
+    """What huggingface_hub's errors want to see of an answer."""
+
+    def __init__(self, status: int) -> None:
+        self.status_code = status
+        self.headers: dict[str, str] = {}
+        self.request = None
+
+
+def hub_error(kind: type[Exception], status: int) -> Exception:
+    error = kind.__new__(kind)
+    Exception.__init__(error, f"status {status}")
+    error.response = Response(status)  # pyright: ignore[reportAttributeAccessIssue]
+    return error
+
+
+@pytest.fixture
+def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    waits: list[float] = []
+    monkeypatch.setattr(hub.time, "sleep", waits.append)
+    return waits
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (hub_error(errors.GatedRepoError, 403), "gated; accept its terms"),
+        (hub_error(errors.RepositoryNotFoundError, 404), "no folder here and no repository on the hub"),
+        (hub_error(errors.RevisionNotFoundError, 404), "no such revision"),
+    ],
+)
+def test_refusals_of_the_hub_are_plain_and_not_retried(error: Exception, said: str, no_waiting: list[float]) -> None:
+    def refuse() -> None:
+        raise error
+
+    with pytest.raises(InputError, match=said):
+        hub._attempt("owner/name", refuse)
+    assert no_waiting == []
+
+
+def test_server_errors_and_lost_connections_are_retried(no_waiting: list[float]) -> None:
+    faults = [hub_error(errors.HfHubHTTPError, 503), ConnectionError("reset"), TimeoutError("slow")]
+
+    def flaky() -> str:
+        if faults:
+            raise faults.pop(0)
+        return "done"
+
+    assert hub._attempt("owner/name", flaky) == "done"
+    assert no_waiting == list(hub.WAITS)
+
+
+def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def offline(*_: Any, **__: Any) -> None:
+        raise errors.OfflineModeIsEnabled("offline mode is enabled")
+
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", offline)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    (fault,) = faults_of(tmp_path, source="owner/name")
+    assert fault.startswith("owner/name: not a folder here, the hub is out of reach")
+
+
+def test_a_hub_revision_is_resolved_to_its_commit_and_the_train_files_are_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_rows(tmp_path / "snapshot" / "data" / "train-0.parquet", article_rows(3))
+    asked: list[Any] = []
+
+    class Info:
+        sha = "c0ffee"
+
+    def download(repository: str, **options: Any) -> str:
+        asked.append((repository, options["revision"], options["allow_patterns"]))
+        return str(tmp_path / "snapshot")
+
+    names = ["README.md", "data/test-0.parquet", "data/train-0.parquet"]
+    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", lambda *_, **__: Info())
+    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: names)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
+    snapshot = hub.fetch_dataset("owner/name", "main", tmp_path / "converted")
+    assert snapshot == hub.Snapshot(tmp_path / "snapshot", "c0ffee")
+    assert asked == [("owner/name", "c0ffee", ["data/train-0.parquet"])]

@@ -1,0 +1,152 @@
+"""Rules against their definitions by enumeration, scores against closed forms, noise against its distribution."""
+
+import json
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+
+from llada import SamplerConfig, denoise, generate
+from llada.sampling import rules
+from llada.sampling.noise import fold, gumbel, row_keys, uniform
+from llada.sampling.token_choice import Chooser, nucleus
+from tests.support.imports import REPOSITORY
+from tests.support.reference_sampler import MASK, random_model, single_thread
+
+one_thread = pytest.fixture(autouse=True, scope="module")(single_thread)
+SCHEDULES = json.loads((REPOSITORY / "tests" / "oracle" / "data" / "likelihood.json").read_text())
+properties = settings(max_examples=100, deadline=None, derandomize=True)
+
+scores = st.lists(st.one_of(st.none(), st.sampled_from([i / 64 for i in range(65)])), min_size=1, max_size=7)
+"""One block: None where nothing is masked."""
+
+
+def block(row: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
+    score = torch.tensor([[-math.inf if value is None else value for value in row]])
+    return score, score.isfinite()
+
+
+def ranked(row: list[float | None], reverse: bool) -> list[int]:
+    places = [place for place, value in enumerate(row) if value is not None]
+    return sorted(places, key=lambda place: (-row[place] if reverse else row[place], place))
+
+
+@pytest.mark.parametrize("case", SCHEDULES["num_transfer_tokens"], ids=lambda case: f"{case['masks']}/{case['steps']}")
+def test_quota_schedule_equals_the_published_one(case):
+    masks = torch.tensor([case["masks"]])
+    schedule = [int(rules.quota_of_step(masks, case["steps"], step)) for step in range(case["steps"])]
+    assert schedule == case["schedule"]
+
+
+@properties
+@given(scores, st.integers(0, 7))
+def test_quota_takes_the_best_and_breaks_ties_as_topk(row, quota):
+    score, masked = block(row)
+    quota = min(quota, int(masked.sum()))
+    taken = rules.by_quota(score, masked, torch.tensor([quota])).nonzero()[:, 1].tolist()
+    assert sorted(taken) == sorted(score[0].topk(quota).indices.tolist())
+
+
+@properties
+@given(scores, st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+def test_threshold_takes_all_above_it_and_always_the_best(row, threshold):
+    taken = rules.by_threshold(*block(row), threshold).nonzero()[:, 1].tolist()
+    order = ranked(row, reverse=True)
+    assert taken == sorted({*order[:1], *(place for place in order if row[place] > threshold)})
+
+
+@properties
+@given(scores, st.sampled_from([0.0, 0.5, 1.0, 2.0]))
+def test_factor_takes_the_largest_n_that_satisfies_its_bound(row, factor):
+    taken = rules.by_factor(*block(row), factor).nonzero()[:, 1].tolist()
+    order = ranked(row, reverse=True)
+    sizes = [n for n in range(1, len(order) + 1) if row[order[n - 1]] >= 1 - factor / (n + 1)]
+    assert taken == sorted(order[: max(sizes, default=1)])
+
+
+@properties
+@given(scores, st.sampled_from([0.0, 0.25, 1.0, 9.0]))
+def test_entropy_bound_takes_the_largest_prefix_within_its_bound(row, bound):
+    entropy, masked = block(row)
+    taken = rules.by_entropy(entropy.masked_fill(~masked, math.nan), masked, bound).nonzero()[:, 1].tolist()
+    order = ranked(row, reverse=False)
+    sums = [sum(row[place] for place in order[:n]) - row[order[n - 1]] for n in range(1, len(order) + 1)]
+    assert taken == sorted(order[: sum(value <= bound for value in sums)])
+
+
+@properties
+@given(scores, st.integers(0, 7), st.sampled_from([0.5, 0.9]))
+def test_less_is_taken_back_than_drafted_and_the_worst_first(row, drafted, threshold):
+    kept, verified = block(row)
+    taken = rules.take_back(kept, verified, torch.tensor([drafted]), threshold).nonzero()[:, 1].tolist()
+    doubted = [place for place in ranked(row, reverse=False) if row[place] < threshold]
+    assert taken == sorted(doubted[: max(0, drafted - 1)])
+
+
+@pytest.mark.parametrize("remasking", ["low_confidence", "margin", "entropy"])
+def test_scores_equal_their_closed_forms(remasking):
+    logits = torch.tensor([[2.0, 1.0, 5.0, -1.0, 0.0]])
+    p = logits.double().softmax(dim=-1)[0]
+    chooser = Chooser(SamplerConfig(remasking=remasking), forbidden=torch.tensor([2]), stops=torch.tensor([4]))
+    choices = chooser.choose(logits.clone())
+    assert choices.tokens.tolist() == [0]  # 2 is the most probable, and forbidden, but counts in the softmax
+    expected = {
+        "low_confidence": p[0],
+        "margin": p[0] - p[1],
+        "entropy": torch.exp((p * p.log()).sum()),
+    }
+    assert choices.scores.item() == pytest.approx(expected[remasking].item(), rel=1e-6)
+
+
+def test_nucleus_is_the_smallest_set_that_reaches_its_mass():
+    logits = torch.tensor([[0.5, 0.2, 0.2, 0.1]]).log()
+    assert nucleus(logits, 0.5).isfinite().tolist() == [[True, False, False, False]]
+    assert nucleus(logits, 0.65).isfinite().sum() == 2
+    assert nucleus(logits, 0.95).isfinite().all()
+
+
+def test_noise_is_uniform_and_independent_over_rows_places_and_tokens():
+    keys = fold(row_keys([[1], [2], [1]], torch.Generator().manual_seed(0), None)[:, None], torch.arange(40)).flatten()
+    values = uniform(keys, 500).numpy()  # (120, 500)
+    assert ((values > 0) & (values < 1)).all()
+    assert stats.kstest(values.flatten(), "uniform").pvalue > 1e-3
+    assert stats.kstest(values[:, 0], "uniform").pvalue > 1e-3
+    assert abs(stats.pearsonr(values[:-1].flatten(), values[1:].flatten()).statistic) < 4 / math.sqrt(values.size)
+    assert abs(stats.pearsonr(values[:, :-1].flatten(), values[:, 1:].flatten()).statistic) < 4 / math.sqrt(values.size)
+
+
+def test_gumbel_noise_has_its_distribution():
+    values = gumbel(fold(torch.zeros(100, dtype=torch.int64), torch.arange(100)), 100).numpy()
+    assert stats.kstest(values.flatten(), "gumbel_r").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(0.7, 1.0), (1.5, 1.0), (1.0, 0.6)])
+def test_committed_tokens_follow_the_tempered_distribution(temperature, top_p):
+    """A one-token answer, 4,000 times: chi-square against softmax(logits / T) without the ids that are never chosen."""
+    model, rows = random_model(3), 4000
+    logits = model(torch.tensor([[1, 2, 3, MASK]])).logits[0, -1].detach() / temperature
+    logits[[MASK, *range(43, 48)]] = -torch.inf
+    expected = logits.softmax(dim=0)
+    if top_p < 1:
+        ordered, order = expected.sort(descending=True)
+        expected[order[int((ordered.cumsum(dim=0) < top_p).sum()) + 1 :]] = 0
+        expected /= expected.sum()
+    config = SamplerConfig(gen_length=1, block_length=1, steps=1, temperature=temperature, top_p=top_p)
+    tokens = generate(model, torch.tensor([[1, 2, 3]] * rows), None, config, torch.Generator().manual_seed(1)).tokens
+    counts = torch.bincount(tokens[:, -1], minlength=48).double()
+    assert counts[expected == 0].sum() == 0
+    often = expected * rows >= 5
+    observed = torch.cat((counts[often], counts[~often].sum()[None])).numpy()
+    wanted = torch.cat((expected[often], expected[~often].sum()[None])).numpy() * rows
+    keep = wanted > 0
+    assert stats.chisquare(observed[keep], wanted[keep]).pvalue > 1e-3
+
+
+def test_random_remasking_commits_every_place_equally_often():
+    model, rows, K = random_model(3), 3000, 5
+    config = SamplerConfig(gen_length=K, block_length=K, steps=K, remasking="random")
+    first = next(denoise(model, torch.tensor([[1]] * rows), None, config, torch.Generator().manual_seed(2)))
+    assert stats.chisquare(first.revealed[:, 1:].sum(dim=0).numpy()).pvalue > 1e-3
