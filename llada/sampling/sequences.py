@@ -64,7 +64,7 @@ class Vocabulary:
         return sorted({self.mask, *range(self.known, self.size)})
 
 
-class Canvas:
+class SequenceBatch:
     """The sequences of a batch while they are denoised.
 
     Attributes:
@@ -115,9 +115,9 @@ class Canvas:
         """(B, G) bool."""
         return self.answers == self.vocabulary.mask
 
-    def prompt_lengths(self) -> list[int]:
-        """Prompt tokens of each row, padding not counted."""
-        return [self.start] * len(self.tokens) if self.real is None else self.real.sum(dim=1).tolist()
+    def prompt_lengths(self) -> Tensor:
+        """(B,) int64: prompt tokens of each row, padding not counted."""
+        return torch.full_like(self.lengths, self.start) if self.real is None else self.real.sum(dim=1)
 
     def prompts(self) -> list[list[int]]:
         """Each row's own prompt and given tokens, without padding: what a row's answer may depend on."""
