@@ -82,7 +82,7 @@ class BertScore:
         """F1 in 0..1, without rescaling to a baseline."""
         if find_spec("bert_score") is None:
             raise InputError(
-                "--by bertscore: bert-score is not installed; run `pip install 'llada-indonesian[bertscore]'`"
+                "--by bertscore: bert-score is not installed; run `pip install --editable '.[bertscore]'`"
             )
         from bert_score import BERTScorer  # pyright: ignore[reportMissingImports]
 
