@@ -113,20 +113,19 @@ class Engine:
             hidden = self._hidden(block)  # (R or 2R, K or 2K, D)
             # 3. Choose a token for each masked position, with a score that says how sure it is.
             choices = self._choose(hidden, masked, block)
-            state = self._state(choices, masked, block)
             # 4. Let the rule say which of them are committed, at least one in each row.
+            state = self._state(choices, masked, block)
             commit = self.rule.commit(state)  # (R, K)
             # 5. Find earlier tokens of the block that the model, seeing the rest, now doubts (rule revoke).
-            back = self._doubted(hidden, masked, block)  # (R, K)
+            back = self._doubted(hidden, state, block)  # (R, K)
             # 6. Write both into the sequences.
-            self._write(choices, masked, commit, back, block)
+            self._write(choices.tokens, state.masked, commit, back, block)
             # 7. Go on with the rows that have masks left, but for those that have just stopped.
             left = self._unfinished((masked & ~commit) | back, block)  # (R,)
             yield self._step(block, commit, state.score, back)
             self._keep(left, block)
 
     # --- 1: open the block ---
-
     def _open(self, number: int) -> _Block:
         K, P = self.config.block_length, self.sequences.start
         place = slice(number * K, (number + 1) * K)
@@ -134,7 +133,6 @@ class Engine:
         return _Block(number, place, slice(P + place.start, P + place.stop), opened.nonzero()[:, 0], opened)
 
     # --- 2: run the model ---
-
     def _hidden(self, block: _Block) -> Tensor:
         """The block's hidden states, (R, K, D); with rule revoke (R, 2K, D), its shadow's last; with guidance twice the
         rows, those that see no prompt last."""
@@ -167,7 +165,6 @@ class Engine:
         return ids, attention
 
     # --- 3: choose tokens and scores ---
-
     def _choose(self, hidden: Tensor, masked: Tensor, block: _Block) -> TokenChoices:
         """Choices for the N masked positions (R, K), in row-major order."""
         at, place = masked.nonzero(as_tuple=True)  # (N,) each
@@ -200,7 +197,6 @@ class Engine:
             yield chunk, logits
 
     # --- 4: let the rule commit ---
-
     def _state(self, choices: TokenChoices, masked: Tensor, block: _Block) -> BlockState:
         return BlockState(
             score=_spread(masked, choices.scores, -torch.inf),
@@ -214,12 +210,11 @@ class Engine:
         )
 
     # --- 5: take back ---
-
-    def _doubted(self, hidden: Tensor, masked: Tensor, block: _Block) -> Tensor:
+    def _doubted(self, hidden: Tensor, state: BlockState, block: _Block) -> Tensor:
         """(R, K) bool: what was committed in this block before, and is now doubted. Nothing, but for rule revoke."""
-        if not self.rule.verifies or block.drafted is None or block.step + 1 >= self.config.steps_per_block:
-            return torch.zeros_like(masked)
-        standing = self.sequences.free[block.rows, block.place] & ~masked
+        if not self.rule.verifies or block.drafted is None or state.last_step:
+            return torch.zeros_like(state.masked)
+        standing = self.sequences.free[block.rows, block.place] & ~state.masked
         at, place = standing.nonzero(as_tuple=True)
         if len(at) == 0:
             return standing
@@ -230,15 +225,13 @@ class Engine:
         return take_back(kept, standing, block.drafted, self.config.keep_threshold)
 
     # --- 6: write ---
-
-    def _write(self, choices: TokenChoices, masked: Tensor, commit: Tensor, back: Tensor, block: _Block) -> None:
+    def _write(self, chosen: Tensor, masked: Tensor, commit: Tensor, back: Tensor, block: _Block) -> None:
         tokens, rows, columns = self.sequences.tokens, block.rows, block.columns
-        written = torch.where(commit, _spread(masked, choices.tokens, 0), tokens[rows, columns])
+        written = torch.where(commit, _spread(masked, chosen, 0), tokens[rows, columns])
         tokens[rows, columns] = written.masked_fill(back, self.sequences.vocabulary.mask)
         block.drafted = commit.sum(dim=1)
 
     # --- 7: go on ---
-
     def _unfinished(self, masks: Tensor, block: _Block) -> Tensor:
         """(R,) bool: rows with work left in this block. Ends the rows that have met a stop token, with stop_at_eos."""
         left = masks.any(dim=1)
@@ -271,7 +264,6 @@ class Engine:
         block.step += 1
 
     # --- before the first block, and between blocks: rows that may grow ---
-
     def _lengthen(self) -> None:
         """Before the first step: rows that may grow do so until the model expects the answer to end within them."""
         config, sequences = self.config, self.sequences

@@ -1,4 +1,4 @@
-"""What a batch is denoised on: prompts, answers with masks, who has stopped; and the checks of what a caller passes in.
+"""The sequences of a batch: prompts, answers with masks, who has stopped; and the checks of what a caller passes in.
 
 Shapes: B rows, P prompt positions (padding on the left included), G answer positions, T = P + G, V vocabulary.
 """
@@ -17,9 +17,8 @@ from llada.sampling.settings import SamplerConfig
 Allowed = Mapping[int, Sequence[int]]
 """A constraint: answer position -> the token ids that may stand there."""
 
-PUBLISHED_VOCABULARY = {
-    126464: 126349
-}  # rows of LLaDA-8B's embedding -> ids its tokenizer knows; the config does not say
+PUBLISHED_VOCABULARY = {126464: 126349}
+"""Rows of LLaDA-8B's embedding -> ids its tokenizer knows; the config does not say."""
 
 
 @dataclass(frozen=True)
