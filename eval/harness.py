@@ -18,7 +18,7 @@ from typing import Any
 from common.errors import InputError
 
 if find_spec("lm_eval") is None:
-    message = "eval.harness needs lm-evaluation-harness: pip install 'llada-indonesian[lm-eval]'"
+    message = "eval.harness needs lm-evaluation-harness: pip install --editable '.[lm-eval]'"
     if __name__ == "__main__":
         print(message, file=sys.stderr)
         sys.exit(2)

@@ -81,9 +81,7 @@ class BertScore:
     def score(self, pairs: Sequence[Pair]) -> tuple[Array, Array]:
         """F1 in 0..1, without rescaling to a baseline."""
         if find_spec("bert_score") is None:
-            raise InputError(
-                "--by bertscore: bert-score is not installed; run `pip install 'llada-indonesian[bertscore]'`"
-            )
+            raise InputError("--by bertscore: bert-score is not installed; run `pip install --editable '.[bertscore]'`")
         from bert_score import BERTScorer  # pyright: ignore[reportMissingImports]
 
         scorer = BERTScorer(model_type=self.model, num_layers=self.layer)

@@ -148,7 +148,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, rows_in_files: Pa
     assert one == two
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'llada-indonesian[ray]'")
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install --editable '.[ray]'")
 def test_ray_selects_the_same_bytes(tmp_path: Path, rows_in_files: Path) -> None:
     local = selected_by("local", 2, rows_in_files, tmp_path / "local")
     assert selected_by("ray", 2, rows_in_files, tmp_path / "ray") == local
