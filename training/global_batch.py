@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from llada.diffusion.loss import Normalizer
 from llada.diffusion.noise import noise_levels, noise_mask
-from llada.network.configuration import LLaDAConfig
 from training.batching import Batch, Rows, collate, tail_lengths
 
 
@@ -67,10 +67,10 @@ class GlobalBatch:
 
     Args:
         rows: the training split. indices: the batch's rows in it.
-        eos_tail: the policy `train.eos_tail`. config: of the network.
+        eos_tail: the policy `train.eos_tail`. config: LLaDAConfig of the network.
     """
 
-    def __init__(self, rows: Rows, indices: np.ndarray, noise: StepNoise, eos_tail: str, config: LLaDAConfig) -> None:
+    def __init__(self, rows: Rows, indices: np.ndarray, noise: StepNoise, eos_tail: str, config: Any) -> None:
         self.noise = noise
         self.ids = [rows.ids[index] for index in indices]
         self._tokens = [rows.tokens[index] for index in indices]

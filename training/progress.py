@@ -47,7 +47,9 @@ class Progress:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Progress:
-        return cls(**content | {"curve": [CurveRow(**row) for row in content["curve"]]})
+        progress = cls(**content)
+        progress.curve = [CurveRow(**row) for row in content["curve"]]
+        return progress
 
     def add_step(self, loss: float, norm: float, tokens: int, seconds: float) -> None:
         self.pending_losses.append(loss)
