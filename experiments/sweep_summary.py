@@ -23,7 +23,7 @@ class SweepRecord:
     steps: int
     best: dict[str, Any]  # validation as in run.json: loss, low, high, step
     last: dict[str, Any]
-    curve: Sequence[Sequence[float]]  # (step, validation bound)
+    curve: Sequence[tuple[float, float]]  # (step, validation bound)
 
     @property
     def final_bound(self) -> float:
@@ -67,7 +67,7 @@ def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
     target = best_rates(records)[reference]["bound"]
     steps = {}
     for method, runs in _at_best_rates(records).items():
-        curves = [dict(run.curve) for run in runs]  # type: ignore[arg-type]
+        curves = [dict(run.curve) for run in runs]
         shared = sorted(set(curves[0]).intersection(*curves[1:]))
         reached = (step for step in shared if statistics.fmean(curve[step] for curve in curves) <= target)
         steps[method] = next(reached, None)

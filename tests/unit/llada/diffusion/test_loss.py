@@ -214,11 +214,11 @@ def test_any_other_head_is_called_as_it_is(chunk_bytes):
     targets = torch.arange(7)
     losses = chunked_cross_entropy(head, hidden, targets, chunk_bytes)
     losses.sum().backward()
-    found, hidden.grad, head.bias.grad = (hidden.grad, head.bias.grad), None, None
+    ours, hidden.grad, head.bias.grad = (hidden.grad, head.bias.grad), None, None
     expected = F.cross_entropy(head(hidden), targets, reduction="none")
     torch.testing.assert_close(losses, expected)
     expected.sum().backward()
-    torch.testing.assert_close(found, (hidden.grad, head.bias.grad))
+    torch.testing.assert_close(ours, (hidden.grad, head.bias.grad))
 
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 40.0])
@@ -230,9 +230,9 @@ def test_running_softmax_survives_any_range_of_logits(scale):
     targets = torch.arange(9) * 111
     weights = torch.linspace(-1, 2, 9, dtype=torch.float64)
     (chunked_cross_entropy(head, hidden, targets, chunk_bytes=4 * 9 * 7) * weights).sum().backward()
-    found, hidden.grad = hidden.grad, None
+    ours, hidden.grad = hidden.grad, None
     (F.cross_entropy(head(hidden), targets, reduction="none") * weights).sum().backward()
-    torch.testing.assert_close(found, hidden.grad, rtol=1e-9, atol=1e-12)
+    torch.testing.assert_close(ours, hidden.grad, rtol=1e-9, atol=1e-12)
 
 
 def test_loss_through_a_peft_model_trains_the_adapter_alone():
