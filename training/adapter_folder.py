@@ -4,43 +4,35 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from adapters.attach import Adapted
-from adapters.config import MethodConfig
-from adapters.methods import Method
-from adapters.storage import save_adapter
+from adapters.attach import Adapted, adapted_layers
+from adapters.storage import save_adapter, trainable_tensors
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
-
-CURVE_COLUMNS = (
-    "step", "epoch", "tokens", "train_loss", "learning_rate", "gradient_norm",
-    "validation_loss", "validation_low", "validation_high",
-)  # fmt: skip
+from training.plan import TrainingPlan
+from training.processes import Processes
+from training.progress import CURVE_COLUMNS, CurveRow, Progress
 
 
 def write_adapter_folder(
-    output: Path,
-    *,
+    plan: TrainingPlan,
     adapted: Adapted,
-    method: Method,
-    config: MethodConfig,
     best: Mapping[str, Tensor],
     last: Mapping[str, Tensor],
-    base_name: str | None,
     run: dict[str, Any],
-    curve: list[dict[str, Any]],
+    curve: Sequence[CurveRow],
 ) -> None:
-    """Write the adapter of the best validation, and under `last/` the one after the last step."""
-    with atomic_folder(output) as folder:
+    """Write the adapter of the best validation to the plan's output, and under `last/` the one after the last step."""
+    with atomic_folder(plan.output) as folder:
         for target, tensors in ((folder, best), (folder / "last", last)):
             target.mkdir(exist_ok=True)
-            save_adapter(target, adapted.model, tensors, method, config, adapted.initial, base_name)
+            save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, plan.base_name)
             # peft writes a card of its own, full of blanks.
             (target / "README.md").unlink(missing_ok=True)
         write_json(folder / "run.json", run)
@@ -49,12 +41,48 @@ def write_adapter_folder(
         write_text(folder / "README.md", card(run))
 
 
-def curve_csv(curve: list[dict[str, Any]]) -> str:
-    """One line per entry, blank where there is no value; floats in full."""
+def run_facts(
+    plan: TrainingPlan, progress: Progress, steps: int, validated_rows: int, adapted: Adapted, processes: Processes
+) -> dict[str, Any]:
+    """What run.json holds: settings, outcome, sizes, where it comes from."""
+    return {
+        "method": plan.method_name,
+        "title": plan.method.title,
+        "settings": plan.settings,
+        "seed": plan.seed,
+        "steps": steps,
+        "planned_steps": plan.total_steps,
+        "epochs": steps / plan.steps_per_epoch,
+        "tokens_seen": progress.tokens,
+        "training_seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds if progress.seconds else None,
+        "validation": {
+            "unit": "nats per answer token, mean over rows, 95% interval",
+            "rows": validated_rows,
+            "draws": plan.train.validation_draws,
+            "first": progress.first_validation,
+            "best": progress.best_validation,
+            "last": progress.last_validation,
+        },
+        "final_train_loss": progress.final_train_loss,
+        "peak_memory": peak_memory(),
+        "trainable_parameters": sum(tensor.numel() for tensor in trainable_tensors(adapted.model).values()),
+        "adapted_modules": len(adapted_layers(adapted.model)),
+        "saved_rank": plan.config.rank * (2 if plan.method.pissa else 1),
+        "processes": processes.count,
+        "device": str(processes.device),
+        "base": {"name": plan.base_name, "revision": plan.model.revision, "sha256": plan.base_sha256},
+        "data": {"sha256": plan.data, "train_rows": len(plan.rows)},
+        "provenance": plan.provenance,
+    }
+
+
+def curve_csv(curve: Sequence[CurveRow]) -> str:
+    """One line per row, blank where there is no value; floats in full."""
     stream = io.StringIO()
     writer: csv.DictWriter[str] = csv.DictWriter(stream, list(CURVE_COLUMNS), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(curve)
+    writer.writerows(asdict(row) for row in curve)
     return stream.getvalue()
 
 

@@ -92,12 +92,12 @@ def load_checkpoint(folder: Path) -> Checkpoint:
 
 def list_checkpoints(run: Path) -> list[tuple[int, Path]]:
     """(step, folder) of every checkpoint folder of a run, newest first."""
-    found = []
+    checkpoints = []
     if run.is_dir():
         for path in run.iterdir():
             if match := _NAME.fullmatch(path.name):
-                found.append((int(match[1]), path))
-    return sorted(found, reverse=True)
+                checkpoints.append((int(match[1]), path))
+    return sorted(checkpoints, reverse=True)
 
 
 def damage(folder: Path) -> str | None:

@@ -19,7 +19,7 @@ width, F MLP width, R rank, V words; s the bytes of the base's type):
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,14 +72,7 @@ class Memory:
 
     def parts(self) -> dict[str, float]:
         """Bytes by part, in the order in which they are shown."""
-        return {
-            "base": self.base,
-            "adapter and gradients": self.adapter,
-            "optimizer": self.optimizer,
-            "activations": self.activations,
-            "head": self.head,
-            "overhead": self.overhead,
-        }
+        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -150,10 +143,10 @@ class Workload:
     def block_bytes(self, model: ModelConfig, positions: int, cuda: bool) -> float:
         """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
         size, method, config = type_bytes(model), self.method, self.config
-        fused = is_fused(model, method, config)
-        kept = positions * block_activation_bytes(self.shape, config, size, fused, cuda)
+        merged = has_merged_forward(model, method, config)
+        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda)
         adapted = self.counts.adapted / self.shape.n_layers
-        if fused:
+        if merged:
             kept += 4 * adapted  # W + s B A, see adapters.merged_forward
         if method.weight_decomposed:
             kept += positions * decomposition_bytes(self.shape, config, size)
@@ -165,54 +158,52 @@ class Workload:
 
 @dataclass(frozen=True)
 class Estimate:
-    """The table of `--dry-run`."""
+    """What one process of a training needs on a machine; what `plan` and `--dry-run` print."""
 
     workload: Workload
-    padding: float
-    steps: int
-    accumulation: int
-    memory: Memory
+    model: ModelConfig
+    train: TrainConfig
     machine: Machine
+    memory: Memory
 
     @property
     def fits(self) -> bool:
         return self.memory.total <= self.machine.available
 
+    @property
+    def padding(self) -> float:
+        """Share of padded positions in one epoch."""
+        lengths = self.workload.lengths
+        return padding_waste(lengths, epoch_batches(lengths, self.train.global_batch_size, self.workload.seed, 0))
+
+    @property
+    def accumulation(self) -> int:
+        """Forward passes of each process per optimizer step."""
+        train = self.train
+        return accumulation_steps(train.global_batch_size, train.micro_batch_size, self.workload.processes)
+
 
 def estimate(
-    *,
     method: Method,
+    config: MethodConfig,
     model: ModelConfig,
     train: TrainConfig,
-    config: MethodConfig,
-    base: Path,
+    shape: LLaDAConfig,
     lengths: np.ndarray,
-    steps: int,
     seed: int,
+    *,
     processes: int = 1,
+    machine: Machine | None = None,
 ) -> Estimate:
-    """Count and estimate for a run on this machine; loads no weights.
+    """Count and estimate one training; loads no weights.
 
     Args:
         lengths: tokens of every training row.
-        steps: optimizer steps in all.
-
-    Raises:
-        llada.errors.CheckpointError, OSError: the base has no usable config.json.
+        machine: None is this one.
     """
-    from llada.network.modeling import LLaDAConfig
-
-    shape = LLaDAConfig.from_pretrained(base)
     workload = Workload(shape, count(shape, method, config), method, config, lengths, seed, processes)
-    machine = this_machine()
-    return Estimate(
-        workload=workload,
-        padding=padding_waste(lengths, epoch_batches(lengths, train.global_batch_size, seed, 0)),
-        steps=steps,
-        accumulation=accumulation_steps(train.global_batch_size, train.micro_batch_size, processes),
-        memory=workload.memory(model, train, machine),
-        machine=machine,
-    )
+    machine = this_machine() if machine is None else machine
+    return Estimate(workload, model, train, machine, workload.memory(model, train, machine))
 
 
 def count(shape: LLaDAConfig, method: Method, config: MethodConfig) -> Counts:
@@ -261,19 +252,19 @@ def type_bytes(model: ModelConfig) -> int:
     return 4 if model.dtype == "float32" else 2
 
 
-def is_fused(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
+def has_merged_forward(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
     """Do the adapted layers take the one-product forward pass of `adapters.merged_forward`?"""
     plain = model.quantization == "none" and model.dtype == "float32"
     return plain and config.dropout == 0 and not method.weight_decomposed
 
 
-def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, fused: bool, cuda: bool) -> float:
+def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, merged: bool, cuda: bool) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
     Norms keep their input in float32; attention its rotated q, k, v (keys and values repeated to all heads) and its
     output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its input.
     In float32 layers with the same input keep one copy of it (and attn_out none: it is attention's output); under
-    autocast, or with dropout, every layer keeps its own. Unfused layers also keep x A^T.
+    autocast, or with dropout, every layer keeps its own. Layers with peft's own forward pass also keep x A^T.
     """
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
     targets = set(config.targets)
@@ -284,7 +275,7 @@ def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, 
         inputs = D * len(targets - {"ff_out"})
     inputs += F if "ff_out" in targets else 0
     mask = 0 if config.dropout == 0 else inputs * (1 if cuda else 4)  # what was dropped: bool on CUDA, else a float
-    return kept + size * inputs + mask + (0 if fused else size * R * len(targets))
+    return kept + size * inputs + mask + (0 if merged else size * R * len(targets))
 
 
 def projection_widths(shape: LLaDAConfig, config: MethodConfig) -> list[tuple[int, int]]:
@@ -349,60 +340,36 @@ def this_machine() -> Machine:
     return Machine(False, available, "CPU")
 
 
-def table(name: str, result: Estimate, output: Path, run_folder: Path) -> list[tuple[str, str]]:
-    """What `--dry-run` prints, label and value."""
-    memory, counts, lengths = result.memory, result.workload.counts, result.workload.lengths
-    available = result.machine.available / GIB
-    return [
-        ("method", name),
-        ("trainable parameters", f"{counts.trainable:,} of {counts.base:,}"),
-        ("modules adapted", f"{counts.modules}"),
-        ("training rows", f"{len(lengths):,}, the longest {int(lengths.max())} tokens"),
-        ("tokens per epoch", f"{int(lengths.sum()):,}, {result.padding:.1%} padding beside them"),
-        ("optimizer steps", f"{result.steps:,} of {result.accumulation} forward passes per process"),
-        (
-            "memory at the worst noise",
-            f"{memory.total / GIB:.2f} GiB of {available:.2f} ({result.machine.name})",
-        ),
-        ("of that, GiB", ", ".join(f"{label} {value / GIB:.2f}" for label, value in memory.parts().items())),
-        ("adapter", str(output)),
-        ("resumable state", str(run_folder)),
-    ]
-
-
-def remedies(
-    workload: Workload, model: ModelConfig, train: TrainConfig, machine: Machine
-) -> Iterator[tuple[str, Memory]]:
+def remedies(short: Estimate) -> Iterator[tuple[str, Memory]]:
     """Settings that need less memory, each with what the run then needs: what costs little first, NF4 last.
 
     A smaller micro-batch changes no result; recomputation costs time; quantisation changes the base.
     """
-    smaller = train
+
+    def needed(model: ModelConfig, train: TrainConfig) -> Memory:
+        return short.workload.memory(model, train, short.machine)
+
+    model, smaller = short.model, short.train
     while smaller.micro_batch_size > 1:
         smaller = smaller.model_copy(update={"micro_batch_size": smaller.micro_batch_size // 2})
-        yield f"train.micro_batch_size={smaller.micro_batch_size}", workload.memory(model, smaller, machine)
+        yield f"train.micro_batch_size={smaller.micro_batch_size}", needed(model, smaller)
     one_row = f"train.micro_batch_size={smaller.micro_batch_size}"
     frugal = model.model_copy(update={"activation_checkpointing": True})
     if not model.activation_checkpointing:
-        yield "model.activation_checkpointing=true", workload.memory(frugal, train, machine)
-        yield (
-            f"model.activation_checkpointing=true {one_row}",
-            workload.memory(frugal, smaller, machine),
-        )
+        yield "model.activation_checkpointing=true", needed(frugal, short.train)
+        yield f"model.activation_checkpointing=true {one_row}", needed(frugal, smaller)
     for kind in ("int8", "nf4") if model.quantization == "none" else ("nf4",) * (model.quantization == "int8"):
-        stored = frugal.model_copy(update={"quantization": kind})
-        yield (
-            f"model.quantization={kind} model.activation_checkpointing=true {one_row}",
-            workload.memory(stored, smaller, machine),
-        )
+        quantised = frugal.model_copy(update={"quantization": kind})
+        change = f"model.quantization={kind} model.activation_checkpointing=true {one_row}"
+        yield change, needed(quantised, smaller)
 
 
-def check_fits(result: Estimate, model: ModelConfig, train: TrainConfig) -> None:
+def check_fits(result: Estimate) -> None:
     """Raises InputError with the settings that would help, where the estimate exceeds what there is."""
     if result.fits:
         return
     available = result.machine.available
-    tried = list(remedies(result.workload, model, train, result.machine))
+    tried = list(remedies(result))
     helpful = [(change, memory) for change, memory in tried if memory.total <= available]
     if helpful:
         change, memory = helpful[0]

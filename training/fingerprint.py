@@ -11,14 +11,25 @@ from pathlib import Path
 from typing import Any
 
 from adapters.config import MethodConfig, ModelConfig
-from common.files import read_json, sha256_of_file, sha256_of_json
+from common.files import sha256_of_file, sha256_of_json
 from training.config import TrainConfig
 
+CODE = (
+    "common",
+    "adapters",
+    "training",
+    "llada/errors.py",
+    "llada/network",
+    "llada/diffusion",
+    "pipeline/paths.py",
+    "pipeline/provenance.py",
+    "pipeline/stages/train.py",
+)
+"""Files and folders that a training runs: the code dependencies of the stage `train` in dvc.yaml."""
+REPOSITORY = Path(__file__).resolve().parent.parent
 # Settings that change how a run is watched or stored, not what comes out.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "trackers"}
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "bitsandbytes")
-_ROOT = Path(__file__).resolve().parent.parent
-_CODE = ("adapters/*.py", "llada/network/modeling.py", "llada/diffusion/loss.py", "llada/network/configuration.py")
 
 
 def run_settings(model: ModelConfig, train: TrainConfig, config: MethodConfig) -> dict[str, Any]:
@@ -46,41 +57,21 @@ def fingerprint(method: str, settings: dict[str, Any], data: dict[str, str], bas
     )
 
 
-def is_finished(
-    folder: Path,
-    method: str,
-    config: MethodConfig,
-    seed: int,
-    *,
-    model: ModelConfig,
-    train: TrainConfig,
-    formatted: Path,
-    base_sha256: str,
-    **_: Any,
-) -> bool:
-    """Whether an adapter folder holds the result of exactly this run; takes the arguments of `training.trainer.train`,
-    of which where things lie does not count.
-    """
-    if not (folder / "run.json").is_file():
-        return False
-    facts = read_json(folder / "run.json")
-    return (
-        facts["method"] == method
-        and facts["seed"] == seed
-        and facts["settings"] == run_settings(model, train, config)
-        and facts["data"]["sha256"] == data_hashes(formatted)
-        and facts["base"]["sha256"] == base_sha256
-    )
-
-
 def data_hashes(formatted: Path) -> dict[str, str]:
     """sha256 of the splits that training reads."""
     return {name: sha256_of_file(formatted / f"{name}.parquet") for name in ("train", "validation")}
 
 
-def code_hash() -> str:
+def code_hash(root: Path = REPOSITORY) -> str:
     """Hash of the syntax trees of the code that trains: comments and layout do not count."""
     digest = hashlib.sha256()
-    for path in sorted(path for pattern in _CODE for path in _ROOT.glob(pattern)):
+    for path in code_files(root):
+        digest.update(f"{path.relative_to(root)}\n".encode())
         digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
     return digest.hexdigest()
+
+
+def code_files(root: Path = REPOSITORY) -> list[Path]:
+    """Every Python file that `CODE` names, in order."""
+    places = [root / place for place in CODE]
+    return sorted(path for place in places for path in ([place] if place.is_file() else place.rglob("*.py")))

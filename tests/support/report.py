@@ -279,8 +279,8 @@ def write_data(root: Path, points: int) -> None:
 
 
 def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
-    """A made-up sweep of three methods at four rates, in the form of `experiments.sweep`; LoRA+ never reaches LoRA."""
-    from experiments.sweep import summary
+    """A made-up sweep of three methods at four rates, as `experiments.sweep` writes it; LoRA+ never reaches LoRA."""
+    from experiments.sweep_summary import SweepRecord, summary
 
     floors = {"lora": 2.3, "loraplus": 2.35, "pissa": 2.1}
     runs = []
@@ -290,10 +290,7 @@ def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
                 final = floor + 0.3 * math.log10(rate / 3e-3) ** 2 + 0.01 * seed
                 curve = [[step, final + 2 * math.exp(-step / 80)] for step in range(50, 301, 50)]
                 last = {"loss": curve[-1][1], "low": final - 0.1, "high": final + 0.1}
-                runs.append(
-                    {"method": method, "learning_rate": rate, "seed": seed, "steps": 300, "best": last, "last": last}
-                    | {"curve": curve}
-                )
+                runs.append(SweepRecord(method, rate, seed, steps=300, best=last, last=last, curve=curve))
     return summary(runs, "lora")
 
 

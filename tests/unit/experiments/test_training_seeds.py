@@ -32,7 +32,6 @@ from tests.support.report import (
     write_planted_report,
 )
 from tests.support.small_world import write_formatted
-from training.fingerprint import data_hashes, run_settings
 
 PLANTED = (
     Planted("base", soup, 5.6),
@@ -230,12 +229,11 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Profile, Pat
     test = paths.formatted / "test.parquet"
     test.write_bytes((paths.formatted / "validation.parquet").read_bytes())
 
-    def train(method, *, config, output, seed, **others):
-        calls.append(f"train {output.name} with {method} and {seed}")
-        settings = run_settings(others["model"], others["train"], config)
-        facts = {"method": method, "seed": seed, "settings": settings, "base": {"sha256": "base"}}
-        write_json(output / "run.json", facts | {"data": {"sha256": data_hashes(paths.formatted)}})
-        (output / "adapter_model.safetensors").write_text(f"{calls}")
+    def train(plan):
+        calls.append(f"train {plan.output.name} with {plan.method_name} and {plan.seed}")
+        facts = {"method": plan.method_name, "seed": plan.seed, "settings": plan.settings, "base": {"sha256": "base"}}
+        write_json(plan.output / "run.json", facts | {"data": {"sha256": plan.data}})
+        (plan.output / "adapter_model.safetensors").write_text(f"{calls}")
 
     def evaluate(profile, paths, system):
         calls.append(f"evaluate {system}")

@@ -17,16 +17,17 @@ from torch.profiler import profile
 from adapters.attach import attach
 from adapters.base import load_unquantised
 from adapters.config import MethodConfig, ModelConfig
-from adapters.merged_forward import fuse
+from adapters.merged_forward import merge_forward_passes
 from adapters.methods import METHODS
 from common.errors import InputError
 from llada import LLaDAConfig
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import small_model, training_arguments
+from tests.support.small_world import small_model, small_plan
 from training.config import TrainConfig
 from training.estimate import (
     GIB,
     Counts,
+    Estimate,
     Machine,
     Workload,
     block_activation_bytes,
@@ -56,7 +57,7 @@ def kept_bytes(tmp_path: Path, model: ModelConfig, config: MethodConfig, name: s
     """Bytes of the distinct storages, parameters aside, that autograd keeps after the forward pass of the loss."""
     small_model(**(SHAPE | {"n_kv_heads": 4} | shape)).save_pretrained(tmp_path / "base")
     adapted = attach(load_unquantised(model, tmp_path / "base", "cpu"), METHODS[name], config, model, tmp_path, 0)
-    fuse(adapted.model)
+    merge_forward_passes(adapted.model)
     if model.activation_checkpointing:
         adapted.model.get_base_model().gradient_checkpointing_enable()
     objective = Objective(adapted.model.train(), "answer_length", getattr(torch, model.dtype))
@@ -203,48 +204,41 @@ def test_memory_grows_with_the_micro_batch_and_not_with_the_global_one(eight_bil
 
 
 def test_remedies_begin_with_what_costs_nothing_and_end_with_nf4(eight_billion):
-    train = TrainConfig(micro_batch_size=4)
-    model = ModelConfig(dtype="bfloat16")
-    found = list(remedies(eight_billion, model, train, CARD))
-    assert found[0][0] == "train.micro_batch_size=2"
-    assert "nf4" in found[-1][0]
-    whole = eight_billion.memory(model, train, CARD).total
-    assert all(memory.total < whole for _, memory in found)
+    train, model = TrainConfig(micro_batch_size=4), ModelConfig(dtype="bfloat16")
+    whole = eight_billion.memory(model, train, CARD)
+    changes = list(remedies(Estimate(eight_billion, model, train, CARD, whole)))
+    assert changes[0][0] == "train.micro_batch_size=2"
+    assert "nf4" in changes[-1][0]
+    assert all(memory.total < whole.total for _, memory in changes)
 
 
-def test_a_run_that_does_not_fit_is_told_the_first_setting_that_does(tmp_path, monkeypatch):
-    arguments = training_arguments(tmp_path, train={"micro_batch_size": 8, "eos_tail": "none"})
-    wanted = {key: arguments[key] for key in ("model", "train", "config", "base", "seed")}
-    result = estimate(method=METHODS["lora"], lengths=np.full(64, 120), steps=1, **wanted)
-    halved = TrainConfig(**arguments["train"].model_dump() | {"micro_batch_size": 4})
-    enough = result.workload.memory(arguments["model"], halved, CARD).total
-    short = Machine(True, enough, "a small card")
-    monkeypatch.setattr("training.estimate.this_machine", lambda: short)
-    result = estimate(method=METHODS["lora"], lengths=np.full(64, 120), steps=1, **wanted)
+def test_a_run_that_does_not_fit_is_told_the_first_setting_that_does(tmp_path):
+    plan = small_plan(tmp_path, train={"micro_batch_size": 8, "eos_tail": "none"})
+    shape = LLaDAConfig.from_pretrained(plan.base)
+    settings = (plan.method, plan.config, plan.model, plan.train, shape, np.full(64, 120), plan.seed)
+    halved = plan.train.model_copy(update={"micro_batch_size": 4})
+    enough = estimate(*settings, machine=CARD).workload.memory(plan.model, halved, CARD).total
+    short = estimate(*settings, machine=Machine(True, enough, "a small card"))
     with pytest.raises(InputError, match=r"--set train\.micro_batch_size=4` needs"):
-        check_fits(result, arguments["model"], arguments["train"])
+        check_fits(short)
 
 
 MEASURE = """
 import json, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-import small_world
-from training import trainer
-from training.estimate import estimate
+from tests.support.small_world import small_plan
 from training.adapter_folder import peak_memory
-arguments = small_world.training_arguments(Path(sys.argv[1]), train={"max_steps": 6, "micro_batch_size": 8})
-plan = trainer.make_plan("lora", **arguments)
-wanted = {key: arguments[key] for key in ("model", "train", "config", "base", "seed")}
-found = estimate(method=plan.method, lengths=plan.rows.lengths, steps=6, **wanted)
-trainer.train("lora", **arguments)
-print(json.dumps([found.memory.total / 2**30, peak_memory()["host_gib"]]))
+from training.dry_run import estimate_of
+from training.trainer import train
+plan = small_plan(Path(sys.argv[1]), train={"max_steps": 6, "micro_batch_size": 8})
+estimated = estimate_of(plan).memory.total
+train(plan)
+print(json.dumps([estimated / 2**30, peak_memory()["host_gib"]]))
 """
 
 
 def test_the_estimate_is_within_ten_percent_of_a_training_process(tmp_path):
-    root = REPOSITORY
-    command = [sys.executable, "-c", MEASURE, str(tmp_path), str(root / "tests" / "unit")]
-    result = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+    command = [sys.executable, "-c", MEASURE, str(tmp_path)]
+    result = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     estimated, measured = json.loads(result.stdout.splitlines()[-1])
     assert estimated == pytest.approx(measured, rel=0.1)

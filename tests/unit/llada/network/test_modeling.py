@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llada.network.modeling import padded_length, rotary_table
+from llada.network.modeling import rotary_table
 from tests.support.llama_twin import EOS, llama_twin, tiny_model, tokens, twin_output
 
 LEFT = torch.tensor([[1] * 12, [0] * 4 + [1] * 8, [0] * 11 + [1]])
@@ -167,13 +167,6 @@ def test_forward_never_waits_for_a_device(padded):
     ids = torch.zeros(2, 8, dtype=torch.int64, device="meta")
     mask = torch.ones(2, 8, dtype=torch.int64, device="meta") if padded else None
     assert logits(model, ids, mask).shape == (2, 8, 96)
-
-
-@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
-def test_padded_length_is_the_next_multiple(length):
-    padded = padded_length(length, 64)
-    assert padded % 64 == 0
-    assert 0 <= padded - length < 64
 
 
 def test_compiled_blocks_give_the_same_logits_with_few_graphs():
