@@ -46,7 +46,7 @@ def embed(
 
     state = PartialState()
     table = pq.read_table(candidates, columns=["id", "input", "output"])
-    texts = embedded_texts(table, data.embed_text)
+    texts = texts_to_embed(table, data.embed_text)
     model = load_encoder(encoder, str(state.device))
     tokens = tokenize(model, texts)
     shards = Shards.of(scratch, _fingerprint(data, table["id"].to_pylist(), texts, encoder), tokens)
@@ -66,7 +66,7 @@ def embed(
     shards.remove()
 
 
-def embedded_texts(table: pa.Table, choice: str) -> list[str]:
+def texts_to_embed(table: pa.Table, choice: str) -> list[str]:
     """The texts to embed: `input`, `output`, or `both` with a line break between."""
     if choice == "both":
         return [

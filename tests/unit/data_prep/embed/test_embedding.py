@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from common.errors import InputError
 from data_prep.config import DataConfig
 from data_prep.embed import embedding
-from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, embedded_texts
+from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, texts_to_embed
 from data_prep.select.selection import select
 from tests.support.cendol_rows import article_rows, row, sentence, write_encoder, write_rows
 
@@ -101,9 +101,9 @@ def test_a_killed_run_continues_where_it_was(
 def test_the_texts_to_embed_can_be_chosen(candidates: Path) -> None:
     table = pq.read_table(candidates).slice(0, 3)
     given, answers = table["input"].to_pylist(), table["output"].to_pylist()
-    assert embedded_texts(table, "input") == given
-    assert embedded_texts(table, "output") == answers
-    assert embedded_texts(table, "both") == [f"{one}\n{other}" for one, other in zip(given, answers, strict=True)]
+    assert texts_to_embed(table, "input") == given
+    assert texts_to_embed(table, "output") == answers
+    assert texts_to_embed(table, "both") == [f"{one}\n{other}" for one, other in zip(given, answers, strict=True)]
 
 
 @given(st.lists(st.integers(1, 512), max_size=300), st.integers(1, 64))
