@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from adapters.config import MethodConfig, ModelConfig
 from common.docstrings import attribute_docstrings
-from data_prep.config import DataConfig, BundledConfig, LeakageConfig, QualityConfig
+from data_prep.config import BundledConfig, DataConfig, LeakageConfig, QualityConfig
 from eval.config import EvaluationConfig
 from llada.sampling.settings import SamplerConfig
 from training.config import TrainConfig

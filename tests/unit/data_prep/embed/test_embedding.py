@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InputError
+from common.sentence_encoder import SentenceEncoder
 from data_prep.config import DataConfig
 from data_prep.embed import embedding
 from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, texts_to_embed
@@ -74,15 +75,15 @@ def test_a_killed_run_continues_where_it_was(
 ) -> None:
     monkeypatch.setattr(embedding, "SHARD_ROWS", 16)
     whole = run(tmp_path / "whole", candidates, encoder)
-    encode, calls = embedding.encode, []
+    encode, calls = SentenceEncoder.encode, []
 
-    def dying(*arguments: Any) -> np.ndarray:
-        calls.append(len(arguments[1]))
+    def dying(encoder: SentenceEncoder, ids: list[list[int]], dtype: torch.dtype) -> np.ndarray:
+        calls.append(len(ids))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return encode(*arguments)
+        return encode(encoder, ids, dtype)
 
-    monkeypatch.setattr(embedding, "encode", dying)
+    monkeypatch.setattr(SentenceEncoder, "encode", dying)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", candidates, encoder)
     done = list((tmp_path / "killed" / "scratch").glob("embed-*/*.npy"))
