@@ -10,7 +10,6 @@ import pytest
 
 from data_prep.config import LeakageConfig
 from data_prep.rows.text import folded_words, normal_form
-from data_prep.split.fingerprints import Words, jaccard, signatures
 from data_prep.split.leakage import Audit, AuditRows, count_leaky
 from tests.support.cendol_rows import sentence
 
@@ -188,18 +187,3 @@ def test_a_long_template_is_no_content() -> None:
     template = sentence(rng, 20)
     rows = [(f"g{number}", f"{template} {sentence(rng, 6)}", sentence(rng, 12)) for number in range(30)]
     assert audit_of(rows).leaks(np.arange(10), np.arange(10, 30)) == []
-
-
-def test_minhash_estimates_jaccard() -> None:
-    rng = random.Random(11)
-    base = [f"kata{number}" for number in range(60)]
-    texts = [" ".join(rng.sample(base, rng.randint(20, 60))) for _ in range(40)]
-    sets = Words(texts).shingles(1)
-    signature = signatures(sets)
-    for one in range(40):
-        for other in range(one):
-            exact = len(set(texts[one].split()) & set(texts[other].split())) / len(
-                set(texts[one].split()) | set(texts[other].split())
-            )
-            assert jaccard(sets.row(one), sets.row(other)) == pytest.approx(exact)
-            assert np.mean(signature[one] == signature[other]) == pytest.approx(exact, abs=0.25)
