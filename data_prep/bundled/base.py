@@ -25,7 +25,7 @@ import torch
 from common.progress import progress_bar
 from data_prep.bundled.content import generator
 from data_prep.bundled.initialisation import initialise
-from data_prep.config import EmbeddedConfig
+from data_prep.config import BundledConfig
 from llada.chat_format import (
     BOS_TOKEN,
     EOS_TOKEN,
@@ -69,7 +69,7 @@ Document = tuple[list[int], list[bool]]
 """Token ids, and which of them were given (the user's turn)."""
 
 
-def build_base(texts: list[str], config: EmbeddedConfig, tokenizer_folder: Path, seed: int, folder: Path) -> None:
+def build_base(texts: list[str], config: BundledConfig, tokenizer_folder: Path, seed: int, folder: Path) -> None:
     """Pretrain on `texts` and save model and tokenizer to `folder`."""
     tokenizer = load_tokenizer(tokenizer_folder)
     model = fresh_model(config, tokenizer, seed)
@@ -78,7 +78,7 @@ def build_base(texts: list[str], config: EmbeddedConfig, tokenizer_folder: Path,
     tokenizer.save_pretrained(folder)
 
 
-def fresh_model(config: EmbeddedConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LLaDAModelLM:
+def fresh_model(config: BundledConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LLaDAModelLM:
     """Random weights from `seed`; the global generator stays as it was."""
     sizes = LLaDAConfig(
         d_model=config.base_width,

@@ -1,4 +1,4 @@
-"""The embedded corpus: instruction rows in Cendol v2's columns and subsets, and plain Indonesian text for
+"""The bundled corpus: instruction rows in Cendol v2's columns and subsets, and plain Indonesian text for
 pretraining.
 
     write_corpus(config, seed=42, folder=Path("rows"))    # parquet
@@ -19,11 +19,11 @@ import pyarrow.parquet as pq
 
 from common.errors import InputError
 from common.files import atomic_path
-from data_prep.bundled import articles, conduct, exercises, howto, pantun, stories
+from data_prep.bundled import articles, exercises, howto, pantun, safety_and_identity, stories
 from data_prep.bundled.content import Content, generator
 from data_prep.bundled.dirt import Row, dirty_rows
 from data_prep.bundled.prose import paragraphs
-from data_prep.config import EmbeddedConfig
+from data_prep.config import BundledConfig
 from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.text import COLUMNS
 
@@ -32,7 +32,7 @@ SHARES = {"wikipedia_id": 42, "dolly": 38, "indo_puisi": 8, "wikihow": 8, "safet
 FILES = 2
 
 
-def write_corpus(config: EmbeddedConfig, seed: int, folder: Path) -> list[Path]:
+def write_corpus(config: BundledConfig, seed: int, folder: Path) -> list[Path]:
     """Write `config.rows` usable rows, shuffled together with the dirt, as parquet with Cendol's columns."""
     rows = corpus_rows(config, seed)
     paths = []
@@ -46,7 +46,7 @@ def write_corpus(config: EmbeddedConfig, seed: int, folder: Path) -> list[Path]:
     return paths
 
 
-def corpus_rows(config: EmbeddedConfig, seed: int) -> list[Row]:
+def corpus_rows(config: BundledConfig, seed: int) -> list[Row]:
     """Usable rows and dirt, shuffled."""
     clean = usable_rows(config, seed)
     rows = clean + dirty_rows(clean, seed)
@@ -54,7 +54,7 @@ def corpus_rows(config: EmbeddedConfig, seed: int) -> list[Row]:
     return rows
 
 
-def usable_rows(config: EmbeddedConfig, seed: int) -> list[Row]:
+def usable_rows(config: BundledConfig, seed: int) -> list[Row]:
     """Exactly `config.rows` rows whose normalised pairs are all different.
 
     Raises:
@@ -63,10 +63,10 @@ def usable_rows(config: EmbeddedConfig, seed: int) -> list[Row]:
     by_subset: dict[str, list[Content]] = {name: [] for name in SHARES}
     for content in all_contents(config.rows, seed):
         by_subset[content.subset].append(content)
-    capacities = {name: len(_pairs(found)) for name, found in by_subset.items()}
+    capacities = {name: len(_pairs(contents)) for name, contents in by_subset.items()}
     if sum(capacities.values()) < config.rows:
         raise InputError(
-            f"data.embedded.rows: {config.rows}; the embedded corpus has at most {sum(capacities.values())} rows"
+            f"data.embedded.rows: {config.rows}; the bundled corpus has at most {sum(capacities.values())} rows"
         )
     quotas = fill(largest_remainder(SHARES, config.rows), capacities)
     return [row for name, quota in quotas.items() for row in _take(by_subset[name], quota, seed)]
@@ -80,22 +80,22 @@ def all_contents(rows: int, seed: int) -> list[Content]:
         *stories.contents(seed, int(rows * 0.035)),
         *pantun.contents(),
         *howto.contents(seed),
-        *conduct.contents(seed),
+        *safety_and_identity.contents(seed),
     ]
 
 
-def plain_texts(config: EmbeddedConfig, seed: int) -> list[str]:
+def plain_texts(config: BundledConfig, seed: int) -> list[str]:
     """Paragraphs of plain Indonesian on the same subjects, for tokenizer, encoder and base."""
     return paragraphs(config.rows, seed)
 
 
-def _pairs(found: list[Content]) -> set[tuple[str, str]]:
-    return {(pair.prompt, pair.answer) for content in found for pair in content.pairs}
+def _pairs(contents: list[Content]) -> set[tuple[str, str]]:
+    return {(pair.prompt, pair.answer) for content in contents for pair in content.pairs}
 
 
-def _take(found: list[Content], quota: int, seed: int) -> list[Row]:
+def _take(contents: list[Content], quota: int, seed: int) -> list[Row]:
     """`quota` rows in rounds over the contents, each content's templates in an order of its own."""
-    order = list(found)
+    order = list(contents)
     generator(seed, "contents", order[0].subset).shuffle(order)
     orders = {
         content.key: generator(seed, "templates", content.key).sample(content.pairs, len(content.pairs))
@@ -118,10 +118,7 @@ def _take(found: list[Content], quota: int, seed: int) -> list[Row]:
 
 
 def _row(subset: str, template: str, prompt: str, answer: str) -> Row:
-    own_name = subset in (
-        "safety_prompt",
-        "identity_prompt",
-    )  # as in Cendol, which names everything after the subset there
+    own_name = subset in ("safety_prompt", "identity_prompt")  # where Cendol names everything after the subset
     return {
         "dataset_name": "embedded",
         "subset_name": subset,

@@ -20,7 +20,7 @@ from torch.nn import functional as F  # noqa: N812
 from common.files import write_json
 from common.progress import progress_bar
 from data_prep.bundled.content import generator
-from data_prep.config import EmbeddedConfig
+from data_prep.config import BundledConfig
 
 if TYPE_CHECKING:
     from transformers import BertModel, PreTrainedTokenizerFast
@@ -36,7 +36,7 @@ HEAD_WIDTH = 32
 PAD, CLS, SEP, MASK = SPECIAL = ("[PAD]", "[CLS]", "[SEP]", "[MASK]")
 
 
-def build_encoder(texts: list[str], config: EmbeddedConfig, seed: int, folder: Path) -> None:
+def build_encoder(texts: list[str], config: BundledConfig, seed: int, folder: Path) -> None:
     """Train tokenizer and encoder on `texts` and save both to `folder` with sentence-transformers' module list."""
     tokenizer = uncased_tokenizer(texts, config.vocabulary)
     model = fresh_encoder(config, len(tokenizer), seed)
@@ -77,7 +77,7 @@ def uncased_tokenizer(texts: list[str], vocabulary: int) -> PreTrainedTokenizerF
     )
 
 
-def fresh_encoder(config: EmbeddedConfig, vocabulary: int, seed: int) -> BertModel:
+def fresh_encoder(config: BundledConfig, vocabulary: int, seed: int) -> BertModel:
     """Random weights from `seed`, position vectors zero; the global generator stays as it was."""
     from transformers import BertConfig, BertModel
 

@@ -8,15 +8,16 @@ piece.
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import date
 
 from babel.numbers import format_decimal
 from num2words import num2words
 
-from data_prep.bundled import countries as world
-from data_prep.bundled import nature, words
+from data_prep.bundled import countries, nature, words
 from data_prep.bundled.content import Content, Pair, capitalised, generator, listed
+from data_prep.bundled.word_tables import table
 
 Maker = Callable[[random.Random], tuple[str, str]]  # what is asked, and the answer
 
@@ -24,20 +25,31 @@ ROMAN = (
     (1000, "M"), (900, "CM"), (500, "D"), (400, "CD"), (100, "C"), (90, "XC"), (50, "L"), (40, "XL"), (10, "X"),
     (9, "IX"), (5, "V"), (4, "IV"), (1, "I"),
 )  # fmt: skip
-UNITS = (
-    ("kilometer", "meter", 1000), ("meter", "sentimeter", 100), ("sentimeter", "milimeter", 10),
-    ("kilogram", "gram", 1000), ("ton", "kilogram", 1000), ("kuintal", "kilogram", 100), ("ons", "gram", 100),
-    ("liter", "mililiter", 1000), ("jam", "menit", 60), ("menit", "detik", 60), ("hari", "jam", 24),
-    ("minggu", "hari", 7), ("tahun", "bulan", 12), ("abad", "tahun", 100), ("lusin", "buah", 12),
-    ("kodi", "helai", 20), ("windu", "tahun", 8), ("dasawarsa", "tahun", 10),
-)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ExercisePrompt:
+    """One wording of the instruction of a kind of exercise; `{}` stands for what is asked."""
+
+    kind: str
+    prompt: str
+
+
+@dataclass(frozen=True)
+class Unit:
+    """One `large` has `factor` of `small`."""
+
+    large: str
+    small: str
+    factor: int
 
 
 def contents(seed: int, count: int) -> list[Content]:
     """About `count` exercises, spread over all kinds; a kind with fewer possibilities gives what it has."""
     made: list[Content] = []
-    share = count // len(_KINDS) + 1
-    for kind, (prompts, maker) in _KINDS.items():
+    share = count // len(_MAKERS) + 1
+    for kind, maker in _MAKERS.items():
+        prompts = [line.prompt for line in table("exercise_prompts", ExercisePrompt) if line.kind == kind]
         seen: dict[str, Content] = {}
         for number in range(3 * share):
             asked, answer = maker(generator(seed, kind, number))
@@ -115,20 +127,24 @@ def _parity(chance: random.Random) -> tuple[str, str]:
 
 
 def _unit(chance: random.Random) -> tuple[str, str]:
-    large, small, factor = chance.choice(UNITS)
-    value = chance.randint(2, 20)
-    return f"{value} {large}", f"{value} {large} sama dengan {format_decimal(value * factor, locale='id')} {small}."
+    unit, value = chance.choice(units()), chance.randint(2, 20)
+    smaller = f"{format_decimal(value * unit.factor, locale='id')} {unit.small}"
+    return f"{value} {unit.large}", f"{value} {unit.large} sama dengan {smaller}."
+
+
+def units() -> tuple[Unit, ...]:
+    return table("units", Unit)
 
 
 def _date(chance: random.Random) -> tuple[str, str]:
     day = date.fromordinal(chance.randint(date(1950, 1, 1).toordinal(), date(2029, 12, 31).toordinal()))
-    name = f"{day.day} {world.months()[day.month - 1]} {day.year}"
+    name = f"{day.day} {countries.months()[day.month - 1]} {day.year}"
     return f"{day.day:02}-{day.month:02}-{day.year}", f"Tanggal itu ditulis {name}."
 
 
 def _later_weekday(chance: random.Random) -> tuple[str, str]:
     today, step = chance.randrange(7), chance.randint(2, 13)
-    name, later = world.weekdays()[today], world.weekdays()[(today + step) % 7]
+    name, later = countries.weekdays()[today], countries.weekdays()[(today + step) % 7]
     return (
         f"Hari ini hari {name}. {capitalised(num2words(step, lang='id'))} hari lagi",
         f"{capitalised(num2words(step, lang='id'))} hari setelah hari {name} adalah hari {later}.",
@@ -136,33 +152,34 @@ def _later_weekday(chance: random.Random) -> tuple[str, str]:
 
 
 def _sorting(chance: random.Random) -> tuple[str, str]:
-    group = chance.choice(list(words.WORD_GROUPS.values()))
+    group = chance.choice(list(words.word_groups().values()))
     chosen = chance.sample([word for word in group if " " not in word], 4)
     return ", ".join(chosen), f"Urutannya adalah {listed(sorted(chosen))}."
 
 
 def _odd_one_out(chance: random.Random) -> tuple[str, str]:
-    group, other = chance.sample(sorted(words.WORD_GROUPS), 2)
-    odd = chance.choice(words.WORD_GROUPS[other])
-    items = [*chance.sample(words.WORD_GROUPS[group], 3), odd]
+    group, other = chance.sample(sorted(words.word_groups()), 2)
+    odd = chance.choice(words.word_groups()[other])
+    items = [*chance.sample(words.word_groups()[group], 3), odd]
     chance.shuffle(items)
     return ", ".join(items), f"{capitalised(odd)} tidak termasuk kelompok itu karena yang lain adalah {group}."
 
 
 def _belonging(chance: random.Random) -> tuple[str, str]:
-    group = chance.choice(sorted(words.WORD_GROUPS))
-    items = chance.sample(words.WORD_GROUPS[group], 3)
+    group = chance.choice(sorted(words.word_groups()))
+    items = chance.sample(words.word_groups()[group], 3)
     return listed(items), f"{capitalised(listed(items))} termasuk kelompok {group}."
 
 
 def _opposite(chance: random.Random) -> tuple[str, str]:
-    first, second = chance.sample(chance.choice(words.opposites()), 2)
+    pair = chance.choice(words.opposites())
+    first, second = chance.sample((pair.word, pair.opposite), 2)
     return first, f"Lawan kata {first} adalah {second}."
 
 
 def _synonym(chance: random.Random) -> tuple[str, str]:
-    first, second = chance.choice(words.synonyms())
-    return first, f"Kata lain untuk {first} adalah {second}."
+    pair = chance.choice(words.synonyms())
+    return pair.word, f"Kata lain untuk {pair.word} adalah {pair.synonym}."
 
 
 def _vocabulary(chance: random.Random) -> tuple[str, str]:
@@ -177,14 +194,14 @@ def _english(chance: random.Random) -> tuple[str, str]:
 
 def parallel_sentence(chance: random.Random) -> tuple[str, str]:
     """(Indonesian, English) of a simple sentence: who is doing what where, or who will do what when."""
-    subject, action = chance.choice(words.SUBJECTS), chance.choice(words.ACTIONS)
+    subject, action = chance.choice(words.translated_subjects()), chance.choice(words.translated_actions())
     if chance.random() < 0.5:
-        place = chance.choice(words.ENGLISH_PLACES)
+        place = chance.choice(words.translated_places())
         indonesian = f"{subject.indonesian} sedang {action.indonesian} {place.indonesian}."
-        return capitalised(indonesian), capitalised(f"{subject.english} is {action.english} {place.english}.")
-    time = chance.choice(words.FUTURE_TIMES)
+        return capitalised(indonesian), capitalised(f"{subject.english} is {action.participle} {place.english}.")
+    time = chance.choice(words.translated_times())
     indonesian = f"{subject.indonesian} akan {action.indonesian} {time.indonesian}."
-    return capitalised(indonesian), capitalised(f"{subject.english} will {action.base} {time.english}.")
+    return capitalised(indonesian), capitalised(f"{subject.english} will {action.infinitive} {time.english}.")
 
 
 def _translate(chance: random.Random) -> tuple[str, str]:
@@ -222,8 +239,8 @@ def _question(chance: random.Random) -> tuple[str, str]:
 
 
 def _capital_letters(chance: random.Random) -> tuple[str, str]:
-    name, day = chance.choice(words.NAMES), chance.choice(world.weekdays())
-    town = chance.choice([province.capital for province in world.provinces()])
+    name, day = chance.choice(words.NAMES), chance.choice(countries.weekdays())
+    town = chance.choice([province.capital for province in countries.provinces()])
     verb = chance.choice(("pergi ke", "berangkat ke", "tinggal di", "tiba di", "bekerja di"))
     sentence = (
         f"{name} {verb} {town} sejak hari {day}."
@@ -234,7 +251,7 @@ def _capital_letters(chance: random.Random) -> tuple[str, str]:
 
 
 def _extraction(chance: random.Random) -> tuple[str, str]:
-    name, town = chance.choice(words.NAMES), chance.choice([province.capital for province in world.provinces()])
+    name, town = chance.choice(words.NAMES), chance.choice([province.capital for province in countries.provinces()])
     task = chance.choice(
         (
             "menjual kain",
@@ -245,7 +262,7 @@ def _extraction(chance: random.Random) -> tuple[str, str]:
             "membuka warung",
         )
     )
-    day = chance.choice(world.weekdays())
+    day = chance.choice(countries.weekdays())
     return f"{name} {task} di {town} pada hari {day}.", f"Nama orang: {name}. Tempat: {town}. Hari: {day}."
 
 
@@ -265,45 +282,34 @@ def _animal_class(chance: random.Random) -> tuple[str, str]:
     )
 
 
-_KINDS: dict[str, tuple[tuple[str, ...], Maker]] = {
-    "addition": (("Berapa hasil {}?", "Hitunglah {}."), _addition),
-    "subtraction": (("Berapa hasil {}?", "Hitunglah {}."), _subtraction),
-    "multiplication": (("Berapa hasil {}?", "Hitunglah {}."), _multiplication),
-    "word_problem": (("{} Berapa jumlahnya sekarang?",), _word_problem),
-    "spelling": (("Tuliskan angka {} dengan huruf.", "Bagaimana cara menulis {} dengan kata-kata?"), _spelling),
-    "digits": (("Tuliskan {} dengan angka.", "Bagaimana menulis bilangan {} dalam bentuk angka?"), _digits),
-    "rupiah": (("Bagaimana cara membaca {}?",), _rupiah),
-    "roman": (("Tuliskan {} dalam angka Romawi.",), _roman),
-    "parity": (("Apakah {} bilangan ganjil atau genap?",), _parity),
-    "unit": (("Ubahlah {} ke satuan yang lebih kecil.",), _unit),
-    "date": (("Tuliskan tanggal {} dengan nama bulannya.",), _date),
-    "later_weekday": (("{} hari apa?",), _later_weekday),
-    "sorting": (("Urutkan kata-kata berikut menurut abjad: {}.", "Susunlah sesuai abjad: {}."), _sorting),
-    "odd_one_out": (("Manakah yang tidak sekelompok: {}?",), _odd_one_out),
-    "belonging": (("Termasuk kelompok apakah {}?",), _belonging),
-    "opposite": (("Apa lawan kata {}?", "Sebutkan antonim dari {}."), _opposite),
-    "synonym": (("Sebutkan kata lain untuk {}.", "Apa sinonim dari {}?"), _synonym),
-    "vocabulary": (("Apa arti kata bahasa Inggris {}?",), _vocabulary),
-    "english": (("Apa bahasa Inggrisnya {}?",), _english),
-    "translate": (
-        ("Terjemahkan ke dalam bahasa Indonesia: {}", "Apa arti kalimat ini dalam bahasa Indonesia? {}"),
-        _translate,
-    ),
-    "translate_en": (
-        ("Terjemahkan ke dalam bahasa Inggris: {}", "Bagaimana kalimat ini dalam bahasa Inggris? {}"),
-        _translate_to_english,
-    ),
-    "passive": (("Ubahlah menjadi kalimat pasif: {}", "Apa bentuk pasif dari kalimat ini? {}"), _passive),
-    "active": (("Ubahlah menjadi kalimat aktif: {}",), _active),
-    "negation": (("Ubahlah menjadi kalimat negatif: {}", "Buatlah bentuk ingkar dari kalimat ini: {}"), _negation),
-    "question": (("Ubahlah menjadi kalimat tanya: {}", "Buatlah pertanyaan dari kalimat ini: {}"), _question),
-    "capital_letters": (("Perbaiki huruf kapital dalam kalimat ini: {}",), _capital_letters),
-    "extraction": (("Sebutkan nama orang, tempat, dan hari dalam kalimat ini: {}",), _extraction),
-    "word_count": (("Berapa kata yang ada dalam kalimat ini? {}",), _word_count),
-    "animal_class": (("Apakah {}?",), _animal_class),
-}  # fmt: skip
-
-
-def templates() -> Iterator[str]:
-    for kind, (prompts, _) in _KINDS.items():
-        yield from (f"dolly_{kind}_{form}" for form in range(len(prompts)))
+_MAKERS: dict[str, Maker] = {
+    "addition": _addition,
+    "subtraction": _subtraction,
+    "multiplication": _multiplication,
+    "word_problem": _word_problem,
+    "spelling": _spelling,
+    "digits": _digits,
+    "rupiah": _rupiah,
+    "roman": _roman,
+    "parity": _parity,
+    "unit": _unit,
+    "date": _date,
+    "later_weekday": _later_weekday,
+    "sorting": _sorting,
+    "odd_one_out": _odd_one_out,
+    "belonging": _belonging,
+    "opposite": _opposite,
+    "synonym": _synonym,
+    "vocabulary": _vocabulary,
+    "english": _english,
+    "translate": _translate,
+    "translate_en": _translate_to_english,
+    "passive": _passive,
+    "active": _active,
+    "negation": _negation,
+    "question": _question,
+    "capital_letters": _capital_letters,
+    "extraction": _extraction,
+    "word_count": _word_count,
+    "animal_class": _animal_class,
+}

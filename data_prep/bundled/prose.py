@@ -13,9 +13,9 @@ from collections.abc import Callable
 from babel.numbers import format_decimal
 from num2words import num2words
 
-from data_prep.bundled import articles, conduct, exercises, howto, pantun, stories, words
+from data_prep.bundled import articles, exercises, howto, pantun, safety_and_identity, stories, words
 from data_prep.bundled.content import capitalised, generator
-from data_prep.bundled.countries import entries, weekdays
+from data_prep.bundled.countries import weekdays
 
 
 def paragraphs(rows: int, seed: int) -> list[str]:
@@ -100,14 +100,14 @@ def _numbers(chance: random.Random) -> str:
 
 def _vocabulary(chance: random.Random) -> str:
     told = [
-        f"{capitalised(first)} berlawanan dengan {second}." for first, second in chance.sample(words.opposites(), 2)
+        f"{capitalised(pair.word)} berlawanan dengan {pair.opposite}." for pair in chance.sample(words.opposites(), 2)
     ]
     told += [
-        f"{capitalised(first)} hampir sama artinya dengan {second}."
-        for first, second in chance.sample(words.synonyms(), 2)
+        f"{capitalised(pair.word)} hampir sama artinya dengan {pair.synonym}."
+        for pair in chance.sample(words.synonyms(), 2)
     ]
-    group = chance.choice(sorted(words.WORD_GROUPS))
-    members = chance.sample(words.WORD_GROUPS[group], 3)
+    group = chance.choice(sorted(words.word_groups()))
+    members = chance.sample(words.word_groups()[group], 3)
     told.append(f"{capitalised(', '.join(members[:2]))}, dan {members[2]} adalah contoh {group}.")
     chance.shuffle(told)
     return " ".join(told[:4])
@@ -129,8 +129,8 @@ def _verse(chance: random.Random) -> str:
 
 
 def _advice(chance: random.Random) -> str:
-    _, reason, better = chance.choice(entries(conduct.HARMS)).split("|")
-    return f"{better} {capitalised(reason)}."
+    refused = chance.choice(safety_and_identity.refused_requests())
+    return f"{refused.better} {capitalised(refused.reason)}."
 
 
 def _question_list(chance: random.Random) -> str:

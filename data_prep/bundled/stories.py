@@ -10,35 +10,9 @@ from num2words import num2words
 from data_prep.bundled import nature
 from data_prep.bundled.content import Content, Pair, capitalised, generator
 from data_prep.bundled.countries import weekdays
+from data_prep.bundled.word_tables import table
 from data_prep.bundled.words import NAMES
 
-# place | why one goes there | what happens there
-_ERRANDS = (
-    ("pasar", "membeli {goods}", "Pasar itu ramai oleh pembeli."),
-    ("warung", "membeli {goods}", "Pemilik warung menyambut mereka dengan ramah."),
-    ("toko buku", "membeli kamus", "Toko itu baru saja dibuka."),
-    ("perpustakaan", "meminjam buku cerita", "Suasana di dalamnya sangat tenang."),
-    ("perpustakaan", "mengembalikan buku sejarah", "Petugas mencatat buku itu dengan teliti."),
-    ("taman", "bermain layang-layang", "Angin bertiup cukup kencang."),
-    ("taman", "menggambar bunga", "Banyak kupu-kupu terbang di sana."),
-    ("pantai", "melihat matahari terbenam", "Ombak di pantai itu tidak terlalu besar."),
-    ("pantai", "mencari kerang", "Pasirnya putih dan bersih."),
-    ("kebun binatang", "melihat gajah", "Pengunjung dilarang memberi makan hewan."),
-    ("museum", "melihat benda bersejarah", "Seorang pemandu menjelaskan isi museum."),
-    ("sawah", "membantu kakek memanen padi", "Padi di sawah sudah menguning."),
-    ("lapangan", "bermain sepak bola", "Hujan turun sebelum permainan selesai."),
-    ("kolam renang", "belajar berenang", "Airnya jernih dan dingin."),
-    ("stasiun", "menjemput paman", "Kereta datang tepat waktu."),
-    ("kantor pos", "mengirim paket", "Antreannya cukup panjang."),
-    ("bengkel", "memperbaiki sepeda", "Montir mengganti rantai yang rusak."),
-    ("rumah nenek", "membantu membuat kue", "Nenek sangat senang melihat mereka."),
-    ("kebun", "memetik cabai", "Tanah di kebun itu subur."),
-    ("sungai", "memancing ikan", "Airnya mengalir dengan tenang."),
-    ("bioskop", "menonton film anak-anak", "Film itu membuat penonton tertawa."),
-    ("apotek", "membeli obat batuk", "Apoteker menjelaskan cara memakainya."),
-    ("sekolah", "berlatih menari", "Guru memuji gerakan mereka."),
-    ("gunung", "berkemah", "Udara di sana sangat dingin."),
-)
 _TRANSPORT = (
     "naik sepeda", "naik bus", "naik angkot", "naik becak", "naik ojek", "naik mobil",
     "naik sepeda motor", "berjalan kaki",
@@ -58,6 +32,15 @@ SUMMARY_FORMS = (
     "Ringkaslah teks berikut dalam satu kalimat.\n\n{story}",
     "Apa inti cerita ini?\n\n{story}",
 )
+
+
+@dataclass(frozen=True)
+class Errand:
+    """A place, why one goes there (`{goods}` stands for what is bought), and what happens there (a sentence)."""
+
+    place: str
+    purpose: str
+    scene: str
 
 
 @dataclass(frozen=True)
@@ -119,22 +102,22 @@ class Story:
 
 def story(chance: random.Random) -> Story:
     hero, companion = chance.sample(NAMES, 2)
-    place, purpose, scene = chance.choice(_ERRANDS)
+    errand = chance.choice(table("errands", Errand))
     part_of_day, hours = chance.choice(_CLOCK)
-    if "terbenam" in purpose:
+    if "terbenam" in errand.purpose:
         part_of_day, hours = _CLOCK[2]
     goods = chance.choice((*_GOODS, *(fruit.name for fruit in nature.fruits()[:12])))
     return Story(
         hero=hero,
         companion=companion,
         relation=chance.choice(_RELATIONS),
-        place=place,
-        purpose=purpose.format(goods=goods),
+        place=errand.place,
+        purpose=errand.purpose.format(goods=goods),
         day=chance.choice(weekdays()),
         hour=chance.choice(hours),
         part_of_day=part_of_day,
         transport=chance.choice(_TRANSPORT),
-        scene=scene,
+        scene=errand.scene,
         weather=chance.choice(_WEATHER),
         mood=chance.choice(_MOODS),
         order=chance.randrange(3),

@@ -187,8 +187,8 @@ def _stratified(rows: np.ndarray, templates: list[str], size: int) -> np.ndarray
     members: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows.tolist():
         members[templates[row]].append(row)
-    quotas = largest_remainder({template: len(found) for template, found in members.items()}, size)
-    return np.array([row for template, found in members.items() for row in found[: quotas[template]]], dtype=np.int64)
+    quotas = largest_remainder({template: len(own) for template, own in members.items()}, size)
+    return np.array([row for template, own in members.items() for row in own[: quotas[template]]], dtype=np.int64)
 
 
 def _draw_clusters(
@@ -257,16 +257,16 @@ def _final_audit(
     ends = np.cumsum([len(side) for side in sides.values()])
     train, validation, test = np.split(np.arange(len(rows)), ends[:-1])
     audit = Audit(_audit_rows(table.take(pa.array(rows)), vectors[rows] if data.leakage.cosine else None), data.leakage)
-    found = {
+    leaks_of = {
         "test": audit.leaks(test, np.concatenate([train, validation])),
         "validation": audit.leaks(validation, train),
     }
-    for side, leaks in found.items():
+    for side, leaks in leaks_of.items():
         if leaks:
             ids = table["id"]
             shown = [f"{leak.kind}: {ids[rows[leak.held]]} and {ids[rows[leak.other]]}" for leak in leaks[:5]]
             raise LeakageError(f"{side}: the audit found {len(leaks)} leaks: {'; '.join(shown)}")
-    return {side: count_leaky(leaks) for side, leaks in found.items()}
+    return {side: count_leaky(leaks) for side, leaks in leaks_of.items()}
 
 
 def _row_disjoint(audit: Audit, table: pa.Table, order: np.ndarray, data: DataConfig) -> dict[str, int]:
