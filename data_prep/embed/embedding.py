@@ -106,6 +106,14 @@ def tokenize(encoder: SentenceEncoder, texts: Sequence[str]) -> Tokens:
     return Tokens(ids, truncated)
 
 
+def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path) -> str:
+    content = xxhash.xxh3_128()
+    for identity, text in zip(ids, texts, strict=True):
+        content.update(f"{identity}\0{text}\0".encode("utf-8", "surrogatepass"))
+    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size]
+    return sha256_of_json([content.hexdigest(), sha256_of_model_folder(encoder), settings])
+
+
 @dataclass(frozen=True)
 class Shards:
     """Which texts belong to which shard, and where finished shards lie."""
@@ -185,14 +193,6 @@ def batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
         if end == len(lengths) or (end + 1 - start) * lengths[end] > budget:
             yield slice(start, end)
             start = end
-
-
-def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path) -> str:
-    content = xxhash.xxh3_128()
-    for identity, text in zip(ids, texts, strict=True):
-        content.update(f"{identity}\0{text}\0".encode("utf-8", "surrogatepass"))
-    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size]
-    return sha256_of_json([content.hexdigest(), sha256_of_model_folder(encoder), settings])
 
 
 def _facts(data: DataConfig, tokens: Tokens, limit: int, vectors: np.ndarray) -> dict[str, Any]:

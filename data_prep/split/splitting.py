@@ -103,6 +103,14 @@ def split(
     _print(result)
 
 
+def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
+    """Rank of each row in the seeded order, (N,) int64."""
+    hashes = np.array([seeded_hash(identity, seed) for identity in ids], dtype=np.uint64)
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[np.argsort(hashes, kind="stable")] = np.arange(len(ids))
+    return ranks
+
+
 def _audit_rows(table: pa.Table, vectors: np.ndarray | None) -> AuditRows:
     columns = (table[name].fill_null("").to_pylist() for name in ("group", "template_name", "input", "output"))
     groups, templates, inputs, outputs = columns
@@ -111,14 +119,6 @@ def _audit_rows(table: pa.Table, vectors: np.ndarray | None) -> AuditRows:
 
 def _templates(table: pa.Table) -> list[str]:
     return table["template_name"].fill_null("").to_pylist()
-
-
-def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
-    """Rank of each row in the seeded order, (N,) int64."""
-    hashes = np.array([seeded_hash(identity, seed) for identity in ids], dtype=np.uint64)
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[np.argsort(hashes, kind="stable")] = np.arange(len(ids))
-    return ranks
 
 
 def draw_pool(table: pa.Table, audit: Audit, order: np.ndarray, data: DataConfig) -> Pool:
