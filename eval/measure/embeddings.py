@@ -10,7 +10,7 @@ import numpy as np
 
 from common.errors import InputError
 from common.files import read_json
-from eval.metrics.scoring import Embedded
+from eval.metrics.scoring import AnswerVectors
 from eval.metrics.statistics import Array
 
 ROWS = 32  # texts per batch: fixed, so that no setting changes a digit
@@ -19,7 +19,7 @@ MAX_TOKENS = 512
 
 def embed_answers(
     encoder: Path, decodings: Sequence[Sequence[str]], references: Sequence[str], others: dict[str, list[str]]
-) -> Embedded:
+) -> AnswerVectors:
     """Embed everything that is compared with the references; every different text once.
 
     Args:
@@ -34,7 +34,7 @@ def embed_answers(
     def of(group: Sequence[str]) -> Array:
         return vectors[[place[text] for text in group]]
 
-    return Embedded(tuple(map(of, decodings)), of(references), {name: of(group) for name, group in others.items()})
+    return AnswerVectors(tuple(map(of, decodings)), of(references), {name: of(group) for name, group in others.items()})
 
 
 def embed_texts(encoder: Path, texts: Sequence[str]) -> Array:

@@ -24,9 +24,9 @@ from common.progress import console
 from eval.config import EvaluationConfig
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.measure.tasks import read_task
+from eval.metrics.definitions import METRICS, Metric
 from eval.metrics.floors import floor_answers
-from eval.metrics.scoring import SCHEMA_VERSION, Answer, Bound, Embedded, Item, rounded, score_system
-from eval.metrics.table import METRICS, Metric
+from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
 from llada.sampling.settings import SamplerConfig
 
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
@@ -111,7 +111,7 @@ def evaluate(
     )
     clock.lap("overflow_seconds")
     cut = cut_references(tokenizer, test_set.answers, sampling.longest)
-    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
+    vectors = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
     clock.lap("embedding_seconds")
     scored = score_system(
         system,
@@ -122,7 +122,7 @@ def evaluate(
         evaluation=evaluation,
         seed=seed,
         settings=measurement_settings(evaluation, sampling, model, seed),
-        embedded=embedded,
+        vectors=vectors,
         extra=extra,
     )
     clock.lap("scoring_seconds")
@@ -234,7 +234,7 @@ def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> lis
 
 def embed_texts_of(
     encoder: Path, items: list[Item], decodings: list[list[Answer]], cut: list[str], seed: int
-) -> Embedded:
+) -> AnswerVectors:
     """Embeddings of answers, references, floors and ceiling."""
     from eval.measure.embeddings import embed_answers
 

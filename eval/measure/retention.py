@@ -9,8 +9,10 @@ from typing import Any
 from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.likelihood import bounds
 from eval.measure.tasks import Question, score_choices
+from eval.metrics.definitions import METRICS
+from eval.metrics.item_statistics import bound_statistics
+from eval.metrics.scoring import score
 from eval.metrics.statistics import ratio_standard_error
-from eval.metrics.table import METRICS, bound_statistics, score
 from llada.chat_format import encode_example
 
 

@@ -64,6 +64,11 @@ def mean(sums: Array) -> Array:
     return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] != 0)
 
 
+def mean_statistics(values: Sequence[float] | Array) -> Array:
+    """Per-item values (n,) -> statistics (n, 2) of their mean."""
+    return np.stack([np.asarray(values, dtype=np.float64).reshape(-1), np.ones(len(values))], axis=1)
+
+
 def bootstrap_scores(statistics: Array, reduce: Reduce, resamples: int, seed: int) -> Array:
     """Scores of `resamples` test sets drawn with replacement from the items of `statistics` (n, K); (resamples,).
 

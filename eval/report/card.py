@@ -9,8 +9,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from eval.metrics.definitions import METRICS
 from eval.metrics.statistics import Comparison
-from eval.metrics.table import METRICS
 from eval.report.load import System
 from eval.report.page import TABLES, DataFacts, flatten, funnel, metric_table
 from eval.report.verdict import PRIMARY, SECONDARY, Verdict, number, sentence

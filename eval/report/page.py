@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from adapters.naming import AdapterName
 from common.language import LANGUAGES
+from eval.metrics.definitions import HEADLINE, METRICS, Metric
 from eval.metrics.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.metrics.scoring import GROUP_METRICS
 from eval.metrics.statistics import Comparison, bootstrap_scores, mean
-from eval.metrics.table import HEADLINE, METRICS, Metric
 from eval.report import charts
 from eval.report.load import System
 from eval.report.sweep_section import sweep_section

@@ -14,11 +14,11 @@ from typing import Any
 
 from adapters.naming import AdapterName
 from eval.config import EvaluationConfig
+from eval.metrics.definitions import HEADLINE, METRICS, POINT_METRICS, Metric
 from eval.metrics.floors import FLOOR_LABELS
 from eval.metrics.random_effects import compare_over_seeds
 from eval.metrics.scoring import item_score
 from eval.metrics.statistics import Comparison, adjust, compare
-from eval.metrics.table import HEADLINE, METRICS, POINT_METRICS, Metric
 from eval.report.load import System
 
 SIGNIFICANT = 0.05
