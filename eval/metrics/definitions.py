@@ -177,4 +177,5 @@ POINT_METRICS: dict[str, Metric] = {
         Metric("same_answer", "Same answer", "lower", "share of items that got the most frequent answer", share=True),
     )
 }
+PRIMARY, SECONDARY = "bound_per_token", "chrf"  # what the verdict goes by
 HEADLINE = ("bound_per_token", "chrf", "rouge1", "rougeL", "bleu")

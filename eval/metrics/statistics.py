@@ -22,6 +22,7 @@ Reduce = Callable[[Array], Array]  # (..., K) sums over items -> (...) scores
 
 NORMAL_95 = 1.959963984540054  # two-sided 95%
 POWER_80 = 0.8416212335729143  # one-sided 80%
+SIGNIFICANT = 0.05
 _CHUNK = 4_000_000  # numbers held at once in a resampling matrix
 
 
