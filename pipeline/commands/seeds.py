@@ -61,8 +61,7 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
             console.print(f"{name}: trained with these settings before")
         else:
             train(adapter.method, **arguments)
-        settings = (profile.evaluation, profile.sampling, profile.model)
-        if is_measured(paths.evaluation(name), *settings, adapter=folder, test=test, seed=profile.seed):
+        if is_measured(paths.evaluation(name), evaluation.measurement_of(profile), adapter=folder, test=test):
             console.print(f"{name}: evaluated with these settings before")
         else:
             evaluation.run(profile, paths, name)

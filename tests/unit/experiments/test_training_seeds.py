@@ -13,7 +13,7 @@ import sacrebleu
 from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json_lines, write_json
-from eval.measure.evaluate import measured_hashes, measurement_settings
+from eval.measure.evaluate import measured_hashes
 from eval.metrics.scoring import SCHEMA_VERSION
 from eval.report.labels import labels_of
 from eval.report.load import System, read_systems
@@ -22,6 +22,7 @@ from eval.report.verdict import TRAINED_ONCE, better, compare_all, sentence, ver
 from pipeline.commands.seeds import adapters_of, train_and_evaluate
 from pipeline.paths import Paths
 from pipeline.profile import Profile, load_profile
+from pipeline.stages.evaluate import measurement_of
 from tests.support.report import (
     EVALUATION,
     Planted,
@@ -236,7 +237,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Profile, Pat
 
     def evaluate(profile, paths, system):
         calls.append(f"evaluate {system}")
-        settings = measurement_settings(profile.evaluation, profile.sampling, profile.model, profile.seed)
+        settings = measurement_of(profile).settings
         folder = paths.evaluation(system)
         write_json(folder / "metrics.json", {"schema_version": SCHEMA_VERSION, "settings": settings})
         write_json(folder / "accounting.json", {"measured": measured_hashes(paths.adapter(system), test)})
