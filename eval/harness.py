@@ -122,8 +122,8 @@ class LLaDAHarness(LM):
         if not rows:
             return [0.0] * len(pairs)
         prompts, answers = [pairs[row][0] for row in rows], [pairs[row][1] for row in rows]
-        found = bounds(self.network, prompts, answers, samples=self.samples, seed=self.seed, label="likelihoods")
-        values = dict(zip(rows, (estimate.estimate for estimate in found), strict=True))
+        estimates = bounds(self.network, prompts, answers, samples=self.samples, seed=self.seed, label="likelihoods")
+        values = dict(zip(rows, (estimate.estimate for estimate in estimates), strict=True))
         return [values.get(index, 0.0) for index in range(len(pairs))]
 
     def _pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from common.sentence_encoder import load_encoder
-from eval.metrics.scoring import Embedded
+from eval.metrics.scoring import AnswerVectors
 from eval.metrics.statistics import Array
 
 ROWS = 32  # texts per batch: fixed, so that no setting changes a digit
@@ -16,7 +16,7 @@ ROWS = 32  # texts per batch: fixed, so that no setting changes a digit
 
 def embed_answers(
     encoder: Path, decodings: Sequence[Sequence[str]], references: Sequence[str], others: dict[str, list[str]]
-) -> Embedded:
+) -> AnswerVectors:
     """Embed everything that is compared with the references; every different text once.
 
     Args:
@@ -31,7 +31,7 @@ def embed_answers(
     def of(group: Sequence[str]) -> Array:
         return vectors[[place[text] for text in group]]
 
-    return Embedded(tuple(map(of, decodings)), of(references), {name: of(group) for name, group in others.items()})
+    return AnswerVectors(tuple(map(of, decodings)), of(references), {name: of(group) for name, group in others.items()})
 
 
 def embed_texts(folder: Path, texts: Sequence[str]) -> Array:

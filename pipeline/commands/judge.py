@@ -29,7 +29,7 @@ def judge(
 ) -> None:
     """Compare two evaluated systems by a judging language model."""
     with running("judge", profile, overrides, artifacts) as (settings, paths):
-        from eval.judge import BertScore, Judge, ask_opinion, read_pairs
+        from eval.judge import BertScore, Judge, compare_answers, read_pairs
         from pipeline.paths import require
 
         if by not in ("judge", "bertscore"):
@@ -40,7 +40,7 @@ def judge(
         kept = paths.scratch / "judge" / "verdicts.jsonl"
         key = os.environ.get("JUDGE_API_KEY")
         output = paths.root / "opinions" / f"{by}-{method}-{against}.json"
-        result = ask_opinion(
+        result = compare_answers(
             BertScore(model, layer) if by == "bertscore" else Judge(url, model, key, kept),
             (method, against),
             pairs,

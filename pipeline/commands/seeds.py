@@ -60,8 +60,8 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
             console.print(f"{name}: trained with these settings before")
         else:
             train(plan)
-        settings = (profile.evaluation, profile.sampling, profile.model)
-        if is_measured(paths.evaluation(name), *settings, adapter=plan.output, test=test, seed=profile.seed):
+        measured = evaluation.measurement_of(profile)
+        if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test):
             console.print(f"{name}: evaluated with these settings before")
         else:
             evaluation.run(profile, paths, name)

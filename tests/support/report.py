@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 from common.files import write_json, write_json_lines, write_text
 from eval.config import EvaluationConfig
 from eval.metrics.scoring import Answer, Bound, Item, score_system
+from eval.metrics.statistics import Comparison
+from eval.report.load import read_systems
+from eval.report.verdict import Verdict, compare_all, verdict
 from eval.report.write import write_report
 
 EVALUATION = EvaluationConfig(bootstrap_resamples=300, permutations=500, trace_items=2)
@@ -203,6 +206,16 @@ def trace(item: Item, text: str, rng: np.random.Generator) -> dict[str, Any]:
         "forward_passes": len(steps),
         "steps": steps,
     }
+
+
+def judged(root: Path, *systems: Planted, count: int = 60) -> tuple[Verdict, list[Comparison]]:
+    """Evaluations under `root`, compared and judged."""
+    rows = items(count)
+    for planted in systems:
+        write_evaluation(root / planted.name, planted, rows)
+    read = read_systems({planted.name: root / planted.name for planted in systems}, {})
+    comparisons = compare_all(read, EVALUATION, 7)
+    return verdict(read, comparisons), comparisons
 
 
 def write_adapter(folder: Path, planted: Planted) -> None:
