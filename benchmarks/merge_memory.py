@@ -34,7 +34,7 @@ from common.files import write_json
 from llada import LLaDAConfig
 from llada.network.checkpoint import published_shapes
 from release.merge import merge
-from training.adapter_folder import peak_memory
+from training.run.adapter_folder import peak_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RANK, SHARD_BYTES = 16, 5 * 10**9

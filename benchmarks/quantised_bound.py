@@ -27,7 +27,7 @@ from eval.measure.evaluate import TestSet, read_test_set
 from eval.measure.likelihood import bounds
 from eval.metrics.statistics import bootstrap_scores, mean
 from release.merge import merge
-from training.estimate import NF4_BYTES
+from training.memory.estimate import NF4_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED, RESAMPLES = 42, 10_000

@@ -1,6 +1,6 @@
 """What `plan` says before anything is run: will it fit, how long will it take, what does it leave on disk.
 
-Memory comes from `training.estimate`. Rows come from the formatted split where there is one; before that they are
+Memory comes from `training.memory`. Rows come from the formatted split where there is one; before that they are
 assumed, all of them at `data.max_length`, which is the worst case. The network's shape comes from the resolved base;
 before `inputs` has run, from the profile (embedded) or from what is published (LLaDA-8B). Nothing is downloaded.
 """
@@ -23,8 +23,8 @@ from common.files import read_json
 from pipeline.paths import Paths
 from pipeline.profile import Profile
 from training.batching import read_rows, steps_per_epoch
-from training.dry_run import print_memory
-from training.estimate import GIB, Estimate, Machine, Memory, Workload, estimate, remedies, type_bytes
+from training.memory.dry_run import print_memory
+from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, estimate, remedies, type_bytes
 
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig

@@ -14,8 +14,8 @@ from common.files import read_json
 from common.progress import console
 from training.batching import Rows, read_rows, steps_per_epoch
 from training.config import TrainConfig
-from training.fingerprint import data_hashes, fingerprint, run_settings
 from training.optimizer import peak_rate
+from training.run.fingerprint import data_hashes, fingerprint, run_settings
 
 
 @dataclass(frozen=True)

@@ -25,17 +25,17 @@ from adapters.merged_forward import merge_forward_passes
 from adapters.storage import set_trainable, trainable_tensors
 from common.files import write_json
 from common.progress import console, progress_bar
-from training.adapter_folder import run_facts, write_adapter_folder
 from training.batching import accumulation_steps, batch_of_step, share
-from training.checkpoint import Checkpoint, load_newest_checkpoint, remove_leftovers, save_checkpoint
 from training.global_batch import GlobalBatch, MicroBatch, step_noise
-from training.guards import check_finite, explain_out_of_memory
-from training.interrupts import Interrupts, run_lock
 from training.objective import Objective
 from training.optimizer import make_optimizer, set_learning_rate
 from training.plan import TrainingPlan
-from training.processes import Processes, make_accelerator, processes_end
 from training.progress import Progress
+from training.run.adapter_folder import run_facts, write_adapter_folder
+from training.run.checkpoint import Checkpoint, load_newest_checkpoint, remove_leftovers, save_checkpoint
+from training.run.guards import check_finite, explain_out_of_memory
+from training.run.interrupts import Interrupts, run_lock
+from training.run.processes import Processes, make_accelerator, processes_end
 from training.validation import chosen_rows, drawn_batches, validate, validation_draws
 
 

@@ -60,7 +60,7 @@ def prepare_inputs(
 def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     kind, revision = _kind(data.source), None
     if kind == EMBEDDED:
-        from data_prep.bundled.corpus import write_corpus
+        from data_prep.bundled.instructions.corpus import write_corpus
 
         files = write_corpus(config=data.embedded, seed=seed, folder=folder / "dataset")
     elif kind == "hub":
@@ -96,8 +96,8 @@ def _source_name(source: str) -> str:
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     kind, revision, path = _kind(data.encoder), None, folder / "encoder"
     if kind == EMBEDDED:
-        from data_prep.bundled.corpus import plain_texts
-        from data_prep.bundled.encoder import build_encoder
+        from data_prep.bundled.instructions.corpus import plain_texts
+        from data_prep.bundled.models.encoder import build_encoder
 
         with atomic_folder(path) as temporary:
             build_encoder(
@@ -117,9 +117,9 @@ def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
 def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
     kind, commit, path = _kind(base), None, folder / "base"
     if kind == EMBEDDED:
-        from data_prep.bundled.base import build_base
-        from data_prep.bundled.corpus import plain_texts
-        from data_prep.bundled.tokenizer import build_tokenizer
+        from data_prep.bundled.instructions.corpus import plain_texts
+        from data_prep.bundled.models.base import build_base
+        from data_prep.bundled.models.tokenizer import build_tokenizer
 
         texts = plain_texts(config=data.embedded, seed=seed)
         tokenizer = folder / "tokenizer"

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from adapters.naming import AdapterName
 from pipeline.paths import Paths, read_inputs, require
 from pipeline.provenance import provenance
-from training import dry_run as counting
 from training import trainer
+from training.memory import dry_run as counting
 from training.plan import TrainingPlan
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 import yaml
 
 from tests.support.imports import REPOSITORY, imported_files, stage_file
-from training.fingerprint import CODE, code_files
+from training.run.fingerprint import CODE, code_files
 
 
 def test_the_code_of_a_training_is_the_code_that_its_stage_depends_on() -> None:

@@ -11,7 +11,8 @@ import torch
 
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import small_plan
-from training import processes, trainer
+from training import trainer
+from training.run import processes
 
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 SETTINGS = '{"max_steps": 60, "epochs": 99, "validate_every": 20, "checkpoint_every": 1}'  # nearly always writing

@@ -11,7 +11,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from tests.support.small_world import small_plan
-from training import processes, trainer
+from training import trainer
+from training.run import processes
 
 if __name__ == "__main__":
     folder, run, method = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -17,7 +17,8 @@ from adapters.storage import save_adapter, trainable_tensors
 from common.errors import InputError
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import LAYERS, small_model, small_plan
-from training import processes, trainer
+from training import trainer
+from training.run import processes
 
 
 @pytest.fixture(autouse=True)

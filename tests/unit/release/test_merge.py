@@ -13,7 +13,7 @@ from adapters.base import load_base
 from adapters.config import METHOD_NAMES, ModelConfig
 from adapters.update import LowRank, add_adapter
 from common.errors import InputError
-from data_prep.bundled.tokenizer import build_tokenizer
+from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.chat_format import load_tokenizer
 from llada.network.checkpoint import check_folder

@@ -17,14 +17,15 @@ from adapters.config import ModelConfig
 from common.errors import InputError
 from llada.diffusion.likelihood import log_likelihood
 from tests.support.small_world import EOS, small_model, small_plan
-from training import processes, trainer
+from training import trainer
 from training.batching import read_rows
 from training.config import TrainConfig
-from training.dry_run import dry_run
-from training.estimate import Machine
 from training.global_batch import loss_denominator, step_noise
-from training.guards import check_finite, explain_out_of_memory
+from training.memory.dry_run import dry_run
+from training.memory.estimate import Machine
 from training.optimizer import schedule
+from training.run import processes
+from training.run.guards import check_finite, explain_out_of_memory
 from training.trainer import train
 from training.validation import VALIDATION_SEED, Draw, summarise, validation_draws
 
@@ -301,7 +302,7 @@ def test_dry_run_counts_without_training(tmp_path, capsys):
 
 
 def test_dry_run_refuses_what_does_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.estimate.this_machine", lambda: Machine(False, 1e8, "a small card"))
+    monkeypatch.setattr("training.memory.estimate.this_machine", lambda: Machine(False, 1e8, "a small card"))
     with pytest.raises(InputError, match=r"0.1 GiB are free on a small card; even with .*micro_batch_size=1"):
         dry_run(small_plan(tmp_path))
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import InputError
-from data_prep.bundled import corpus, howto, safety_and_identity
-from data_prep.bundled.dirt import Row, regional_rows, variant
+from data_prep.bundled.instructions import corpus, howto, safety_and_identity
+from data_prep.bundled.instructions.dirt import Row, regional_rows, variant
 from data_prep.config import INDONESIAN_SUBSETS, BundledConfig
 from data_prep.rows.grouping import content_groups
 from data_prep.rows.text import COLUMNS, normal_form

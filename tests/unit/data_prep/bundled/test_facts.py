@@ -11,8 +11,9 @@ from babel import Locale
 from babel.languages import get_territory_language_info
 from num2words import num2words
 
-from data_prep.bundled import articles, countries, exercises, nature, pantun, stories, words
-from data_prep.bundled.content import generator
+from data_prep.bundled.instructions import articles, exercises, pantun, stories
+from data_prep.bundled.language import countries, nature, words
+from data_prep.bundled.language.content import generator
 
 CLDR = Locale("id")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import InputError
-from data_prep.bundled import nature, words
-from data_prep.bundled.word_tables import FOLDER, column, read_table
+from data_prep.bundled.language import nature, words
+from data_prep.bundled.language.word_tables import FOLDER, column, read_table
 
 
 @dataclass(frozen=True)

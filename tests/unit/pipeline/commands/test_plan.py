@@ -13,8 +13,8 @@ from pipeline.paths import Paths
 from pipeline.profile import load_profile
 from pipeline.stages.train import training_plan
 from tests.support.small_world import write_base, write_formatted
-from training.dry_run import dry_run
-from training.estimate import GIB, Workload, count
+from training.memory.dry_run import dry_run
+from training.memory.estimate import GIB, Workload, count
 
 EIGHT = load_profile("llada-8b")
 
@@ -142,7 +142,7 @@ def test_json_holds_what_the_table_shows(card_of_80, capsys):
 @pytest.mark.parametrize("method", ["lora", "pissa", "dora"])
 def test_plan_and_dry_run_show_the_same_memory(prepared, monkeypatch, capsys, method):
     """The process's own memory aside, which grows with every library that a command before loaded."""
-    monkeypatch.setattr("training.estimate.process_bytes", lambda: 0.5 * GIB)
+    monkeypatch.setattr("training.memory.estimate.process_bytes", lambda: 0.5 * GIB)
     inputs = {"dataset": {"files": []}, "encoder": {"path": "inputs"}, "base": {"path": "inputs/base", "sha256": "b"}}
     prepared.inputs_facts.write_text(json.dumps(inputs))
     profile = load_profile("mini", [] if method != "dora" else ["methods.dora.rank=4"])

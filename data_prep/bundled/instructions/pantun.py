@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from data_prep.bundled.content import Content, Pair
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language.content import Content, Pair
+from data_prep.bundled.language.word_tables import table
 
 TITLED_PROMPTS = (
     ("Buatkan pantun tentang {}.", "{}"),

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
-from data_prep.bundled import nature
-from data_prep.bundled.content import Content, Pair, capitalised, generator
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language import nature
+from data_prep.bundled.language.content import Content, Pair, capitalised, generator
+from data_prep.bundled.language.word_tables import table
 
 PROMPTS = (
     "Bagaimana cara {}?",

@@ -13,7 +13,7 @@ import uuid
 
 from babel import Locale
 
-from data_prep.bundled.content import generator
+from data_prep.bundled.language.content import generator
 
 Row = dict[str, str | None]
 

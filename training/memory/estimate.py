@@ -13,7 +13,7 @@ width, F MLP width, R rank, V words; s the bytes of the base's type):
     residual      PiSSA: nothing, it takes the place of the weight; DoRA: see `decomposition_bytes`, and
                   `weight_norm_bytes` for what it works with
 
-`tests/unit/training/test_estimate.py` compares the activations with what autograd really keeps.
+`tests/unit/training/memory/test_estimate.py` compares the activations with what autograd really keeps.
 """
 
 from __future__ import annotations

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from common.errors import InputError
 from common.files import atomic_path
-from data_prep.bundled import articles, exercises, howto, pantun, safety_and_identity, stories
-from data_prep.bundled.content import Content, generator
-from data_prep.bundled.dirt import Row, dirty_rows
-from data_prep.bundled.prose import paragraphs
+from data_prep.bundled.instructions import articles, exercises, howto, pantun, safety_and_identity, stories
+from data_prep.bundled.instructions.dirt import Row, dirty_rows
+from data_prep.bundled.language.content import Content, generator
+from data_prep.bundled.language.prose import paragraphs
 from data_prep.config import BundledConfig
 from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.text import COLUMNS

@@ -15,10 +15,10 @@ from functools import cache
 from babel.numbers import format_decimal
 from num2words import num2words
 
-from data_prep.bundled import daily, nature
-from data_prep.bundled.content import Content, Pair, capitalised, generator
-from data_prep.bundled.countries import Country, countries, months, provinces, weekdays
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language import daily, nature
+from data_prep.bundled.language.content import Content, Pair, capitalised, generator
+from data_prep.bundled.language.countries import Country, countries, months, provinces, weekdays
+from data_prep.bundled.language.word_tables import table
 
 SECTION_PROMPTS = (
     "Tuliskan penjelasan singkat tentang {subject}.",

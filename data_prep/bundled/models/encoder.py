@@ -19,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 
 from common.files import write_json
 from common.progress import progress_bar
-from data_prep.bundled.content import generator
+from data_prep.bundled.language.content import generator
 from data_prep.config import BundledConfig
 
 if TYPE_CHECKING:

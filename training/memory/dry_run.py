@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
-from training.estimate import GIB, Estimate, Machine, Memory, check_fits, estimate
+from training.memory.estimate import GIB, Estimate, Machine, Memory, check_fits, estimate
 from training.plan import TrainingPlan
 
 

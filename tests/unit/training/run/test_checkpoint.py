@@ -5,7 +5,9 @@ import json
 import pytest
 import torch
 
-from training.checkpoint import (
+from training.config import TrainConfig
+from training.optimizer import optimizer_class
+from training.run.checkpoint import (
     Checkpoint,
     damage,
     flatten,
@@ -15,8 +17,6 @@ from training.checkpoint import (
     save_checkpoint,
     unflatten,
 )
-from training.config import TrainConfig
-from training.optimizer import optimizer_class
 
 
 def checkpoint(step, best=None):

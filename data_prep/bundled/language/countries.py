@@ -16,7 +16,7 @@ from functools import cache
 from babel import Locale
 from babel.numbers import get_territory_currencies
 
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language.word_tables import table
 
 INDONESIAN = Locale("id")
 CURRENCY_DATE = date(2023, 6, 1)

@@ -13,9 +13,10 @@ from collections.abc import Callable
 from babel.numbers import format_decimal
 from num2words import num2words
 
-from data_prep.bundled import articles, exercises, howto, pantun, safety_and_identity, stories, words
-from data_prep.bundled.content import capitalised, generator
-from data_prep.bundled.countries import weekdays
+from data_prep.bundled.instructions import articles, exercises, howto, pantun, safety_and_identity, stories
+from data_prep.bundled.language import words
+from data_prep.bundled.language.content import capitalised, generator
+from data_prep.bundled.language.countries import weekdays
 
 
 def paragraphs(rows: int, seed: int) -> list[str]:

@@ -26,7 +26,7 @@ CODE = (
     "pipeline/stages/train.py",
 )
 """Files and folders that a training runs: the code dependencies of the stage `train` in dvc.yaml."""
-REPOSITORY = Path(__file__).resolve().parent.parent
+REPOSITORY = Path(__file__).resolve().parents[2]
 # Settings that change how a run is watched or stored, not what comes out.
 _WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "trackers"}
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "bitsandbytes")

@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from common.errors import InputError
 
-FOLDER = Path(__file__).parent / "tables"
+FOLDER = Path(__file__).parents[1] / "tables"
 Entry = TypeVar("Entry")
 
 

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from data_prep.bundled.content import Content, Pair, generator
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language.content import Content, Pair, generator
+from data_prep.bundled.language.word_tables import table
 
 NAME = "Kancil"
 

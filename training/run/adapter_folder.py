@@ -16,8 +16,8 @@ from adapters.storage import save_adapter, trainable_tensors
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
 from training.plan import TrainingPlan
-from training.processes import Processes
 from training.progress import CURVE_COLUMNS, CurveRow, Progress
+from training.run.processes import Processes
 
 
 def write_adapter_folder(

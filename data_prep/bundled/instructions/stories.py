@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from num2words import num2words
 
-from data_prep.bundled import nature
-from data_prep.bundled.content import Content, Pair, capitalised, generator
-from data_prep.bundled.countries import weekdays
-from data_prep.bundled.word_tables import table
-from data_prep.bundled.words import NAMES
+from data_prep.bundled.language import nature
+from data_prep.bundled.language.content import Content, Pair, capitalised, generator
+from data_prep.bundled.language.countries import weekdays
+from data_prep.bundled.language.word_tables import table
+from data_prep.bundled.language.words import NAMES
 
 _TRANSPORT = (
     "naik sepeda", "naik bus", "naik angkot", "naik becak", "naik ojek", "naik mobil",

@@ -24,7 +24,7 @@ from llada import LLaDAConfig
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import small_model, small_plan
 from training.config import TrainConfig
-from training.estimate import (
+from training.memory.estimate import (
     GIB,
     Counts,
     Estimate,
@@ -227,8 +227,8 @@ MEASURE = """
 import json, sys
 from pathlib import Path
 from tests.support.small_world import small_plan
-from training.adapter_folder import peak_memory
-from training.dry_run import estimate_of
+from training.run.adapter_folder import peak_memory
+from training.memory.dry_run import estimate_of
 from training.trainer import train
 plan = small_plan(Path(sys.argv[1]), train={"max_steps": 6, "micro_batch_size": 8})
 estimated = estimate_of(plan).memory.total

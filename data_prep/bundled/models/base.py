@@ -23,8 +23,8 @@ import numpy as np
 import torch
 
 from common.progress import progress_bar
-from data_prep.bundled.content import generator
-from data_prep.bundled.initialisation import initialise
+from data_prep.bundled.language.content import generator
+from data_prep.bundled.models.initialisation import initialise
 from data_prep.config import BundledConfig
 from llada.chat_format import (
     BOS_TOKEN,

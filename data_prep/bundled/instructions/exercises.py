@@ -15,9 +15,9 @@ from datetime import date
 from babel.numbers import format_decimal
 from num2words import num2words
 
-from data_prep.bundled import countries, nature, words
-from data_prep.bundled.content import Content, Pair, capitalised, generator, listed
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language import countries, nature, words
+from data_prep.bundled.language.content import Content, Pair, capitalised, generator, listed
+from data_prep.bundled.language.word_tables import table
 
 Maker = Callable[[random.Random], tuple[str, str]]  # what is asked, and the answer
 

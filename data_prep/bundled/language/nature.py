@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data_prep.bundled.word_tables import table
+from data_prep.bundled.language.word_tables import table
 
 
 @dataclass(frozen=True)

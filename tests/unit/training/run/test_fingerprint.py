@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.imports import REPOSITORY
-from training.fingerprint import CODE, code_files, code_hash
+from training.run.fingerprint import CODE, code_files, code_hash
 
 ELSEWHERE = ("eval/report/verdict.py", "chat/terminal.py", "pipeline/commands/status.py", "llada/sampling/engine.py")
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
-from data_prep.bundled.word_tables import column, table
+from data_prep.bundled.language.word_tables import column, table
 
 NAMES = column("names")
 AGENTS = ("Ibu", "Ayah", "Kakak", "Adik", "Paman", "Bibi", "Nenek", "Kakek", *NAMES[:24])
