@@ -23,7 +23,7 @@ def merge(
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Add an adapter into its base's weights, shard by shard, in the published layout."""
+    """Add an adapter into its base's weights, shard by shard."""
     with running("merge", profile, overrides, artifacts) as (settings, paths):
         from pipeline.paths import read_inputs, require
 

@@ -24,7 +24,10 @@ def seeds(
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Train and evaluate methods with more training seeds, for the report to pool. Resumable."""
+    """Train and evaluate every method with more training seeds.
+
+    The report pools them. Resumable.
+    """
     with running("seeds", profile, overrides, artifacts) as (settings, paths):
         names, numbers = values("--methods", methods, str), values("--seeds", seeds, natural)
         train_and_evaluate(settings, paths, adapters_of(settings, names, numbers))

@@ -11,13 +11,13 @@ import typer
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running, values
 
 SUMMARIES = {
-    "inputs": "Resolve rows, encoder and base from hub, folder or the bundled generator.",
-    "select": "Filter by subset, remove nulls and duplicates, sample by template.",
+    "inputs": "Resolve rows, encoder and base to files on this machine.",
+    "select": "Filter by subset, drop nulls and copies, sample by template.",
     "embed": "Embed the candidates with the encoder.",
     "cluster": "Cluster the embeddings with K-Means and draw them with UMAP.",
     "split": "Draw training, validation and test rows without leakage.",
     "format": "Tokenise the splits in chat form.",
-    "report": "Compare everything that was evaluated, on one self-contained page.",
+    "report": "Compare everything that was evaluated, on one offline page.",
 }
 DISTRIBUTED = ("embed",)  # the stages that share their work among processes
 

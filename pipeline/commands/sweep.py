@@ -19,7 +19,10 @@ def sweep(
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Train each method at each learning rate and seed; compare each at its own best rate. Resumable."""
+    """Compare methods, each at its own best learning rate.
+
+    Trains every method at every rate and seed; resumable.
+    """
     with running("sweep", profile, overrides, artifacts) as (settings, paths):
         names = values("--methods", methods, str)
         rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, int)
