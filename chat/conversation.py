@@ -11,9 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from common.errors import InputError
+from common.yaml_text import parse_yaml
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
@@ -138,11 +137,8 @@ def _allowed(kind: Any) -> str:
 
 
 def _from_text(key: str, text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-        return float(value) if isinstance(value, str) and "e" in value and _numeric(value) else value
-    except yaml.YAMLError:
-        raise InputError(f"{key}: {text!r} is not a value") from None
+    value = parse_yaml(text, key)
+    return float(value) if isinstance(value, str) and "e" in value and _numeric(value) else value
 
 
 def _numeric(text: str) -> bool:
