@@ -26,7 +26,7 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     """The text on one line: line breaks become spaces, other characters that cannot be shown their escapes, and what is
     too long loses the middle of its longest words, which are values, and then its own.
     """
-    text = " ".join(line.strip() for line in text[: 100 * longest].split("\n"))
+    text = " ".join(line.strip() for line in _without_middle(text, 100 * longest).split("\n"))
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     words = text.split(" ")
     while (excess := len(" ".join(words)) - longest) > 0:

@@ -194,16 +194,18 @@ def _evaluate(facts: Any) -> str:
 
 def show(stages: list[StageStatus], by_dvc: bool) -> None:
     """Print the table and the next command."""
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    from common.progress import plain_console
+
+    console = plain_console()
     grid = Table("stage", "state", "facts")
     for stage in stages:
         told = f"{stage.facts}\nchanged: {stage.reason}" if stage.reason else stage.facts
-        grid.add_row(stage.stage, f"[{STYLES[stage.state]}]{stage.state}[/]", told)
-    console.print(grid, highlight=False)
+        grid.add_row(stage.stage, Text(stage.state, style=STYLES[stage.state]), told)
+    console.print(grid)
     if not by_dvc:
         console.print("staleness is not known here: these artefacts were not made by `dvc repro` in this folder")
     command = next_command(stages, by_dvc)
-    console.print(f"next: {command}" if command else "everything is done", highlight=False, soft_wrap=True)
+    console.print(f"next: {command}" if command else "everything is done", soft_wrap=True)
