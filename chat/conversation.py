@@ -54,9 +54,10 @@ class Conversation:
         Raises:
             InputError: no text, a text that is too long, or settings that do not fit the model.
         """
-        if not question.strip():
+        question = whole_characters(question).strip()
+        if not question:
             raise InputError("the question is empty")
-        asked = {"role": "user", "content": question.strip()}
+        asked = {"role": "user", "content": question}
         made = {name: systems.prompt([*self.histories[name], asked], self.sampling) for name in self.systems}
         self.left_out = max(left_out for _, left_out in made.values())
         latest: dict[str, Frame] = {}
@@ -89,6 +90,13 @@ class Conversation:
     def settings(self) -> dict[str, Any]:
         """All settings by name, the seed last."""
         return dataclasses.asdict(self.sampling) | {"seed": self.seed}
+
+
+def whole_characters(text: str) -> str:
+    """Text with halves of surrogate pairs joined, and lone ones (bytes that were no UTF-8) as U+FFFD, which tokenizers
+    take.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def changed(sampling: SamplerConfig, values: dict[str, Any]) -> SamplerConfig:

@@ -1,14 +1,18 @@
-"""What the machine may lack: a home folder to write in, and streams that know every character."""
+"""What surrounds the program: a home folder to write in or none, streams that know every character or not, a proxy."""
 
 from __future__ import annotations
 
 import io
+import ipaddress
 import os
 import stat
 import sys
 import tempfile
+import urllib.parse
+from contextlib import suppress
 from pathlib import Path
 
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 CACHES = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 """Where numba (in UMAP) and matplotlib keep what can be made again; both expect to write there."""
 
@@ -32,6 +36,21 @@ def forgiving_streams() -> None:
     for stream, errors in ((sys.stdout, "backslashreplace"), (sys.stderr, "backslashreplace"), (sys.stdin, "replace")):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors=errors)
+
+
+def is_loopback(url: str) -> bool:
+    """Does an address lead to this machine itself?"""
+    host = urllib.parse.urlsplit(url).hostname or ""
+    with suppress(ValueError):
+        return ipaddress.ip_address(host).is_loopback
+    return host == "localhost" or host.endswith(".localhost")
+
+
+def no_proxy_for_loopback() -> None:
+    """Let every library that reads the environment reach this machine itself without the proxy."""
+    for name in ("no_proxy", "NO_PROXY"):
+        others = [entry for entry in os.environ.get(name, "").split(",") if entry.strip() not in ("", *LOOPBACK)]
+        os.environ[name] = ",".join([*others, *LOOPBACK])
 
 
 def _own_temporary_folder() -> Path:
