@@ -52,9 +52,7 @@ def _full(error: BaseException) -> str:
     place = Path(_path(getattr(error, "filename", None) or os.curdir)).absolute()
     folder = next(path for path in (place, *place.parents) if path.is_dir())
     free = shutil.disk_usage(folder).free
-    return (
-        f"no space left on {folder} ({free / 1e6:,.0f} MB are free there); make room, then run the same command again"
-    )
+    return f"no space left on {folder} ({free / 1e6:,.0f} MB are free); make room, then run the same command again"
 
 
 def _path(name: object) -> str:

@@ -19,6 +19,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
 from adapters.naming import AdapterName
 from common.errors import InputError
+from common.machine_errors import in_words
 from common.section import LARGEST_SEED, Section, refuse_truth_value
 from common.yaml_text import parse_yaml, read_yaml
 from data_prep.config import DataConfig
@@ -127,15 +128,18 @@ class Profile(Section):
 
 def profile_file(name: str) -> Path:
     """The file of a profile: `configs/NAME.yaml`, or NAME itself where it is a path ending in .yaml."""
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(f"--profile: no such file: {name}")
-        return path
-    path = CONFIGS / f"{name}.yaml"
-    if "/" in name or not path.is_file():
-        known = sorted(entry.stem for entry in CONFIGS.glob("*.yaml"))
+    known = sorted(entry.stem for entry in CONFIGS.glob("*.yaml"))
+    if name in known:
+        return CONFIGS / f"{name}.yaml"
+    if not name.endswith((".yaml", ".yml")):
         raise InputError(f"--profile: unknown profile {name!r}{_suggestion(name, known)}; there are {', '.join(known)}")
+    path = Path(name)
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"--profile: {in_words(error) or error}") from None
+    if not there:
+        raise InputError(f"--profile: no such file: {name}")
     return path
 
 

@@ -64,7 +64,8 @@ sys.orig_argv = ["python", "-m", "accelerate.commands.launch", "launch", "train_
 sys.path.insert(0, os.path.join(os.environ["PYTHONPATH"], "pipeline", "launcher"))
 sys.modules.pop("accelerate_exit_status", None)  # of the installed one, which did nothing here
 import accelerate_exit_status
-child = [sys.executable, "-c", "import os; os.kill(os.getpid(), %s)"]
+ending = "import os, signal; signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), %s)"
+child = [sys.executable, "-c", ending]
 raise subprocess.CalledProcessError(subprocess.run(child).returncode, child)
 """
 
