@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from common.errors import InputError
+from common.section import LARGEST_SEED
 from common.yaml_text import parse_yaml
 from llada.sampling.settings import SamplerConfig
 
@@ -81,8 +82,8 @@ class Conversation:
         if isinstance(value, str):
             value = _from_text(key, value)
         if key == "seed":
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise InputError(f"seed is {value!r}, allowed: whole numbers from 0")
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_SEED:
+                raise InputError(f"seed is {value!r}, allowed: whole numbers from 0 to {LARGEST_SEED}")
             self.seed = value
         else:
             self.sampling = changed(self.sampling, {key: value})
