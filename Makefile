@@ -1,5 +1,5 @@
 # Two commands: `make repro` runs the whole pipeline, `make test` the tests. Each sets itself up in .venv first.
-# Needs Python 3.11 or later (another one: make repro PYTHON=python3.12), git and make.
+# Needs Python 3.11 or later (another one: make repro PYTHON=python3.12) and make; a download without .git will do.
 
 PYTHON ?= python3
 VENV := .venv
@@ -17,6 +17,7 @@ help:
 	@sed -n 's/^# //p' Makefile | head -2
 
 repro: $(VENV)/.installed
+	@test -e .git || $(BIN)/dvc config --local core.no_scm true  # a ZIP download has no .git, which DVC asks for
 	$(BIN)/dvc repro
 
 test: $(VENV)/.installed-test

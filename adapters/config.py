@@ -16,8 +16,13 @@ Projection = Literal["q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_pr
 class ModelConfig(Section):
     """The frozen base."""
 
-    base: str = Field("embedded", min_length=1, description="embedded | hub model id | folder in the published layout")
-    revision: str | None = Field(None, description="hub revision of the base")
+    base: str = Field(
+        "embedded",
+        min_length=1,
+        max_length=4096,
+        description="embedded | hub model id | folder in the published layout",
+    )
+    revision: str | None = Field(None, min_length=1, description="hub revision of the base")
     quantization: Literal["none", "nf4", "int8"] = Field("none", description="bitsandbytes quantisation of the base")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="compute and storage type of the base"
@@ -31,13 +36,17 @@ class MethodConfig(Section):
     needs.
     """
 
-    rank: int = Field(16, ge=1, description="R, the rank of A and B")
-    alpha: float | None = Field(None, gt=0, description="the update is scaled by alpha / rank; null: alpha = rank")
+    rank: int = Field(16, ge=1, le=4096, description="R, the rank of A and B")
+    alpha: float | None = Field(
+        None, gt=0, le=10_000, description="the update is scaled by alpha / rank; null: alpha = rank"
+    )
     dropout: float = Field(0.0, ge=0, lt=1, description="dropout before A (PiSSA: 0)")
-    learning_rate: float | None = Field(None, gt=0, description="peak rate of A (and of B unless `ratio` is set)")
-    ratio: float = Field(16.0, ge=1, description="LoRA+: learning rate of B over that of A")
+    learning_rate: float | None = Field(
+        None, gt=0, le=10, description="peak rate of A (and of B unless `ratio` is set)"
+    )
+    ratio: float = Field(16.0, ge=1, le=10_000, description="LoRA+: learning rate of B over that of A")
     svd_iterations: int | None = Field(
-        8, ge=1, description="PiSSA: power iterations of the randomised SVD; null: exact SVD"
+        8, ge=1, le=1000, description="PiSSA: power iterations of the randomised SVD; null: exact SVD"
     )
     targets: tuple[Projection, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"),

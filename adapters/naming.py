@@ -9,7 +9,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-_SEEDED = re.compile(r"(?P<method>.+)-seed(?P<seed>0|[1-9]\d*)")
+from common.section import LARGEST_SEED
+
+_SEEDED = re.compile(r"(?P<method>.+)-seed(?P<seed>0|[1-9][0-9]{0,9})")
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,9 @@ class AdapterName:
     def parse(cls, name: str) -> AdapterName:
         """The parts of a name. Whether there is such a method is not checked."""
         parts = _SEEDED.fullmatch(name)
-        return cls(name) if parts is None else cls(parts["method"], int(parts["seed"]))
+        if parts is None or int(parts["seed"]) > LARGEST_SEED:
+            return cls(name)
+        return cls(parts["method"], int(parts["seed"]))
 
     def __str__(self) -> str:
         return self.method if self.seed is None else f"{self.method}-seed{self.seed}"

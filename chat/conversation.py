@@ -11,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from common.errors import InputError
+from common.section import LARGEST_SEED
+from common.yaml_text import parse_yaml
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
@@ -55,9 +55,10 @@ class Conversation:
         Raises:
             InputError: no text, a text that is too long, or settings that do not fit the model.
         """
-        if not question.strip():
+        question = whole_characters(question).strip()
+        if not question:
             raise InputError("the question is empty")
-        asked = {"role": "user", "content": question.strip()}
+        asked = {"role": "user", "content": question}
         made = {name: systems.prompt([*self.histories[name], asked], self.sampling) for name in self.systems}
         self.left_out = max(left_out for _, left_out in made.values())
         latest: dict[str, Frame] = {}
@@ -81,8 +82,8 @@ class Conversation:
         if isinstance(value, str):
             value = _from_text(key, value)
         if key == "seed":
-            if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-                raise InputError(f"seed is {value!r}, allowed: whole numbers from 0")
+            if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_SEED:
+                raise InputError(f"seed is {value!r}, allowed: whole numbers from 0 to {LARGEST_SEED}")
             self.seed = value
         else:
             self.sampling = changed(self.sampling, {key: value})
@@ -90,6 +91,13 @@ class Conversation:
     def settings(self) -> dict[str, Any]:
         """All settings by name, the seed last."""
         return dataclasses.asdict(self.sampling) | {"seed": self.seed}
+
+
+def whole_characters(text: str) -> str:
+    """Text with halves of surrogate pairs joined, and lone ones (bytes that were no UTF-8) as U+FFFD, which tokenizers
+    take.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def changed(sampling: SamplerConfig, values: dict[str, Any]) -> SamplerConfig:
@@ -138,11 +146,8 @@ def _allowed(kind: Any) -> str:
 
 
 def _from_text(key: str, text: str) -> Any:
-    try:
-        value = yaml.safe_load(text)
-        return float(value) if isinstance(value, str) and "e" in value and _numeric(value) else value
-    except yaml.YAMLError:
-        raise InputError(f"{key}: {text!r} is not a value") from None
+    value = parse_yaml(text, key)
+    return float(value) if isinstance(value, str) and "e" in value and _numeric(value) else value
 
 
 def _numeric(text: str) -> bool:

@@ -14,8 +14,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from chat.conversation import Conversation, changed
+from chat.conversation import Conversation, changed, whole_characters
 from common.docstrings import attribute_docstrings
+from common.environment import no_proxy_for_loopback
 from common.errors import InputError
 from llada.sampling.settings import SamplerConfig
 
@@ -73,6 +74,7 @@ def serve(systems: Systems, conversation: Conversation, host: str, port: int) ->
         InputError: the port is taken, or the address is not one of this machine's.
     """
     page, look = build(systems, conversation)
+    no_proxy_for_loopback()  # gradio asks its own address whether it is up
     try:
         page.queue(default_concurrency_limit=4).launch(
             server_name=host, server_port=port or _free_port(host), share=False, ssr_mode=False, quiet=True,
@@ -112,6 +114,7 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
 
         def answer(text: str, talk: Conversation, *values: Any) -> Iterator[list[Any]]:
             """Yields the panels, the slider, the status, the question box and the two states."""
+            text = whole_characters(text)
             now = Shown(text.strip(), {name: list(past) for name, past in talk.histories.items()})
             still = [gr.skip() for _ in panels]
             try:

@@ -23,6 +23,7 @@ from chat.conversation import Conversation
 from chat.frames import LEVELS, Frame
 from chat.systems import Systems
 from common.errors import InputError
+from common.progress import plain_console
 
 try:
     import termios
@@ -50,7 +51,7 @@ def talk(systems: Systems, conversation: Conversation, prompt: str | None, pace:
     Raises:
         InputError: the prompt is empty or too long, or the settings do not fit the model.
     """
-    console = Console()
+    console = plain_console()
     if prompt is None:
         Terminal(systems, conversation, console, pace).run()
     elif console.is_terminal and prompt.strip():
@@ -73,11 +74,11 @@ class Terminal:
         """Ask and answer until the user leaves."""
         import readline  # noqa: F401  (line editing and history for `input`)
 
-        self.console.print(f"{' · '.join(self.systems.names)}   /help for the commands", style="bold", highlight=False)
+        self.console.print(f"{' · '.join(self.systems.names)}   /help for the commands", style="bold")
         self.console.print(legend())
         while True:
             try:
-                line = self.console.input("\n[bold]> [/bold]").strip()
+                line = self.console.input(Text("\n> ", style="bold")).strip()
             except EOFError:
                 self.console.print()
                 return
@@ -90,7 +91,7 @@ class Terminal:
                 self._obey(line) if line.startswith("/") else self.ask(line)
             except InputError as error:
                 for fault in error.faults:
-                    self.console.print(fault, style="red", markup=False, highlight=False)
+                    self.console.print(fault, style="red")
 
     def ask(self, question: str) -> None:
         """Show one answer as it is written. Ctrl-C stops it."""
@@ -124,9 +125,9 @@ class Terminal:
             self.console.print(_settings(self.conversation))
         elif command == "/set" and len(words) == 2:
             self.conversation.change(*words)
-            self.console.print(f"{words[0]} = {self.conversation.settings()[words[0]]}", style="dim", markup=False)
+            self.console.print(f"{words[0]} = {self.conversation.settings()[words[0]]}", style="dim")
         else:
-            self.console.print(HELP, style="dim", markup=False, highlight=False)
+            self.console.print(HELP, style="dim")
 
 
 def print_answer(systems: Systems, conversation: Conversation, question: str) -> None:
@@ -141,7 +142,7 @@ def side_by_side(latest: Mapping[str, Frame], console: Console, finished: bool =
     panels = [
         Panel(
             paint(frame, finished),
-            title=f"[bold]{name}[/bold]",
+            title=Text(name, style="bold"),
             title_align="left",
             subtitle=_subtitle(frame),
             subtitle_align="right",

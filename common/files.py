@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from common.errors import InputError
+from common.locks import lock
 from common.progress import track
 
 MODEL_FILES = (".safetensors", ".bin", ".json", ".txt", ".model")
 """Endings of what decides what a model computes: weights, settings, tokenizer."""
+UNSUPPORTED = {errno.EINVAL, errno.EBADF, errno.EPERM, errno.EACCES, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS}
+"""What file systems answer that have no fsync of folders and no modes."""
 
 
 @contextmanager
@@ -26,47 +31,137 @@ def atomic_path(target: Path) -> Iterator[Path]:
     The temporary name keeps the suffix, because writers such as numpy append one where it is missing.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.stem}-", suffix=target.suffix)
-    os.close(handle)
-    temporary = Path(name)
-    try:
+    recover(target)
+    with _beside(target, target.stem, target.suffix, _empty_file) as temporary:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        _set_mode(temporary, 0o666 & ~_umask())
         flush_to_disk(temporary)
         temporary.replace(target)
         flush_to_disk(target.parent)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 @contextmanager
 def atomic_folder(target: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `target`; on success it replaces `target`, on any exception it is removed."""
+    """Yield a temporary folder beside `target`; on success it replaces `target`, on any exception it is removed.
+
+    The old folder goes aside by a rename and is deleted once the new one stands in its place, so that there is never
+    half a folder under the final name. A death between the two renames leaves none there; `recover` puts the old one
+    back.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
-    try:
+    recover(target)
+    if os.path.lexists(target) and not target.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(target))
+    with _beside(target, target.name, "", _empty_folder) as temporary:
         yield temporary
         umask = _umask()
-        temporary.chmod(0o777 & ~umask)
+        _set_mode(temporary, 0o777 & ~umask)
         for path in temporary.rglob("*"):
             if path.is_file():
-                path.chmod(path.stat().st_mode | 0o666 & ~umask)  # safetensors writes for the owner alone
+                _set_mode(path, path.stat().st_mode | 0o666 & ~umask)  # safetensors writes for the owner alone
                 flush_to_disk(path)
-        if target.exists():
-            shutil.rmtree(target)
-        temporary.replace(target)
+        _swap_in(temporary, target)
         flush_to_disk(target.parent)
+
+
+def recover(path: Path) -> None:
+    """Undo what a killed run left of `path`: an old folder that stands aside goes back where no new one took its place,
+    unfinished files and folders are removed. What a living process still holds is left alone.
+    """
+    if not path.parent.is_dir():
+        return
+    ours = re.compile(rf"\.{re.escape(path.name)}-old-\w+|\.{re.escape(path.stem)}-new-\w+(\.\w+)?")
+    for entry in [entry for entry in path.parent.iterdir() if ours.fullmatch(entry.name)]:
+        descriptor = None
+        with suppress(OSError):  # gone meanwhile, or another user's
+            descriptor = lock(entry)
+        if descriptor is None:
+            continue
+        try:
+            if entry.name.startswith(f".{path.name}-old-") and not os.path.lexists(path):
+                entry.rename(path)
+            else:
+                _remove(entry)
+        finally:
+            os.close(descriptor)
+
+
+@contextmanager
+def _beside(target: Path, stem: str, suffix: str, make: Callable[..., Path]) -> Iterator[Path]:
+    """A temporary beside the target, locked as long as it is in use: `recover` takes the unlocked for dead."""
+    descriptor = None
+    while descriptor is None:  # a `recover` elsewhere may take it between its making and its lock
+        temporary = make(target.parent, f".{stem}-new-", suffix)
+        with suppress(FileNotFoundError):
+            descriptor = lock(temporary)
+    try:
+        yield temporary
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+        _remove(temporary)
+        os.close(descriptor)
+
+
+def _empty_file(folder: Path, prefix: str, suffix: str) -> Path:
+    handle, name = tempfile.mkstemp(dir=folder, prefix=prefix, suffix=suffix)
+    os.close(handle)
+    return Path(name)
+
+
+def _empty_folder(folder: Path, prefix: str, suffix: str) -> Path:
+    return Path(tempfile.mkdtemp(dir=folder, prefix=prefix, suffix=suffix))
+
+
+def _swap_in(new: Path, target: Path) -> None:
+    aside = target.parent / f".{target.name}-old-{new.name[-8:]}"
+    descriptor = None
+    with suppress(OSError):
+        descriptor = lock(target)  # so that no `recover` puts it back between the two renames
+    try:
+        with suppress(FileNotFoundError):
+            target.rename(aside)
+        new.rename(target)
+    except OSError:
+        if aside.exists() and not target.exists():
+            aside.rename(target)
+        raise
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+    _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def flush_to_disk(path: Path) -> None:
-    """Force a file's content, or a folder's names, to the disk, so that a power cut cannot undo a rename."""
-    descriptor = os.open(path, os.O_RDONLY)
+    """Force a file's content, or a folder's names, to the disk, so that a power cut cannot undo a rename.
+
+    A file system that cannot do it (SMB, some mounts of notebooks) is left to itself; a failing or full disk is not.
+    """
+    with _where_supported():
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def _set_mode(path: Path, mode: int) -> None:
+    with _where_supported():
+        path.chmod(mode)
+
+
+@contextmanager
+def _where_supported() -> Iterator[None]:
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        yield
+    except OSError as error:
+        if error.errno not in UNSUPPORTED:
+            raise
 
 
 def write_text(path: Path, text: str) -> None:
@@ -94,16 +189,25 @@ def read_json(path: Path, made_by: str | None = None) -> Any:
 
 def read_json_lines(path: Path, made_by: str | None = None) -> list[dict[str, Any]]:
     """Read JSON lines; raises InputError as `read_json` does."""
-    return _parse(path, lambda text: [json.loads(line) for line in text.splitlines() if line], made_by)
+    return _parse(path, lambda text: [json.loads(line) for line in json_lines(text)], made_by)
+
+
+def json_lines(text: str) -> list[str]:
+    """The lines of JSON-lines text that hold something. A line ends at a line feed alone: str.splitlines() would also
+    end it within a value, at U+2028, U+2029 or U+0085.
+    """
+    return [line for line in text.split("\n") if line.strip()]
 
 
 def _parse(path: Path, parse: Any, made_by: str | None) -> Any:
     cure = f"; run `{made_by}`" if made_by else ""
     try:
-        return parse(path.read_text(encoding="utf-8"))
+        return parse(path.read_bytes().decode("utf-8"))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file{cure}") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except RecursionError:
+        raise InputError(f"{path}: not valid JSON (nested too deeply){cure}") from None
+    except ValueError as error:  # also of a number with thousands of digits
         raise InputError(f"{path}: not valid JSON ({error}){cure}") from None
 
 

@@ -1,26 +1,35 @@
-"""Progress bars on stderr, for anything longer than two seconds."""
+"""What is shown on a terminal: progress bars on stderr, for anything longer than two seconds, and words and tables, as
+they are. rich would read `[/INST]` in a row's text as markup, `:id:` as an emoji, and colour numbers.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 Item = TypeVar("Item")
-console = Console(stderr=True)
+
+
+def plain_console(**options: Any) -> Console:
+    """A console that shows every text as it is, in tables and titles too; a style is given, not written into text."""
+    return Console(markup=False, emoji=False, highlight=False, **options)
+
+
+console = plain_console(stderr=True)
 
 
 @contextmanager
 def progress_bar(enabled: bool = True) -> Iterator[Progress]:
     """A rich Progress on stderr; `enabled=False` (ranks other than 0) shows nothing."""
     columns = (
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[note]}"),
+        TextColumn("{task.fields[note]}", markup=False),
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )

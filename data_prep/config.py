@@ -4,43 +4,65 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from common.section import Section
 
+LONGEST_NAME = 4096  # of a path, on Linux
 INDONESIAN_SUBSETS = ("wikipedia_id", "indo_puisi", "wikihow", "safety_prompt", "dolly", "identity_prompt")
 
 
 class BundledConfig(Section):
     """Sizes of what the `inputs` stage makes when something is `embedded`. The defaults serve the profile `mini`."""
 
-    rows: int = Field(default=8000, ge=500, description="unique usable instruction rows to write")
+    rows: int = Field(default=8000, ge=500, le=1_000_000, description="unique usable instruction rows to write")
     vocabulary: int = Field(
-        default=4096, ge=512, description="size of the byte-level BPE vocabulary, special tokens included"
+        default=4096, ge=512, le=65_536, description="size of the byte-level BPE vocabulary, special tokens included"
     )
-    encoder_width: int = Field(default=128, ge=32, multiple_of=32, description="width of the small BERT encoder")
-    encoder_layers: int = Field(default=2, ge=1, description="layers of the small BERT encoder")
-    encoder_steps: int = Field(default=80, ge=0, description="contrastive training steps of the encoder")
-    base_width: int = Field(default=256, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
-    base_layers: int = Field(default=2, ge=1, description="n_layers of the small LLaDA base")
-    base_heads: int = Field(default=4, ge=1, description="n_heads of the small LLaDA base")
-    base_mlp_width: int = Field(default=320, ge=32, description="mlp_hidden_size of the small LLaDA base")
-    base_steps: int = Field(default=4000, ge=0, description="pretraining steps of the small LLaDA base on plain text")
+    encoder_width: int = Field(
+        default=128, ge=32, le=4096, multiple_of=32, description="width of the small BERT encoder"
+    )
+    encoder_layers: int = Field(default=2, ge=1, le=64, description="layers of the small BERT encoder")
+    encoder_steps: int = Field(default=80, ge=0, le=1_000_000, description="contrastive training steps of the encoder")
+    base_width: int = Field(default=256, ge=32, le=4096, multiple_of=32, description="d_model of the small LLaDA base")
+    base_layers: int = Field(default=2, ge=1, le=64, description="n_layers of the small LLaDA base")
+    base_heads: int = Field(
+        default=4,
+        ge=1,
+        le=128,
+        description="n_heads of the small LLaDA base; base_width is shared by them in even parts",
+    )
+    base_mlp_width: int = Field(default=320, ge=32, le=65_536, description="mlp_hidden_size of the small LLaDA base")
+    base_steps: int = Field(
+        default=4000, ge=0, le=1_000_000, description="pretraining steps of the small LLaDA base on plain text"
+    )
+
+    @model_validator(mode="after")
+    def _heads_share_the_width(self) -> BundledConfig:
+        if self.base_width % (2 * self.base_heads):
+            raise ValueError(
+                f"data.embedded.base_heads: {self.base_heads} heads cannot share base_width: {self.base_width}; "
+                "the width of each must be whole and even"
+            )
+        return self
 
 
 class LeakageConfig(Section):
     """Thresholds of the leakage audit (test and validation against training)."""
 
     answer_words: int = Field(
-        default=8, ge=1, description="an answer of at least so many words may not occur on both sides"
+        default=8, ge=1, le=10_000, description="an answer of at least so many words may not occur on both sides"
     )
-    shingle_words: int = Field(default=13, ge=2, description="length of the word shingles that may not be shared")
+    shingle_words: int = Field(
+        default=13, ge=2, le=1000, description="length of the word shingles that may not be shared"
+    )
     jaccard: float = Field(
         default=0.8, gt=0, le=1, description="MinHash near-duplicates at or above this similarity are leaks"
     )
     max_twins: int = Field(
         default=20,
         ge=0,
+        le=1_000_000,
         description="a test row with more twins outside its group is replaced; fewer twins are not trained on",
     )
     cosine: float | None = Field(
@@ -66,9 +88,12 @@ class DataConfig(Section):
     """Which rows, how many, how they are embedded, clustered, split and formatted."""
 
     source: str = Field(
-        "embedded", min_length=1, description="embedded | hub dataset id | folder or glob of parquet/JSON lines"
+        "embedded",
+        min_length=1,
+        max_length=LONGEST_NAME,
+        description="embedded | hub dataset id | folder or glob of parquet/JSON lines",
     )
-    revision: str | None = Field(None, description="hub revision of the dataset (commit, tag or branch)")
+    revision: str | None = Field(None, min_length=1, description="hub revision of the dataset (commit, tag or branch)")
     columns: dict[str, str] = Field(
         default_factory=dict, description="our column -> the source's column, where they differ"
     )
@@ -78,27 +103,31 @@ class DataConfig(Section):
     quality: QualityConfig = QualityConfig()
     runner: Literal["local", "ray"] = Field("local", description="daft's runner")
 
-    encoder: str = Field("embedded", min_length=1, description="embedded | hub model id | folder")
-    encoder_revision: str | None = Field(None, description="hub revision of the encoder")
+    encoder: str = Field(
+        "embedded", min_length=1, max_length=LONGEST_NAME, description="embedded | hub model id | folder"
+    )
+    encoder_revision: str | None = Field(None, min_length=1, description="hub revision of the encoder")
     embed_text: Literal["input", "output", "both"] = Field("input", description="text that is embedded")
-    embed_batch_size: int = Field(64, ge=1, description="rows per embedding batch")
+    embed_batch_size: int = Field(64, ge=1, le=65_536, description="rows per embedding batch")
 
-    clusters: int = Field(10, ge=1, description="K of K-Means")
+    clusters: int = Field(10, ge=1, le=100_000, description="K of K-Means")
     kmeans_init: Literal["k-means++", "random"] = Field("k-means++", description="initialisation of K-Means")
-    kmeans_n_init: int = Field(10, ge=1, description="restarts of K-Means, the best kept")
+    kmeans_n_init: int = Field(10, ge=1, le=1000, description="restarts of K-Means, the best kept")
     kmeans_minibatch: bool = Field(False, description="mini-batch K-Means, for millions of rows")
-    umap_sample: int = Field(5000, ge=10, description="rows in the UMAP picture")
+    umap_sample: int = Field(5000, ge=10, le=1_000_000, description="rows in the UMAP picture")
 
-    per_cluster: int = Field(1000, ge=1, description="rows taken per cluster; a short one is topped up from the others")
+    per_cluster: int = Field(
+        1000, ge=1, le=100_000_000, description="rows taken per cluster; a short one is topped up from the others"
+    )
     quota: Literal["equal", "proportional", "sqrt"] = Field(
         "equal", description="how rows are shared among the clusters"
     )
-    test_pool: int = Field(394, ge=1, description="rows from which the test set is drawn")
-    test_size: int = Field(100, ge=1, description="rows of the test set")
+    test_pool: int = Field(394, ge=1, le=100_000_000, description="rows from which the test set is drawn")
+    test_size: int = Field(100, ge=1, le=100_000_000, description="rows of the test set")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of the clusters' rows used for validation")
     leakage: LeakageConfig = LeakageConfig()
 
-    max_length: int = Field(512, ge=16, description="tokens of prompt and answer together")
+    max_length: int = Field(512, ge=16, le=65_536, description="tokens of prompt and answer together")
     overlong: Literal["truncate_answer", "truncate_prompt", "drop"] = Field(
         "truncate_answer", description="what happens to rows over max_length; all are counted"
     )

@@ -9,6 +9,7 @@ Sources: Zhang et al. 2020 (BERTScore); Zheng et al. 2023, section 3.4 (swapping
 
 from __future__ import annotations
 
+import http.client
 import json
 import urllib.request
 from collections.abc import Sequence
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from common.environment import is_loopback
 from common.errors import InputError
 from common.files import read_json_lines, sha256_of_json, write_json, write_json_lines
 from common.progress import track
@@ -164,9 +166,11 @@ class Judge:
             raise InputError(f"--url {self.url}: not an http or https address")
         request = urllib.request.Request(address, json.dumps(body).encode(), headers)
         try:
-            with urllib.request.urlopen(request, timeout=120) as response:
+            # a proxy would look for the reader's own server on its own machine
+            proxies = urllib.request.ProxyHandler({} if is_loopback(address) else None)
+            with urllib.request.build_opener(proxies).open(request, timeout=120) as response:
                 return str(json.load(response)["choices"][0]["message"]["content"])
-        except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (OSError, http.client.HTTPException, ValueError, KeyError, IndexError, TypeError) as error:
             raise InputError(
                 f"{address}: no answer of a chat completions server ({error}); what was judged is kept"
             ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, stage, status, sweep
+from pipeline.options import main
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -27,4 +28,4 @@ app.command("opinion", hidden=True)(judge.judge)  # the name of `judge` up to ve
 
 
 if __name__ == "__main__":
-    app()
+    main(app)

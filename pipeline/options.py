@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from common.errors import InputError
+from common.environment import forgiving_streams, writable_caches
+from common.errors import InputError, one_line
+from common.locks import turn
+from common.machine_errors import in_words
+from common.section import LARGEST_SEED
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
     from pipeline.profile import Profile
 
 T = TypeVar("T")
+MOST_FAULTS = 20  # lines that a user is told at once
+_ClickError: Any = typer.BadParameter.__mro__[2]  # of click, or of the copy that newer typers carry
 AdapterOption = Annotated[str, typer.Option("--method", metavar="M", help="The adapter's method.")]
 SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
 MethodsOption = Annotated[str, typer.Option("--methods", metavar="M[,M2]", help="Methods, with commas.")]
@@ -58,26 +66,42 @@ def running(
         yield load(profile, overrides, artifacts)
 
 
+@contextmanager
+def taking_turns(stage: str, paths: Paths) -> Iterator[None]:
+    """Hold a stage's turn on these artefacts, so that two processes never write the same files at once.
+
+    Raises:
+        InputError: another process runs the same stage here, and goes on doing so.
+    """
+    if os.environ.get("RANK", "0") != "0" or not (stage == "inputs" or paths.root.is_dir()):
+        yield  # one process speaks for its launcher's group; without a folder there is nothing to write yet
+        return
+    with turn(
+        paths.scratch / "locks" / stage,
+        f"{paths.root}: another process runs {stage} on these artefacts; wait for it or stop it",
+    ):
+        yield
+
+
 def load(profile: str | None, overrides: list[str] | None, artifacts: Path | None) -> tuple[Profile, Paths]:
     """The validated profile and where its artefacts lie."""
     from pipeline.paths import Paths
     from pipeline.profile import load_profile
 
+    if artifacts is not None and os.path.lexists(artifacts) and not artifacts.is_dir():
+        raise InputError(f"--artifacts {artifacts}: not a folder; name one, or a new one")
     loaded = load_profile(profile or default_profile(), overrides or ())
     return loaded, Paths.of(loaded.name, artifacts)
 
 
 def default_profile() -> str:
     """The profile that params.yaml chooses, `mini` where there is no such file here."""
-    import yaml
+    from common.yaml_text import read_yaml
 
     path = Path("params.yaml")
     if not path.is_file():
         return "mini"
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path)
     if not isinstance(values, dict) or not isinstance(values.get("profile"), str):
         raise InputError(f"{path}: profile is missing; write for example `profile: mini`")
     return values["profile"]
@@ -103,9 +127,9 @@ def positive(text: str) -> float:
 
 
 def natural(text: str) -> int:
-    """A whole number, 0 or more."""
+    """A seed: a whole number, 0 or more."""
     number = int(text)
-    if number < 0:
+    if not 0 <= number <= LARGEST_SEED:
         raise ValueError(text)
     return number
 
@@ -124,23 +148,58 @@ def refuse_distributed(stage: str) -> None:
         )
 
 
+def main(app: typer.Typer) -> None:
+    """Run a command line from its first character: what is wrong with the options ends like any other fault."""
+    with exit_status():
+        try:
+            sys.exit(app(standalone_mode=False))
+        except typer.Abort:
+            raise KeyboardInterrupt from None
+        except _ClickError as error:
+            if type(error).__name__ != "NoArgsIsHelpError":  # whose message is the help
+                error.message = one_line(error.message, 200)
+            error.show()
+            sys.exit(error.exit_code)
+
+
 @contextmanager
 def exit_status() -> Iterator[None]:
     """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""
+    forgiving_streams()
+    writable_caches()
     _hush_libraries()
+    with _ended_by_sigterm():
+        try:
+            yield
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        except BrokenPipeError:  # the reader of our output has left
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except Exception as error:
+            faults = _faults(error)
+            if faults is None:
+                raise
+            if os.environ.get("RANK", "0") == "0":
+                for fault in faults[:MOST_FAULTS]:
+                    print(f"error: {fault}", file=sys.stderr)
+                if len(faults) > MOST_FAULTS:
+                    print(f"error: and {len(faults) - MOST_FAULTS} more", file=sys.stderr)
+            sys.exit(2)
+
+
+@contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """SIGTERM ends this process with status 143 and what it holds tidied up, until a handler of its own takes over."""
+    ours = threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+    if ours:
+        signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         yield
-    except (InputError, ValueError) as error:
-        faults = _faults(error)
-        if faults is None:
-            raise
-        if os.environ.get("RANK", "0") == "0":
-            for fault in faults:
-                print(f"error: {fault}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        sys.exit(130)
+    finally:
+        if ours:
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def _hush_libraries() -> None:
@@ -149,13 +208,16 @@ def _hush_libraries() -> None:
     warnings.filterwarnings("ignore", message=r".*is_gradient_checkpointing", category=FutureWarning)
     # An optional faster NF4 kernel for the CPU, looked for on the hub.
     logging.getLogger("bitsandbytes.backends.cpu.ops").setLevel(logging.ERROR)
+    # "It looks like you forgot to detokenize": an answer may end in a full stop behind a space.
+    logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
-def _faults(error: ValueError) -> tuple[str, ...] | None:
+def _faults(error: Exception) -> tuple[str, ...] | None:
     """The user's faults in an error; None when it is ours. llada's own error counts as the user's: a bad checkpoint."""
     if isinstance(error, InputError):
         return error.faults
     errors = sys.modules.get("llada.errors")
     if errors is not None and isinstance(error, errors.CheckpointError):
-        return (" ".join(str(error).split()),)
-    return None
+        return (one_line(str(error)),)
+    told = in_words(error)
+    return None if told is None else (one_line(told),)

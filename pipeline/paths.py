@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import InputError
-from common.files import read_json
+from common.files import read_json, recover
 
 SPLITS = ("train", "validation", "test")
 
@@ -85,7 +85,11 @@ def read_inputs(paths: Paths) -> Inputs:
 
 
 def require(path: Path, stage: str, paths: Paths) -> Path:
-    """The path, or an error that names the stage which makes it."""
+    """The path, or an error that names the stage which makes it. A folder that a killed run left aside comes back."""
+    if not path.exists():
+        for place in (path, *path.parents):
+            if place.is_relative_to(paths.root) and place != paths.root:
+                recover(place)
     if not path.exists():
         raise InputError(f"{path}: not there yet; run `{command_for(stage, paths)}` first")
     return path
@@ -102,6 +106,8 @@ def command_for(stage: str, paths: Paths) -> str:
 
 def _present(paths: Paths, path: Path) -> Path:
     absolute = path if path.is_absolute() else paths.root / path
+    if not absolute.exists() and absolute.parent == paths.inputs:
+        recover(absolute)
     if not absolute.exists():
         raise InputError(
             f"{absolute}: named in {paths.inputs_facts} but not there; run `{command_for('inputs', paths)}` again"

@@ -10,22 +10,24 @@ import dataclasses
 import difflib
 import types
 import typing
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
 from adapters.naming import AdapterName
 from common.errors import InputError
-from common.section import Section
+from common.machine_errors import in_words
+from common.section import LARGEST_SEED, Section, refuse_truth_value
+from common.yaml_text import parse_yaml, read_yaml
 from data_prep.config import DataConfig
 from eval.config import EvaluationConfig
 from llada.sampling.settings import SamplerConfig
 from training.config import TrainConfig
 
+EMBEDDED_CONTEXT = 4096  # data_prep.bundled.base makes it so
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -33,9 +35,11 @@ class Profile(Section):
     """One experiment, whole."""
 
     name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="the profile's name, and its artefacts' folder"
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=100,
+        description="the profile's name, and its artefacts' folder",
     )
-    seed: int = Field(42, ge=0, description="the only seed; every random draw is derived from it")
+    seed: int = Field(42, ge=0, le=LARGEST_SEED, description="the only seed; every random draw is derived from it")
     data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     train: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
@@ -43,14 +47,60 @@ class Profile(Section):
     sampling: SamplerConfig = Field(default_factory=SamplerConfig, description="how answers are generated")
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig.model_validate({}))
 
+    @field_validator("sampling", mode="before")
+    @classmethod
+    def _no_truth_value_is_a_number_here_either(cls, values: Any) -> Any:
+        hints = typing.get_type_hints(SamplerConfig)
+        for key, value in values.items() if isinstance(values, dict) else ():
+            try:
+                refuse_truth_value(value, hints.get(key))
+            except ValueError as error:
+                raise ValueError(f"sampling.{key}: {value!r} is not allowed: {error}") from None
+        return values
+
     @model_validator(mode="after")
-    def _sizes_agree(self) -> Profile:
+    def _sections_agree(self) -> Profile:
+        faults = [*self._split_faults(), *self._budget_faults(), *self._embedded_faults()]
+        if faults:
+            raise ValueError("; ".join(faults))
+        return self
+
+    def _split_faults(self) -> Iterator[str]:
         if self.data.test_size > self.data.test_pool:
-            raise ValueError(
+            yield (
                 f"data.test_size: {self.data.test_size} is larger than data.test_pool: {self.data.test_pool}; "
                 "the test set is drawn from the pool, so raise the pool or lower the size"
             )
-        return self
+
+    def _budget_faults(self) -> Iterator[str]:
+        block = self.sampling.block_length
+        for budget in self.evaluation.eos_overflow:
+            if budget % block:
+                yield f"evaluation.eos_overflow: {budget}; must be a multiple of sampling.block_length ({block})"
+
+    def _embedded_faults(self) -> Iterator[str]:
+        """What the base that we make cannot take; of any other base this is known when it is loaded."""
+        if self.model.base != "embedded":
+            return
+        sizes, longest = self.data.embedded, self.sampling.longest
+        if self.data.max_length > EMBEDDED_CONTEXT:
+            yield f"data.max_length: {self.data.max_length} is over the embedded base's context, {EMBEDDED_CONTEXT}"
+        if longest >= EMBEDDED_CONTEXT:
+            yield (
+                f"sampling: an answer of {longest} tokens leaves no room for a prompt in the embedded base's context, "
+                f"{EMBEDDED_CONTEXT}; lower gen_length or max_gen_length"
+            )
+        beyond = [token for token in self.sampling.stop_token_ids or () if token >= sizes.vocabulary]
+        if beyond:
+            yield (
+                f"sampling.stop_token_ids: {beyond[0]} is no token of the embedded base, whose vocabulary has "
+                f"{sizes.vocabulary}"
+            )
+        if (self.sampling.known_tokens or 0) > sizes.vocabulary:
+            yield (
+                f"sampling.known_tokens: {self.sampling.known_tokens} is more than data.embedded.vocabulary: "
+                f"{sizes.vocabulary}"
+            )
 
     def method(self, name: str) -> MethodConfig:
         """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`).
@@ -78,15 +128,18 @@ class Profile(Section):
 
 def profile_file(name: str) -> Path:
     """The file of a profile: `configs/NAME.yaml`, or NAME itself where it is a path ending in .yaml."""
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        if not path.is_file():
-            raise InputError(f"--profile: no such file: {name}")
-        return path
-    path = CONFIGS / f"{name}.yaml"
-    if "/" in name or not path.is_file():
-        known = sorted(entry.stem for entry in CONFIGS.glob("*.yaml"))
+    known = sorted(entry.stem for entry in CONFIGS.glob("*.yaml"))
+    if name in known:
+        return CONFIGS / f"{name}.yaml"
+    if not name.endswith((".yaml", ".yml")):
         raise InputError(f"--profile: unknown profile {name!r}{_suggestion(name, known)}; there are {', '.join(known)}")
+    path = Path(name)
+    try:
+        there = path.is_file()
+    except OSError as error:
+        raise InputError(f"--profile: {in_words(error) or error}") from None
+    if not there:
+        raise InputError(f"--profile: no such file: {name}")
     return path
 
 
@@ -110,10 +163,7 @@ def load_profile(name: str = "mini", overrides: Sequence[str] = ()) -> Profile:
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not valid YAML: {' '.join(str(error).split())}") from None
+    values = read_yaml(path)
     if not isinstance(values, dict):
         raise InputError(f"{path}: expected sections (name, seed, data, model, ...), found {type(values).__name__}")
     return values
@@ -125,10 +175,7 @@ def _apply(values: dict[str, Any], override: str) -> str:
     key = key.strip()
     if not separator or not all(key.split(".")):
         raise InputError(f"--set: {override!r} is not KEY=VALUE, for example train.learning_rate=1e-4")
-    try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        raise InputError(f"--set: the value of {override!r} is not valid YAML; quote it") from None
+    value = parse_yaml(text, f"--set {key}")
     *parents, last = key.split(".")
     section = values
     for depth, name in enumerate(parents):
@@ -142,7 +189,9 @@ def _apply(values: dict[str, Any], override: str) -> str:
 def _fault(error: Any, path: Path, changed: Sequence[str]) -> str:
     location = [part for part in error["loc"] if part != "[key]"]
     key = ".".join(str(part) for part in location)
-    origin = "--set" if any(key == name or key.startswith(f"{name}.") for name in changed) else str(path)
+    message = error["msg"].removeprefix("Value error, ")
+    named = message if message.startswith(key) else key  # a fault between sections names its keys itself
+    origin = "--set" if any(f"{named}:".startswith((f"{name}.", f"{name}:")) for name in changed) else str(path)
     value = error["input"]
     if error["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         known = _known_keys(location[:-1])
@@ -150,7 +199,6 @@ def _fault(error: Any, path: Path, changed: Sequence[str]) -> str:
         return f"{origin}: unknown key {key}{hint}"
     if error["type"] == "missing":
         return f"{origin}: {key} is missing"
-    message = error["msg"].removeprefix("Value error, ")
     if not key or message.startswith(key):
         return f"{origin}: {message}"
     if location[0] == "methods" and "[key]" in error["loc"]:

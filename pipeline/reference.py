@@ -65,7 +65,9 @@ def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
         hints = typing.get_type_hints(model)
         descriptions = attribute_docstrings(model)
         for field in dataclasses.fields(model):
-            yield field.name, hints[field.name], _value(field.default), descriptions[field.name]
+            _, _, limits = SamplerConfig.RANGES.get(field.name, (None, None, ""))
+            words = descriptions[field.name] + (f" ({limits})" if limits else "")
+            yield field.name, hints[field.name], _value(field.default), words
         return
     for key, field in model.model_fields.items():
         if isinstance(field.annotation, type) and field.annotation in (QualityConfig, LeakageConfig, BundledConfig):

@@ -108,14 +108,15 @@ def _card(files: list[Upload]) -> Path:
 
 def show(files: list[Upload], repository: str) -> None:
     """Print what would go."""
-    from rich.console import Console
     from rich.table import Table
+
+    from common.progress import plain_console
 
     grid = Table("file", "bytes", title=f"to {repository}", title_justify="left")
     for file in files:
         grid.add_row(file.name, f"{file.bytes:,}")
     grid.add_row("all", f"{sum(file.bytes for file in files):,}")
-    Console().print(grid)
+    plain_console().print(grid)
 
 
 def _line(error: Exception) -> str:

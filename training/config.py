@@ -13,15 +13,17 @@ from common.section import Section
 class TrainConfig(Section):
     """The optimisation, the same for every method, so that methods can be compared."""
 
-    global_batch_size: int = Field(16, ge=1, description="rows per optimizer step, over all processes")
-    micro_batch_size: int = Field(16, ge=1, description="rows per forward pass on one device at the most")
-    epochs: float = Field(1.0, gt=0, description="passes over the training split")
-    max_steps: int | None = Field(None, ge=1, description="stop after so many optimizer steps; null: by epochs")
-    learning_rate: float = Field(2e-4, gt=0, description="peak rate where a method does not set its own")
-    weight_decay: float = Field(0.0, ge=0, description="decoupled weight decay")
+    global_batch_size: int = Field(16, ge=1, le=65_536, description="rows per optimizer step, over all processes")
+    micro_batch_size: int = Field(16, ge=1, le=65_536, description="rows per forward pass on one device at the most")
+    epochs: float = Field(1.0, gt=0, le=10_000, description="passes over the training split")
+    max_steps: int | None = Field(
+        None, ge=1, le=100_000_000, description="stop after so many optimizer steps; null: by epochs"
+    )
+    learning_rate: float = Field(2e-4, gt=0, le=10, description="peak rate where a method does not set its own")
+    weight_decay: float = Field(0.0, ge=0, le=100, description="decoupled weight decay")
     schedule: Literal["cosine", "constant"] = Field("cosine", description="after the warm-up")
     warmup_fraction: float = Field(0.03, ge=0, lt=1, description="share of the steps that warm up linearly")
-    max_gradient_norm: float = Field(1.0, gt=0, description="gradient clipping by global norm")
+    max_gradient_norm: float = Field(1.0, gt=0, le=1_000_000, description="gradient clipping by global norm")
     optimizer: Literal["adamw", "adamw_8bit", "paged_adamw_8bit"] = Field(
         "adamw", description="8-bit ones by bitsandbytes"
     )
@@ -32,13 +34,15 @@ class TrainConfig(Section):
         "first:8", description="EOS padding after the answer that is supervised: all | first:K | none"
     )
     stratified_t: bool = Field(True, description="stratify the noise level over the global batch")
-    validate_every: int = Field(50, ge=1, description="optimizer steps between validations")
-    validation_draws: int = Field(4, ge=1, description="fixed stratified noise draws per validation row")
-    validation_rows: int | None = Field(None, ge=1, description="validation rows used; null: all")
-    checkpoint_every: int = Field(100, ge=1, description="optimizer steps between checkpoints")
-    keep_checkpoints: int = Field(2, ge=1, description="complete checkpoints kept")
-    early_stopping: int | None = Field(None, ge=1, description="stop after so many validations without a better loss")
-    log_every: int = Field(10, ge=1, description="optimizer steps between rows of the training curve")
+    validate_every: int = Field(50, ge=1, le=100_000_000, description="optimizer steps between validations")
+    validation_draws: int = Field(4, ge=1, le=10_000, description="fixed stratified noise draws per validation row")
+    validation_rows: int | None = Field(None, ge=1, le=100_000_000, description="validation rows used; null: all")
+    checkpoint_every: int = Field(100, ge=1, le=100_000_000, description="optimizer steps between checkpoints")
+    keep_checkpoints: int = Field(2, ge=1, le=10_000, description="complete checkpoints kept")
+    early_stopping: int | None = Field(
+        None, ge=1, le=1_000_000, description="stop after so many validations without a better loss"
+    )
+    log_every: int = Field(10, ge=1, le=100_000_000, description="optimizer steps between rows of the training curve")
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="loggers besides the CSV curve"
     )
@@ -46,6 +50,6 @@ class TrainConfig(Section):
     @field_validator("eos_tail")
     @classmethod
     def _known_tail(cls, value: str) -> str:
-        if value in ("all", "none") or re.fullmatch(r"first:[1-9]\d*", value):
+        if value in ("all", "none") or re.fullmatch(r"first:[1-9][0-9]{0,4}", value):
             return value
-        raise ValueError("must be all, none or first:K with K at least 1, for example first:8")
+        raise ValueError("must be all, none or first:K with K from 1 to 99999, for example first:8")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.progress import console
+from common.progress import console, plain_console
 from data_prep.rows.text import COLUMNS
 
 if TYPE_CHECKING:
@@ -78,10 +78,8 @@ def refuse_unreadable(files: list[Path], reason: Exception) -> None:
 
 def print_table(table: Table) -> None:
     """Show a table on stderr, whole even where that is no terminal and has no width."""
-    from rich.console import Console
-
-    whole = Console(width=1000).measure(table).maximum
-    (console if console.is_terminal else Console(stderr=True, width=max(120, whole))).print(table)
+    whole = plain_console(width=1000).measure(table).maximum
+    (console if console.is_terminal else plain_console(stderr=True, width=max(120, whole))).print(table)
 
 
 def _first_line(error: Exception) -> str:

@@ -12,6 +12,8 @@ RuleName = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
 Score = Literal["low_confidence", "margin", "entropy", "random"]
 Cache = Literal["none", "prefix", "dual"]
 EosPolicy = Literal["none", "suppress", "last"]
+LONGEST = 65_536
+LARGEST_TOKEN = 2**31 - 1
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,23 @@ class SamplerConfig:
         ValueError: a value is out of range, or the lengths do not divide; every fault is named with what is allowed.
     """
 
-    __pydantic_config__: ClassVar[Any] = {"extra": "forbid"}
+    __pydantic_config__: ClassVar[Any] = {"extra": "forbid", "allow_inf_nan": False}
+    RANGES: ClassVar[dict[str, tuple[float, float, str]]] = {
+        "gen_length": (1, LONGEST, f"from 1 to {LONGEST}"),
+        "block_length": (1, LONGEST, f"from 1 to {LONGEST}"),
+        "steps": (1, LONGEST, f"from 1 to {LONGEST}"),
+        "temperature": (0, 100, "from 0 to 100"),
+        "guidance_scale": (0, 100, "from 0 to 100"),
+        "threshold": (0, 1, "between 0 and 1"),
+        "factor": (0, 1000, "from 0 to 1000"),
+        "entropy_bound": (0, 1000, "from 0 to 1000"),
+        "draft_threshold": (0, 1, "between 0 and 1"),
+        "keep_threshold": (0, 1, "between 0 and 1"),
+        "cache_refresh": (0, LONGEST, f"from 0 to {LONGEST}"),
+        "known_tokens": (1, LARGEST_TOKEN, f"from 1 to {LARGEST_TOKEN}, or none"),
+        "max_gen_length": (1, LONGEST, f"from 1 to {LONGEST}, or none"),
+        "tail_confidence": (0, 1, "between 0 and 1"),
+    }
 
     gen_length: int = 128
     """answer tokens; a multiple of block_length"""
@@ -96,30 +114,14 @@ class SamplerConfig:
         ]
 
     def _range_faults(self) -> list[str]:
-        ranges: dict[str, tuple[float, float, str]] = {
-            "gen_length": (1, float("inf"), "at least 1"),
-            "block_length": (1, float("inf"), "at least 1"),
-            "steps": (1, float("inf"), "at least 1"),
-            "temperature": (0, float("inf"), "at least 0"),
-            "guidance_scale": (0, float("inf"), "at least 0"),
-            "threshold": (0, 1, "between 0 and 1"),
-            "factor": (0, float("inf"), "at least 0"),
-            "entropy_bound": (0, float("inf"), "at least 0"),
-            "draft_threshold": (0, 1, "between 0 and 1"),
-            "keep_threshold": (0, 1, "between 0 and 1"),
-            "tail_confidence": (0, 1, "between 0 and 1"),
-            "cache_refresh": (0, float("inf"), "at least 0"),
-        }
         faults = [
-            f"{name} is {getattr(self, name)}, allowed: {words}"
-            for name, (low, high, words) in ranges.items()
-            if not low <= getattr(self, name) <= high
+            f"{name} is {value}, allowed: {words}"
+            for name, (low, high, words) in self.RANGES.items()
+            if (value := getattr(self, name)) is not None and not low <= value <= high
         ]
         if not 0 < self.top_p <= 1:
             faults.append(f"top_p is {self.top_p}, allowed: above 0, at most 1")
-        if self.known_tokens is not None and self.known_tokens < 1:
-            faults.append(f"known_tokens is {self.known_tokens}, allowed: at least 1, or none")
-        if any(token < 0 for token in self.stop_token_ids or ()):
+        if any(not 0 <= token <= LARGEST_TOKEN for token in self.stop_token_ids or ()):
             faults.append(f"stop_token_ids is {list(self.stop_token_ids or ())}, allowed: token ids, at least 0")
         return faults
 

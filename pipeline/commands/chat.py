@@ -17,6 +17,7 @@ import typer
 
 from common.docstrings import attribute_docstrings
 from common.errors import InputError
+from common.section import LARGEST_SEED
 from llada.sampling.settings import SamplerConfig
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running, values
 
@@ -31,7 +32,8 @@ CompareOption = Annotated[
     str | None, typer.Option("--compare", metavar="N[,N2]", help="More systems, beside the first; base is one.")
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of the noise. Default: the profile's.")
+    int | None,
+    typer.Option("--seed", metavar="N", min=0, max=LARGEST_SEED, help="Seed of the noise. Default: the profile's."),
 ]
 
 
@@ -43,7 +45,7 @@ def chat(
         str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this one question and leave.")
     ] = None,
     pace: Annotated[
-        float, typer.Option("--pace", metavar="SECONDS", min=0, help="How long a step lasts at the least.")
+        float, typer.Option("--pace", metavar="SECONDS", min=0, max=60, help="How long a step lasts at the least.")
     ] = 0.04,
     seed: SeedOption = None,
     profile: ProfileOption = None,

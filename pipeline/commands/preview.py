@@ -51,10 +51,10 @@ def show_rows(
     import numpy as np
     import pyarrow as pa
     import pyarrow.parquet as pq
-    from rich.console import Console
     from rich.panel import Panel
     from rich.text import Text
 
+    from common.progress import plain_console
     from llada.chat_format import load_tokenizer
     from llada.errors import CheckpointError
 
@@ -68,14 +68,14 @@ def show_rows(
     table = pq.read_table(path)
     rng = np.random.default_rng(seed)
     chosen = np.sort(rng.choice(table.num_rows, min(rows, table.num_rows), replace=False))
-    console = Console()
+    console = plain_console()
     parts = (("prompt", PROMPT), ("answer", ANSWER), ("masked", MASKED), ("end", TAIL))
     console.print(Text("  ").join(Text(name, style) for name, style in parts))
     for row in table.take(pa.array(chosen)).to_pylist():
         mask_probability = float(rng.uniform(0.15, 0.85))
         masked = rng.random(len(row["input_ids"]) - row["prompt_length"]) < mask_probability
         body = render(loaded, row["input_ids"], row["prompt_length"], masked, min(eos_tail, SHOWN_TAIL))
-        title = f"{row['subset_name']} / {row['template_name']} / cluster {row['cluster']}"
+        title = Text(f"{row['subset_name']} / {row['template_name']} / cluster {row['cluster']}")
         note = f"t = {mask_probability:.2f}, {int(masked.sum())} of {len(masked)} answer tokens masked"
         console.print(Panel(body, title=title, subtitle=note + (", truncated" if row["truncated"] else "")))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running, values
+from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running, taking_turns, values
 
 SUMMARIES = {
     "inputs": "Resolve rows, encoder and base to files on this machine.",
@@ -26,7 +26,10 @@ def command_of(stage: str) -> Callable[..., None]:
     """The command that runs a stage of `SUMMARIES`; the stage's own imports wait until it runs."""
 
     def run(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
-        with running(stage, profile, overrides, artifacts, distributed=stage in DISTRIBUTED) as (settings, paths):
+        with (
+            running(stage, profile, overrides, artifacts, distributed=stage in DISTRIBUTED) as (settings, paths),
+            taking_turns(stage, paths),
+        ):
             import_module(f"pipeline.stages.{stage}").run(settings, paths)
 
     return run
@@ -50,4 +53,5 @@ def evaluate(
         from pipeline.stages.evaluate import run
 
         for system in systems:
-            run(settings, paths, system)
+            with taking_turns(f"evaluate-{system}", paths):
+                run(settings, paths, system)

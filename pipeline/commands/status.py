@@ -2,7 +2,7 @@
 
 Done means that a stage's own facts are there. Stale is DVC's word: where the artefacts lie in their default place and
 dvc.lock knows them, `dvc status` compares code, settings and inputs with those of the last run. With --artifacts there
-is nothing to compare with, so a stage is done or missing.
+is nothing to compare with, so a stage is done or missing; so it is while a run of DVC's is in progress.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pipeline.profile import Profile
 
 State = Literal["done", "stale", "missing"]
+DVC_IS_RUNNING = ("Unable to acquire lock", "is busy, it is being blocked by")
 STYLES: dict[State, str] = {"done": "green", "stale": "yellow", "missing": "red"}
 
 
@@ -50,16 +51,17 @@ class _Stage:
 def status(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
     """Show which stages are done, stale or missing, and what to run."""
     with running("status", profile, overrides, artifacts) as (settings, paths):
-        show(stage_states(settings, paths), by_dvc=is_dvc_run(paths, settings.name))
+        changed = stale_stages(paths, settings.name)
+        stages = stage_states(settings, paths, changed or {})
+        show(stages, by_dvc=is_dvc_run(paths, settings.name), running=changed is None)
 
 
-def stage_states(profile: Profile, paths: Paths) -> list[StageStatus]:
-    """Every stage of the profile in order.
+def stage_states(profile: Profile, paths: Paths, changed: Mapping[str, str]) -> list[StageStatus]:
+    """Every stage of the profile in order. changed: what `stale_stages` found.
 
     Raises:
         InputError: a facts file is damaged.
     """
-    changed = stale_stages(paths, profile.name)
     return [_status(stage, changed.get(stage.name, "")) for stage in _stages(profile, paths)]
 
 
@@ -71,8 +73,13 @@ def next_command(stages: Iterable[StageStatus], by_dvc: bool) -> str | None:
     return "dvc repro" if by_dvc else due[0].command
 
 
-def stale_stages(paths: Paths, profile: str) -> dict[str, str]:
-    """Stage names of `dvc status` with what changed; empty where DVC has not run these artefacts."""
+def stale_stages(paths: Paths, profile: str) -> dict[str, str] | None:
+    """Stage names of `dvc status` with what changed; empty where DVC has not run these artefacts, None while a run of
+    DVC's holds its lock.
+
+    Raises:
+        InputError: `dvc status` failed.
+    """
     if not is_dvc_run(paths, profile):
         return {}
     command = [shutil.which("dvc") or str(Path(sys.executable).parent / "dvc"), "status", "--json"]
@@ -82,6 +89,8 @@ def stale_stages(paths: Paths, profile: str) -> dict[str, str]:
     except (OSError, json.JSONDecodeError):
         changes = {}
         result = None
+    if result is not None and result.returncode != 0 and any(word in result.stderr for word in DVC_IS_RUNNING):
+        return None
     if result is None or result.returncode != 0:
         words = (result.stderr if result else "").strip().splitlines()
         raise InputError(f"`dvc status` failed{': ' + words[-1] if words else ''}; run it by itself to see why")
@@ -192,18 +201,23 @@ def _evaluate(facts: Any) -> str:
     )
 
 
-def show(stages: list[StageStatus], by_dvc: bool) -> None:
-    """Print the table and the next command."""
-    from rich.console import Console
+def show(stages: list[StageStatus], by_dvc: bool, running: bool = False) -> None:
+    """Print the table and the next command. running: another process's DVC is at work."""
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console()
+    from common.progress import plain_console
+
+    console = plain_console()
     grid = Table("stage", "state", "facts")
     for stage in stages:
         told = f"{stage.facts}\nchanged: {stage.reason}" if stage.reason else stage.facts
-        grid.add_row(stage.stage, f"[{STYLES[stage.state]}]{stage.state}[/]", told)
-    console.print(grid, highlight=False)
+        grid.add_row(stage.stage, Text(stage.state, style=STYLES[stage.state]), told)
+    console.print(grid)
+    if running:
+        console.print("a run of DVC's is in progress: staleness is not known until it ends")
+        return
     if not by_dvc:
         console.print("staleness is not known here: these artefacts were not made by `dvc repro` in this folder")
     command = next_command(stages, by_dvc)
-    console.print(f"next: {command}" if command else "everything is done", highlight=False, soft_wrap=True)
+    console.print(f"next: {command}" if command else "everything is done", soft_wrap=True)

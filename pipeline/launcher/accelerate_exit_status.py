@@ -11,6 +11,8 @@ nothing.
 
 import sys
 
+LAUNCHERS_ERRORS = ("CalledProcessError", "ChildFailedError", "SignalException")
+
 
 def _install() -> None:
     arguments = sys.orig_argv
@@ -20,10 +22,14 @@ def _install() -> None:
     previous = sys.excepthook
 
     def end_as_the_child_did(kind: type[BaseException], error: BaseException, trace: object) -> None:
-        status = getattr(error, "returncode", None)
+        status: int | None = getattr(error, "returncode", None)
         if kind.__name__ == "ChildFailedError":
             status = error.get_first_failure()[1].exitcode  # type: ignore[attr-defined]
-        if kind.__name__ in ("CalledProcessError", "ChildFailedError") and status in (2, 130, 143):
+        if kind.__name__ == "SignalException":  # the launcher of several processes was told to stop, and told them
+            status = 128 + error.sigval  # type: ignore[attr-defined]
+        if status in (-2, -15):
+            status = 128 - status  # ended by the signal itself, before it could catch it
+        if kind.__name__ in LAUNCHERS_ERRORS and status in (2, 130, 143):
             import os
 
             sys.stderr.flush()

@@ -180,6 +180,13 @@ def test_without_a_terminal_the_answers_are_printed_plainly(
         talk(systems, Conversation(("lora",), SAMPLING, seed=3), "  ", pace=0.0)
 
 
+@pytest.mark.parametrize("question", ["Di mana\udcff Medan?", "\ud800", "\ud83d\ude42 apa kabar?"])
+def test_bytes_that_are_no_text_are_asked_as_replacement_characters(systems: Systems, question: str) -> None:
+    talk = Conversation(("lora",), SAMPLING, seed=3)
+    *_, _last = talk.ask(systems, question)
+    talk.histories["lora"][0]["content"].encode("utf-8")
+
+
 def test_the_page_escapes_what_was_typed_and_generated() -> None:
     content = panel("lora", [{"role": "assistant", "content": "<img src=x>"}], "<script>", None)
     assert "<img" not in content

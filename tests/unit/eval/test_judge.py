@@ -88,6 +88,15 @@ def test_chatter_is_no_verdict_and_equal_answers_are_not_asked_about(tmp_path: P
     assert len(asked) == 2
 
 
+def test_a_judge_on_this_machine_is_asked_without_the_proxy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    with server(longer) as (url, asked):
+        Judge(url, "m", None, tmp_path / "verdicts.jsonl").score(PAIRS[:1])
+    assert len(asked) == 2
+
+
 @pytest.mark.parametrize(
     ("answer", "verdict"), [(" a.", 1), ("**B**", -1), ("sama", 0), ("A lebih baik", None), ("", None)]
 )

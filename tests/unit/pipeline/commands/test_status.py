@@ -33,9 +33,13 @@ def write(paths: Paths, names=FACTS) -> Paths:
     return paths
 
 
+def states(paths: Paths) -> list[status.StageStatus]:
+    return status.stage_states(PROFILE, paths, status.stale_stages(paths, "mini") or {})
+
+
 def test_facts_of_finished_stages_and_the_next_command(tmp_path):
     paths = write(Paths.of("mini", tmp_path))
-    stages = {entry.stage: entry for entry in status.stage_states(PROFILE, paths)}
+    stages = {entry.stage: entry for entry in states(paths)}
     assert [name for name, entry in stages.items() if entry.state == "done"] == [
         "inputs", "select", "embed", "cluster", "split",
     ]  # fmt: skip
@@ -48,7 +52,7 @@ def test_facts_of_finished_stages_and_the_next_command(tmp_path):
 
 
 def test_every_stage_of_the_profile_is_listed_in_order(tmp_path):
-    names = [entry.stage for entry in status.stage_states(PROFILE, Paths.of("mini", tmp_path))]
+    names = [entry.stage for entry in states(Paths.of("mini", tmp_path))]
     assert names == [
         "inputs", "select", "embed", "cluster", "split", "format", "train@lora", "train@loraplus", "train@pissa",
         "evaluate@base", "evaluate@lora", "evaluate@loraplus", "evaluate@pissa", "report",
@@ -79,7 +83,7 @@ def repository(tmp_path, monkeypatch):
 def test_stale_is_what_dvc_says_with_the_reason(repository):
     changed = {"configs/mini.yaml": {"data.clusters": "modified"}, "data_prep/cluster/clustering.py": "modified"}
     repository["stdout"] = json.dumps({"cluster": [{"changed deps": changed}], "embed": ["changed command"]})
-    stages = {entry.stage: entry for entry in status.stage_states(PROFILE, Paths.of("mini"))}
+    stages = {entry.stage: entry for entry in states(Paths.of("mini"))}
     assert stages["cluster"].state == "stale"
     assert stages["cluster"].reason == "data.clusters, data_prep/cluster/clustering.py"
     assert stages["embed"].reason == "changed command"
@@ -91,7 +95,7 @@ def test_moved_artefacts_are_not_asked_of_dvc(repository, tmp_path):
     repository["stdout"] = json.dumps({"embed": ["changed command"]})
     paths = write(Paths.of("mini", tmp_path / "elsewhere"))
     assert not status.is_dvc_run(paths, "mini")
-    assert all(entry.state != "stale" for entry in status.stage_states(PROFILE, paths))
+    assert all(entry.state != "stale" for entry in states(paths))
 
 
 def test_a_profile_that_dvc_never_ran_is_not_asked_either(repository):
@@ -102,7 +106,25 @@ def test_a_profile_that_dvc_never_ran_is_not_asked_either(repository):
 def test_a_failing_dvc_is_told_in_its_own_words(repository):
     repository.update(returncode=255, stdout="", stderr="ERROR: you are not inside of a DVC repository\n")
     with pytest.raises(InputError, match="you are not inside"):
-        status.stage_states(PROFILE, Paths.of("mini"))
+        states(Paths.of("mini"))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "ERROR: failed to get status: Unable to acquire lock. Most likely another DVC process is running",
+        "ERROR: '/a/artifacts/mini/inputs' is busy, it is being blocked by:\n  (PID 3): dvc repro",
+    ],
+)
+def test_during_a_run_the_states_are_shown_and_nothing_is_wrong(repository, capsys, words):
+    repository.update(returncode=255, stdout="", stderr=words)
+    changed = status.stale_stages(Paths.of("mini"), "mini")
+    assert changed is None
+    status.show(states(Paths.of("mini")), by_dvc=True, running=True)
+    shown = capsys.readouterr().out
+    assert "7,200 of 9,000 rows" in shown
+    assert "in progress" in shown
+    assert "next:" not in shown
 
 
 @pytest.mark.parametrize("content", ["{", '{"rows": 3}'])
@@ -110,11 +132,11 @@ def test_a_damaged_facts_file_is_named(tmp_path, content):
     paths = write(Paths.of("mini", tmp_path))
     paths.embed_facts.write_text(content)
     with pytest.raises(InputError, match=r"embed.json.*run `python -m pipeline embed"):
-        status.stage_states(PROFILE, paths)
+        states(paths)
 
 
 def test_the_table_names_state_and_next_command(tmp_path, capsys):
-    stages = status.stage_states(PROFILE, write(Paths.of("mini", tmp_path)))
+    stages = states(write(Paths.of("mini", tmp_path)))
     status.show(stages, by_dvc=False)
     shown = capsys.readouterr().out
     assert "missing" in shown

@@ -1,0 +1,29 @@
+"""`make repro` of a download without .git tells DVC so, and leaves a clone alone."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import REPOSITORY
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+@pytest.mark.parametrize("cloned", [True, False])
+def test_a_download_without_git_is_run_without_its_history(tmp_path: Path, cloned: bool) -> None:
+    binaries = tmp_path / ".venv" / "bin"
+    binaries.mkdir(parents=True)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    for name, content in (("dvc", f'echo "$@" >> {tmp_path}/asked'), ("python", "true")):
+        (binaries / name).write_text(f"#!/bin/sh\n{content}\n")
+        (binaries / name).chmod(0o755)
+    (tmp_path / ".venv" / ".installed").touch()
+    if cloned:
+        (tmp_path / ".git").mkdir()
+    subprocess.run(["make", "repro"], cwd=tmp_path, check=True, capture_output=True)
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ([] if cloned else ["config --local core.no_scm true"]) + ["repro"]

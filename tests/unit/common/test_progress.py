@@ -1,0 +1,34 @@
+"""What a user's rows say goes to the terminal as it is."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from common.progress import console, plain_console
+
+TEXTS = ["[/INST] bagian", "t[/1]", "[/catatan]", "[id] berita", "wiki:id:2024", ":smile:", "[bold]x", "\\[a]", "[/]"]
+
+
+def shown(renderable: object) -> str:
+    stream = io.StringIO()
+    plain_console(file=stream, width=100, force_terminal=False).print(renderable)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_of_a_users_are_no_markup_in_words_tables_and_titles(text: str) -> None:
+    grid = Table(text, title=text, caption=text)
+    grid.add_row(text)
+    for renderable in (text, grid, Panel(text, title=Text(text), subtitle=Text(text))):
+        assert text in shown(renderable)
+    assert shown(grid).count(text) == 4
+
+
+def test_the_shared_console_is_a_plain_one(capsys: pytest.CaptureFixture[str]) -> None:
+    console.print("[/INST] :id:")
+    assert capsys.readouterr().err == "[/INST] :id:\n"

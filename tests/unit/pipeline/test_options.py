@@ -1,0 +1,114 @@
+"""How a command ends: the status and one line for what is the user's or the machine's, a traceback for what is ours."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from common.errors import InputError
+from common.locks import turn
+from pipeline.options import MOST_FAULTS, exit_status, running, taking_turns
+from pipeline.paths import Paths
+from tests.support.imports import REPOSITORY
+
+
+def ended(error: BaseException, capsys: pytest.CaptureFixture[str]) -> tuple[int, list[str]]:
+    with pytest.raises(SystemExit) as caught, exit_status():
+        raise error
+    return int(str(caught.value.code)), capsys.readouterr().err.splitlines()
+
+
+def test_errors_of_the_machine_are_one_line_and_status_2(capsys: pytest.CaptureFixture[str]) -> None:
+    for number in (errno.ENOSPC, errno.EACCES, errno.ENAMETOOLONG, errno.ENOTDIR, errno.ELOOP):
+        status, lines = ended(OSError(number, os.strerror(number), "/data/rows"), capsys)
+        assert status == 2
+        assert len(lines) == 1
+        assert lines[0].startswith("error: ")
+
+
+def test_so_many_faults_are_told_and_the_rest_is_counted(capsys: pytest.CaptureFixture[str]) -> None:
+    status, lines = ended(InputError([f"row {number}: wrong" for number in range(500)]), capsys)
+    assert status == 2
+    assert len(lines) == MOST_FAULTS + 1
+    assert lines[-1] == f"error: and {500 - MOST_FAULTS} more"
+
+
+@pytest.mark.parametrize("error", [KeyError("rows"), ValueError("shapes differ"), ZeroDivisionError()])
+def test_a_fault_of_ours_keeps_its_traceback(error: Exception) -> None:
+    with pytest.raises(type(error)), exit_status():
+        raise error
+
+
+def run(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    return subprocess.run(
+        [sys.executable, "-c", program, *arguments], env=environment, capture_output=True, text=True, check=False
+    )
+
+
+def test_sigterm_before_any_handler_ends_with_143() -> None:
+    result = run("import os; from pipeline.options import exit_status\nwith exit_status(): os.kill(os.getpid(), 15)")
+    assert (result.returncode, result.stderr) == (143, "")
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+LAUNCHER = """
+import sys, subprocess, os
+sys.orig_argv = ["python", "-m", "accelerate.commands.launch", "launch", "train_adapter.py"]
+sys.path.insert(0, os.path.join(os.environ["PYTHONPATH"], "pipeline", "launcher"))
+sys.modules.pop("accelerate_exit_status", None)  # of the installed one, which did nothing here
+import accelerate_exit_status
+ending = "import os, signal; signal.signal(2, signal.SIG_DFL); os.kill(os.getpid(), %s)"
+child = [sys.executable, "-c", ending]
+raise subprocess.CalledProcessError(subprocess.run(child).returncode, child)
+"""
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, 1)])
+def test_the_launcher_passes_on_that_its_child_was_told_to_stop(number: int, status: int) -> None:
+    result = run(LAUNCHER % int(number))
+    assert result.returncode == status
+    assert ("Traceback" in result.stderr) == (status == 1)
+
+
+def test_artefacts_in_a_files_place_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "file", Path("/dev/null")):
+        with pytest.raises(SystemExit), running("inputs", "mini", None, place):
+            pass
+        assert f"--artifacts {place}: not a folder" in capsys.readouterr().err
+
+
+def test_a_second_run_of_a_stage_waits_or_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.options.turn", lambda path, refusal: turn(path, refusal, patience=0))
+    paths = Paths.of("mini", tmp_path)
+    with taking_turns("select", paths), taking_turns("embed", paths):
+        with pytest.raises(InputError, match="another process runs select"), taking_turns("select", paths):
+            pass
+        monkeypatch.setenv("RANK", "1")
+        with taking_turns("select", paths):  # rank 0 holds the turn for its group
+            pass
+
+
+def test_no_folder_is_made_for_a_stage_that_comes_too_early(tmp_path: Path) -> None:
+    with taking_turns("select", Paths.of("mini", tmp_path / "misspelt")):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("preview", "--rows", "9" * 5000), ("evaluate", "--method", "lora-seed" + "9" * 5000), ("x" * 5000,),
+     ("seeds", "--seeds", "9" * 5000), ("status", "--profile", "x" * 5000), ("status", "--artifacts", "x/" * 5000)],
+)  # fmt: skip
+def test_a_command_line_of_any_length_ends_with_short_words(arguments: tuple[str, ...]) -> None:
+    result = run("from pipeline.__main__ import app; from pipeline.options import main; main(app)", *arguments)
+    assert result.returncode == 2, result.stderr[-500:]
+    assert "Traceback" not in result.stderr
+    assert all(len(line) < 320 for line in result.stderr.splitlines())
