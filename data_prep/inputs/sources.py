@@ -137,6 +137,16 @@ def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: 
     return _model_facts(base, kind, commit, path, "base")
 
 
+def local_place(source: str) -> Path | None:
+    """Where a source of this machine's lies, of a glob the folder before it; None for the bundled one and the hub."""
+    if _kind(source) != "folder":
+        return None
+    path = Path(source).expanduser()
+    while not path.exists() and GLOB_CHARACTERS & set(str(path)):
+        path = path.parent
+    return path.absolute()
+
+
 def _kind(source: str) -> str:
     """embedded | folder | hub. What exists on this machine, or cannot be a hub id, is a folder (or file, or glob)."""
     from llada.network.checkpoint import is_folder_name
