@@ -16,10 +16,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.files import atomic_path, write_json
+from common.files import atomic_path, read_json, write_json
 from common.progress import progress_bar
 from data_prep.config import DataConfig
-from data_prep.rows.tables import print_table
+from data_prep.rows.tables import add_row, print_table
 from data_prep.rows.text import folded_words
 from data_prep.rows.vectors import read_with_vectors
 
@@ -44,14 +44,21 @@ def cluster(
     umap_picture: Path,
     umap_points: Path,
     facts: Path,
+    embed_facts: Path | None = None,
 ) -> None:
     """Write every row's cluster and distance to its centroid, the centroids, the UMAP picture and points, and facts.
 
     Raises:
-        InputError: fewer rows than clusters; embeddings that belong to other candidates.
+        InputError: fewer rows than clusters; embeddings that belong to other candidates, or of another text than
+            `data.embed_text` (`embed_facts`: what the stage embed recorded).
     """
     from data_prep.cluster.umap_picture import draw_umap
 
+    if embed_facts is not None and read_json(embed_facts)["text"] != data.embed_text:
+        raise InputError(
+            f"data.embed_text: {data.embed_text}, but the stage embed read {read_json(embed_facts)['text']} "
+            f"({embeddings}); run it again, or set data.embed_text as it was"
+        )
     table, vectors = read_with_vectors(candidates, embeddings, ids)
     if len(vectors) < data.clusters:
         raise InputError(
@@ -185,5 +192,5 @@ def _print(described: dict[str, Any]) -> None:
     for entry in described["clusters"]:
         largest = sorted(entry["subsets"].items(), key=lambda item: -item[1])[:2]
         subsets = ", ".join(f"{name} {rows:,}" for name, rows in largest if rows)
-        shown.add_row(str(entry["cluster"]), f"{entry['rows']:,}", subsets, ", ".join(entry["words"][:6]))
+        add_row(shown, str(entry["cluster"]), f"{entry['rows']:,}", subsets, ", ".join(entry["words"][:6]))
     print_table(shown)
