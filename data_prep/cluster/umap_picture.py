@@ -25,6 +25,8 @@ TEXT = 160
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6000", "#999999", "#332288", "#117733")
 """Okabe and Ito's colours and four of Tol's: apart for colour-blind readers too. Past ten the marker changes."""
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+FAULTS = (OSError, ImportError, RuntimeError, ValueError, TypeError, AttributeError)
+"""What drawing may raise: no folder for numba's cache, a library that is half installed or disagrees with another."""
 BLANK = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==")
 """A PNG of one pixel, where no picture can be drawn."""
 
@@ -49,7 +51,7 @@ def draw_umap(
     with atomic_path(picture) as temporary:
         try:
             _draw(projected, labels[sample], len(vectors), temporary, "UMAP" if fault is None else "PCA")
-        except Exception as error:
+        except FAULTS as error:
             say(f"no picture of the clusters ({_reason(error)})", "yellow")
             temporary.write_bytes(BLANK)
     shown: dict[str, Any] = {"rows": len(sample), "neighbours": min(NEIGHBOURS, len(sample) - 1), "seed": seed}
@@ -61,7 +63,7 @@ def _project_or_flatten(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, str
     and the reason. A picture stops no pipeline."""
     try:
         return project(vectors, seed), None
-    except Exception as error:
+    except FAULTS as error:
         reason = _reason(error)
         say(f"UMAP does not run here ({reason}); the clusters are drawn by their principal components", "yellow")
         return principal_components(vectors), reason

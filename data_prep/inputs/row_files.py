@@ -243,10 +243,11 @@ def _missing(file: _Checked, form: RowForm, constants: Mapping[str, str]) -> Ite
     missing = [form.theirs(name) for name in names if form.theirs(name) not in file.seen]
     if not missing:
         return
+    if not file.seen:
+        yield f"{file.path}: holds no rows; remove it"
+        return
     if suffix_of(file.path) == ".parquet":
         said = f"missing column{'s' * (len(missing) > 1)} {', '.join(missing)}; there: {_some(file.seen)}"
-    elif not file.seen:
-        said = "holds no row; remove it"
     else:
         said = f"no line has {', '.join(missing)}; there: {_some(sorted(file.seen))}"
     yield f"{file.path}: {said}; {CURE}"

@@ -128,7 +128,10 @@ def assistant_turns(column: str, value: Any, dropped: Counter[str]) -> Iterator[
     Raises:
         ValueError: not a list of messages, or a role that is none of ROLES (tools, say).
     """
-    messages = _messages(column, parse_json(value) if isinstance(value, str) else value)
+    try:
+        messages = _messages(column, parse_json(value) if isinstance(value, str) else value)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{column}: neither a list of messages nor JSON ({error})") from None
     name = xxhash.xxh3_128_hexdigest(json.dumps(messages).encode())
     system = messages.pop(0)["content"] if messages and messages[0]["role"] == "system" else None
     answers = 0
