@@ -10,7 +10,6 @@ import csv
 import gzip
 import io
 import json
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -87,21 +86,45 @@ def _texts() -> dict[str, Writer]:
         "alpaca with a list": b'{"instruction": "a", "input": [], "output": "b"}\n',
     }
     others = {
-        "rows.json": {"a list": whole.encode(), "lines named json": LINE + b"\n" + LINE, "half a list": whole[:-9].encode(),
-                      "a list of numbers": b"[1, 2]", "an object": b'{"a": 1}', "a wrapped list": b'{"data": ' + whole.encode() + b"}",
-                      "an indented list": json.dumps([GOOD], indent=2).encode(), "deep json": b"[" * DEEP},
-        "rows.csv": {"csv": plain.encode(), "csv with ;": plain.replace(",", ";").encode(), "csv in utf-16": plain.encode("utf-16"),
-                     "csv with a mark": plain.encode("utf-8-sig"), "csv in latin-1": plain.replace("Kopi", "é").encode("latin-1"),
-                     "csv with a field too many": (plain + "1,2,3\r\n").encode(), "csv with an open quote": (plain + '"a').encode(),
-                     "csv with a column twice": plain.replace("dataset_key", "input").encode(), "csv of one column": b"a\nb\n",
-                     "csv with nul": plain.replace("Kopi", "Ko\0pi").encode(), "empty csv": b""},
+        "rows.json": {
+            "a list": whole.encode(),
+            "lines named json": LINE + b"\n" + LINE,
+            "half a list": whole[:-9].encode(),
+            "a list of numbers": b"[1, 2]",
+            "an object": b'{"a": 1}',
+            "a wrapped list": b'{"data": ' + whole.encode() + b"}",
+            "an indented list": json.dumps([GOOD], indent=2).encode(),
+            "deep json": b"[" * DEEP,
+        },
+        "rows.csv": {
+            "csv": plain.encode(),
+            "csv with ;": plain.replace(",", ";").encode(),
+            "csv in utf-16": plain.encode("utf-16"),
+            "csv with a mark": plain.encode("utf-8-sig"),
+            "csv in latin-1": plain.replace("Kopi", "é").encode("latin-1"),
+            "csv with a field too many": (plain + "1,2,3\r\n").encode(),
+            "csv with an open quote": (plain + '"a').encode(),
+            "csv with a column twice": plain.replace("dataset_key", "input").encode(),
+            "csv of one column": b"a\nb\n",
+            "csv with nul": plain.replace("Kopi", "Ko\0pi").encode(),
+            "empty csv": b"",
+        },
         "rows.tsv": {"tsv": plain.replace(",", "\t").encode()},
-        "rows.jsonl.gz": {"gzip": packed, "half of gzip": packed[:-9], "no gzip": LINE, "damaged gzip": packed[:20] + b"\0" + packed[21:]},
+        "rows.jsonl.gz": {
+            "gzip": packed,
+            "half of gzip": packed[:-9],
+            "no gzip": LINE,
+            "damaged gzip": packed[:20] + b"\0" + packed[21:],
+        },
         "rows.csv.gz": {"csv gzipped": gzip.compress(plain.encode())},
-        "rows.parquet": {"no parquet": b"PAR1 and then nothing of use", "parquet of four bytes": b"PAR1", "empty parquet": b"",
-                         "json named parquet": LINE},
+        "rows.parquet": {
+            "no parquet": b"PAR1 and then nothing of use",
+            "parquet of four bytes": b"PAR1",
+            "empty parquet": b"",
+            "json named parquet": LINE,
+        },
         "A.JSONL": {"capitals": LINE},
-    }  # fmt: skip
+    }
     cases = {name: _file("rows.jsonl", content) for name, content in lines.items()}
     return cases | {name: _file(file, content) for file, of in others.items() for name, content in of.items()}
 
@@ -156,14 +179,16 @@ def _tables() -> dict[str, Writer]:
         "not utf-8 behind an integer": case(input=bad, prompt_id=pa.array([1])),
         "a column twice": twice,
         "an unread column twice": twice_unread,
-        "no rows": lambda folder: pq.write_table(pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), folder / "a.parquet"),
+        "no rows": lambda folder: pq.write_table(
+            pa.table({name: pa.array([], pa.string()) for name in COLUMNS}), folder / "a.parquet"
+        ),
         "no columns": lambda folder: pq.write_table(pa.table({}), folder / "a.parquet"),
         "a missing column": case(drop=("output",)),
         "a system column of truth values": case(system=pa.array([True])),
         "a system column in one file": beside({"system": pa.array(["s"])}, {}),
         "messages of numbers": case(drop=("input", "output"), messages=pa.array([[1, 2]])),
         "half a file": truncated,
-    }  # fmt: skip
+    }
 
 
 def _places() -> dict[str, Writer]:
@@ -184,8 +209,8 @@ def _places() -> dict[str, Writer]:
 
     def loop(folder: Path) -> None:
         _file("inner/a.jsonl", good)(folder)
-        os.symlink(folder, folder / "inner" / "again")
-        os.symlink("nowhere", folder / "dangling.jsonl")
+        (folder / "inner" / "again").symlink_to(folder)
+        (folder / "dangling.jsonl").symlink_to("nowhere")
 
     def named(folder: Path) -> None:
         (folder / "a.parquet").mkdir()
