@@ -91,11 +91,14 @@ class DataConfig(Section):
         "embedded",
         min_length=1,
         max_length=LONGEST_NAME,
-        description="embedded | hub dataset id | folder or glob of parquet/JSON lines",
+        description="embedded | hub dataset id | folder or glob of parquet, JSON or CSV files",
     )
     revision: str | None = Field(None, min_length=1, description="hub revision of the dataset (commit, tag or branch)")
+    split: str = Field("train", min_length=1, description="which split's files of a hub dataset are read")
+    files: str | None = Field(None, description="pattern of the files to read within a hub dataset, instead of split")
     columns: dict[str, str] = Field(
-        default_factory=dict, description="our column -> the source's column, where they differ"
+        default_factory=dict,
+        description="our column -> the source's, where they differ; or =text, or a template of its columns in braces",
     )
     subsets: tuple[str, ...] = Field(INDONESIAN_SUBSETS, min_length=1, description="values of subset_name to keep")
     deduplicate: bool = Field(True, description="drop rows whose normalised (input, output) was seen before")

@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.files import atomic_path, write_json
+from common.files import atomic_path, read_json, write_json
 from common.progress import progress_bar
 from data_prep.config import DataConfig
 from data_prep.rows.tables import print_table
@@ -44,14 +44,21 @@ def cluster(
     umap_picture: Path,
     umap_points: Path,
     facts: Path,
+    embed_facts: Path | None = None,
 ) -> None:
     """Write every row's cluster and distance to its centroid, the centroids, the UMAP picture and points, and facts.
 
     Raises:
-        InputError: fewer rows than clusters; embeddings that belong to other candidates.
+        InputError: fewer rows than clusters; embeddings that belong to other candidates, or of another text than
+            `data.embed_text` (`embed_facts`: what the stage embed recorded).
     """
     from data_prep.cluster.umap_picture import draw_umap
 
+    if embed_facts is not None and read_json(embed_facts)["text"] != data.embed_text:
+        raise InputError(
+            f"data.embed_text: {data.embed_text}, but the stage embed read {read_json(embed_facts)['text']} "
+            f"({embeddings}); run it again, or set data.embed_text as it was"
+        )
     table, vectors = read_with_vectors(candidates, embeddings, ids)
     if len(vectors) < data.clusters:
         raise InputError(

@@ -5,6 +5,7 @@ UMAP: McInnes, Healy, Melville, arXiv 1802.03426. With a fixed seed it runs on o
 
 from __future__ import annotations
 
+import base64
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.files import atomic_path
+from common.progress import console
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,6 +25,10 @@ TEXT = 160
 COLOURS = ("#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#7f6000", "#999999", "#332288", "#117733")
 """Okabe and Ito's colours and four of Tol's: apart for colour-blind readers too. Past ten the marker changes."""
 MARKERS = ("o", "^", "s", "D", "v", "P", "X")
+FAULTS = (OSError, ImportError, RuntimeError, ValueError, TypeError, AttributeError)
+"""What drawing may raise: no folder for numba's cache, a library that is half installed or disagrees with another."""
+BLANK = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mP4DwABAQEAHLCMmQAAAABJRU5ErkJggg==")
+"""A PNG of one pixel, where no picture can be drawn."""
 
 
 def draw_umap(
@@ -30,7 +36,7 @@ def draw_umap(
 ) -> dict[str, Any]:
     """Project a sample of `rows` rows to two dimensions; write the picture and the points; return what was shown."""
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), min(rows, len(vectors)), replace=False))
-    projected = project(vectors[sample], seed)
+    projected, fault = _project_or_flatten(vectors[sample], seed)
     texts = [text[:TEXT] for text in table["input"].take(pa.array(sample)).to_pylist()]
     columns = {
         "id": table["id"].take(pa.array(sample)),
@@ -43,8 +49,41 @@ def draw_umap(
     with atomic_path(points) as temporary:
         pq.write_table(pa.table(columns), temporary, compression="zstd")
     with atomic_path(picture) as temporary:
-        _draw(projected, labels[sample], len(vectors), temporary)
-    return {"rows": len(sample), "neighbours": min(NEIGHBOURS, len(sample) - 1), "seed": seed}
+        try:
+            _draw(projected, labels[sample], len(vectors), temporary, "UMAP" if fault is None else "PCA")
+        except FAULTS as error:
+            console.print(f"no picture of the clusters ({_reason(error)})", style="yellow", soft_wrap=True)
+            temporary.write_bytes(BLANK)
+    shown: dict[str, Any] = {"rows": len(sample), "neighbours": min(NEIGHBOURS, len(sample) - 1), "seed": seed}
+    return shown if fault is None else {**shown, "projection": "PCA", "reason": fault}
+
+
+def _project_or_flatten(vectors: np.ndarray, seed: int) -> tuple[np.ndarray, str | None]:
+    """UMAP's projection; where it fails (numba finds no folder for its cache, say) the first two principal components,
+    and the reason. A picture stops no pipeline."""
+    try:
+        return project(vectors, seed), None
+    except FAULTS as error:
+        reason = _reason(error)
+        console.print(
+            f"UMAP does not run here ({reason}); the clusters are drawn by their principal components",
+            style="yellow",
+            soft_wrap=True,
+        )
+        return principal_components(vectors), reason
+
+
+def principal_components(vectors: np.ndarray) -> np.ndarray:
+    """(n, D) to (n, 2), each direction with its largest coordinate positive."""
+    centred = vectors - vectors.mean(axis=0)
+    directions = np.linalg.svd(centred, full_matrices=False)[2][:2]  # (2, D), fewer where D or n is 1
+    signs = np.sign(directions[np.arange(len(directions)), np.abs(directions).argmax(axis=1)])
+    flat = centred @ (directions * signs[:, None]).T
+    return np.pad(flat, ((0, 0), (0, 2 - flat.shape[1])))
+
+
+def _reason(error: BaseException) -> str:
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
 
 def project(vectors: np.ndarray, seed: int) -> np.ndarray:
@@ -59,7 +98,7 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
         return np.asarray(model.fit_transform(vectors))
 
 
-def _draw(projected: np.ndarray, labels: np.ndarray, whole: int, path: Path) -> None:
+def _draw(projected: np.ndarray, labels: np.ndarray, whole: int, path: Path, method: str) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 6.5), dpi=150, facecolor="white", layout="constrained")
@@ -70,7 +109,7 @@ def _draw(projected: np.ndarray, labels: np.ndarray, whole: int, path: Path) -> 
         colour, marker = COLOURS[number % len(COLOURS)], MARKERS[number // len(COLOURS) % len(MARKERS)]
         axes.scatter(own[:, 0], own[:, 1], s=size, c=colour, marker=marker, alpha=0.65, linewidths=0, label=f"{number}")
         _label(axes, own, str(number), colour)
-    axes.set_title(f"Instructions by cluster: UMAP of {len(labels):,} of {whole:,} embeddings", loc="left")
+    axes.set_title(f"Instructions by cluster: {method} of {len(labels):,} of {whole:,} embeddings", loc="left")
     axes.set_xticks([])
     axes.set_yticks([])
     for side in axes.spines.values():

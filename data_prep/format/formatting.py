@@ -9,13 +9,18 @@ Each row becomes prompt (begin-of-text, system message if any, user message, the
                      the answer is truncated as above
     drop             the row is left out of training and validation; test rows are truncated (the sizes stay as drawn)
 
+A turn of a conversation has the turns before it in its prompt. Where they do not fit, whole turns go, the oldest first,
+always up to a question of the user's; what stays is truncated as above. A row's own system prompt takes the place of
+`data.system_prompt`.
+
 All of it is counted per split in `format.json`.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,9 +29,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.files import atomic_folder, write_json
+from common.files import atomic_folder, read_json, write_json
 from common.progress import track
 from data_prep.config import DataConfig
+from data_prep.rows.conversation import Message, read_history, whole_prompt
 from data_prep.rows.tables import print_table
 
 if TYPE_CHECKING:
@@ -61,14 +67,17 @@ class Example:
     prompt_length: int
     prompt_truncated: bool = False
     answer_truncated: bool = False
+    turns_left_out: int = 0
 
 
-def format_splits(data: DataConfig, *, splits: Path, tokenizer: Path, formatted: Path, facts: Path) -> None:
+def format_splits(
+    data: DataConfig, *, splits: Path, tokenizer: Path, formatted: Path, facts: Path, split_facts: Path | None = None
+) -> None:
     """Write `train`, `validation` and `test` parquet files with SCHEMA's columns, and the lengths and counts.
 
     Raises:
         InputError: no tokenizer with LLaDA's special tokens; `max_length` too small for the chat form; a split whose
-            rows are all dropped.
+            rows are all dropped, or that holds other rows than the stage split recorded (`split_facts`).
     """
     from llada.chat_format import load_tokenizer
     from llada.errors import CheckpointError
@@ -77,10 +86,16 @@ def format_splits(data: DataConfig, *, splits: Path, tokenizer: Path, formatted:
         loaded = load_tokenizer(tokenizer)
     except CheckpointError as error:
         raise InputError(f"model.base: {error}") from error
+    recorded = read_json(split_facts)["rows"] if split_facts is not None else {}
     described: dict[str, Any] = {}
     with atomic_folder(formatted) as folder:
         for name in SPLITS:
             rows = pq.read_table(splits / f"{name}.parquet")
+            if rows.num_rows != recorded.get(name, rows.num_rows):
+                raise InputError(
+                    f"{splits / name}.parquet: {rows.num_rows:,} rows, but the stage split recorded "
+                    f"{recorded[name]:,} ({split_facts}); run it again"
+                )
             table, described[name] = _format(data, loaded, rows, name)
             pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     settings = {"max_length": data.max_length, "overlong": data.overlong, "system_prompt": data.system_prompt}
@@ -96,8 +111,9 @@ def _format(
     kept: list[dict[str, Any]] = []
     lengths: list[tuple[int, int]] = []
     for row in track(rows.to_pylist(), f"formatting {name}"):
-        example = encode(tokenizer, row["input"], row["output"], data)
-        lost = example.prompt_truncated or example.answer_truncated
+        history, system = read_history(row.get("history")), row.get("system")
+        example = encode(tokenizer, row["input"], row["output"], data, history, system)
+        lost = example.prompt_truncated or example.answer_truncated or example.turns_left_out > 0
         counts["over_length"] += lost
         if lost and data.overlong == "drop" and name != "test":
             counts["dropped"] += 1
@@ -105,11 +121,12 @@ def _format(
         counts["prompt_truncated"] += example.prompt_truncated
         counts["answer_truncated"] += example.answer_truncated
         counts["lost_eot"] += example.answer_truncated
+        counts["turns_left_out"] += example.turns_left_out
         lengths.append((example.prompt_length, len(example.input_ids) - example.prompt_length))
         kept.append(
             {
                 **{column: row[column] for column in ("id", "subset_name", "template_name", "cluster")},
-                "prompt": row["input"],
+                "prompt": whole_prompt(row["input"], row.get("history")),
                 "answer": row["output"],
                 "input_ids": example.input_ids,
                 "prompt_length": example.prompt_length,
@@ -118,22 +135,57 @@ def _format(
         )
     if not kept:
         raise InputError(f"data.max_length: {data.max_length}: every row of {name} is longer and dropped; raise it")
-    names = ("over_length", "dropped", "prompt_truncated", "answer_truncated", "lost_eot")
+    names = ["over_length", "dropped", "prompt_truncated", "answer_truncated", "lost_eot"]
+    names += ["turns_left_out"] if "history" in rows.column_names else []
     described = {"rows": len(kept), **{count: counts[count] for count in names}, **_describe(lengths)}
     return pa.Table.from_pylist(kept, SCHEMA), described
 
 
-def encode(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str, data: DataConfig) -> Example:
+def encode(
+    tokenizer: PreTrainedTokenizerFast,
+    prompt: str,
+    answer: str,
+    data: DataConfig,
+    history: Sequence[Message] = (),
+    system: str | None = None,
+) -> Example:
     """One row as token ids within `data.max_length`.
+
+    Args:
+        history: the turns before the prompt. system: the row's own system prompt, instead of `data.system_prompt`.
 
     Raises:
         InputError: the chat form alone takes more tokens than there is room for.
     """
+    from llada.chat_format import encode_prompt
+
+    system = system if system and system.strip() else data.system_prompt
+    alone = _encode_alone(tokenizer, prompt, answer, data, system)
+    answer_ids = alone.input_ids[alone.prompt_length :]
+    left_out, prompt_ids = len(history), alone.input_ids[: alone.prompt_length]
+    lost = alone.prompt_truncated or alone.answer_truncated
+    for start in range(len(history) - 1, -1, -1):
+        if lost or len(history[start]["content"]) > data.max_length * CHARACTERS_PER_TOKEN:
+            break
+        if start and history[start]["role"] != "user":
+            continue
+        messages = [*_system(system), *history[start:], {"role": "user", "content": prompt}]
+        ids = encode_prompt(tokenizer, messages)
+        if len(ids) + len(answer_ids) > data.max_length:
+            break
+        left_out, prompt_ids = start, ids
+    return replace(alone, input_ids=[*prompt_ids, *answer_ids], prompt_length=len(prompt_ids), turns_left_out=left_out)
+
+
+def _encode_alone(
+    tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str, data: DataConfig, system: str | None
+) -> Example:
+    """A row without the turns before it, truncated as `data.overlong` says."""
     from llada.chat_format import encode_example
 
     limit = data.max_length
     far = limit * CHARACTERS_PER_TOKEN
-    ids, start = encode_example(tokenizer, prompt[:far], answer[:far], system=data.system_prompt)
+    ids, start = encode_example(tokenizer, prompt[:far], answer[:far], system=system)
     whole = len(prompt) <= far and len(answer) <= far
     if len(ids) <= limit and whole:
         return Example(ids, start)
@@ -141,28 +193,30 @@ def encode(tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str, data: D
     room = limit - min(len(ids) - start, answer_share)
     prompt_truncated = start > room or len(prompt) > far
     if start > room:
-        shorter = _shorten(tokenizer, prompt[:far], room, data)
-        ids, start = encode_example(tokenizer, shorter, answer[:far], system=data.system_prompt)
+        shorter = _shorten(tokenizer, prompt[:far], room, data, system)
+        ids, start = encode_example(tokenizer, shorter, answer[:far], system=system)
     answer_truncated = len(ids) > limit or len(answer) > far
     if answer_truncated:
         ids = ids[: min(limit, len(ids) - 1)]  # without its end
     return Example(ids, start, prompt_truncated, answer_truncated)
 
 
-def _shorten(tokenizer: PreTrainedTokenizerFast, prompt: str, room: int, data: DataConfig) -> str:
+def _system(system: str | None) -> list[Message]:
+    return [{"role": "system", "content": system}] if system else []
+
+
+def _shorten(tokenizer: PreTrainedTokenizerFast, prompt: str, room: int, data: DataConfig, system: str | None) -> str:
     """The longest beginning of the user's text with which the prompt takes `room` tokens at most (by bisection)."""
     from llada.chat_format import encode_prompt
 
-    system = [{"role": "system", "content": data.system_prompt}] if data.system_prompt else []
-
     def tokens(characters: int) -> int:
-        return len(encode_prompt(tokenizer, [*system, {"role": "user", "content": prompt[:characters]}]))
+        return len(encode_prompt(tokenizer, [*_system(system), {"role": "user", "content": prompt[:characters]}]))
 
     form = tokens(0)
     if form > data.max_length - data.max_length // KEPT_SHARE:
         raise InputError(
             f"data.max_length: {data.max_length}: the chat form alone takes {form} tokens; raise it, or shorten "
-            "data.system_prompt"
+            "data.system_prompt (or the row's own)"
         )
     room = max(room, form)
     low, high = 0, len(prompt)

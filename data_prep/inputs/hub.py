@@ -6,48 +6,61 @@ Added here: the commit (so that a run can be repeated), the waiting between atte
 
 from __future__ import annotations
 
+import glob
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, TypeVar
 
 from common.errors import InputError
 from common.progress import console
+from data_prep.inputs.finding import SUFFIXES, choose_files
 
 Result = TypeVar("Result")
 Kind = Literal["dataset", "model"]
 
 WAITS = (1.0, 4.0, 10.0)
 """Seconds before each further attempt after a connection fault or a server error."""
-ROW_FILES = (".parquet", ".jsonl")
+ROW_FILES = [f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", ".gz")]
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """A repository's files on this machine, at one commit."""
+    """A repository's files on this machine, at one commit. files: a dataset's chosen row files."""
 
     folder: Path
     revision: str
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
 
-def fetch_dataset(repository: str, revision: str | None, converted: Path) -> Snapshot:
-    """Fetch a dataset's parquet or JSON-lines files (of its `train` split where names tell splits apart).
+def fetch_dataset(
+    repository: str, revision: str | None, converted: Path, *, split: str = "train", pattern: str | None = None
+) -> Snapshot:
+    """Fetch a dataset's row files of one split, or those that a pattern matches (`finding.choose_files`).
 
     A repository in any other form is read by `datasets` and written to `converted` as parquet.
 
     Raises:
-        InputError: unknown, private or gated repository; unknown revision; hub out of reach and nothing cached.
+        InputError: unknown, private or gated repository; unknown revision; hub out of reach and nothing cached; no
+            file of that split or pattern, or several configurations.
     """
     commit = _commit(repository, revision, "dataset")
     if commit is None:
-        return _cached(repository, revision, "dataset", [f"*{suffix}" for suffix in ROW_FILES])
-    names = [name for name in _file_names(repository, commit, "dataset") if name.endswith(ROW_FILES)]
-    names = [name for name in names if "train" in name] or names
-    if not names:
-        return _convert(repository, commit, converted)
-    return _download(repository, commit, "dataset", names)
+        snapshot = _cached(repository, revision, "dataset", ROW_FILES)
+        names = [path.relative_to(snapshot.folder).as_posix() for path in snapshot.folder.rglob("*") if path.is_file()]
+    else:
+        snapshot, names = None, _file_names(repository, commit, "dataset")
+    chosen = choose_files(repository, names, split, pattern)
+    if snapshot is None and commit is not None:
+        if not chosen:
+            return _convert(repository, commit, converted, split)
+        snapshot = _download(repository, commit, "dataset", [glob.escape(name) for name in chosen])
+    elif not chosen:
+        raise InputError(f"{repository}: the hub is out of reach, and its cache holds no row files of this dataset")
+    assert snapshot is not None
+    return Snapshot(snapshot.folder, snapshot.revision, tuple(snapshot.folder / name for name in chosen))
 
 
 def fetch_model(repository: str, revision: str | None) -> Snapshot:
@@ -74,7 +87,11 @@ def _commit(repository: str, revision: str | None, kind: Kind) -> str | None:
             repository, lambda: HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=10)
         )
     except (OfflineModeIsEnabled, ConnectionError) as error:
-        console.print(f"[yellow]{repository}: the hub is out of reach ({_reason(error)}); looking in the local cache")
+        console.print(
+            f"{repository}: the hub is out of reach ({_reason(error)}); looking in the local cache",
+            style="yellow",
+            soft_wrap=True,
+        )
         return None
     return info.sha
 
@@ -117,17 +134,17 @@ def _cached(repository: str, revision: str | None, kind: Kind, patterns: list[st
     return Snapshot(folder, folder.name)
 
 
-def _convert(repository: str, commit: str, converted: Path) -> Snapshot:
+def _convert(repository: str, commit: str, converted: Path, split: str) -> Snapshot:
     import datasets
 
     def load() -> Path:
-        loaded = datasets.load_dataset(repository, revision=commit, split="train")
+        loaded = datasets.load_dataset(repository, revision=commit, split=split)
         converted.mkdir(parents=True, exist_ok=True)
-        loaded.to_parquet(str(converted / "train.parquet"))  # pyright: ignore[reportAttributeAccessIssue]
+        loaded.to_parquet(str(converted / "rows.parquet"))  # pyright: ignore[reportAttributeAccessIssue]
         return converted
 
     try:
-        return Snapshot(_attempt(repository, load), commit)
+        return Snapshot(_attempt(repository, load), commit, (converted / "rows.parquet",))
     except (ValueError, RuntimeError, OSError) as error:  # no train split, a loading script, an unknown format
         raise InputError(f"{repository}: `datasets` cannot read it as rows ({_reason(error)})") from error
 
@@ -172,7 +189,7 @@ def _attempt(repository: str, action: Callable[[], Result]) -> Result:
             status = getattr(getattr(error, "response", None), "status_code", 503)
             if wait is None or status not in (408, 429, *range(500, 600)):
                 raise ConnectionError(_reason(error)) from error
-            console.print(f"{repository}: {_reason(error)}; again in {wait:.0f} s")
+            console.print(f"{repository}: {_reason(error)}; again in {wait:.0f} s", soft_wrap=True)
             time.sleep(wait)
     raise AssertionError("the last attempt either returns or raises")
 

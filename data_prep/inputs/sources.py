@@ -15,7 +15,8 @@ from common.files import atomic_folder, sha256_of_model_folder, write_json
 from common.progress import console
 from common.sentence_encoder import check_encoder
 from data_prep.config import DataConfig
-from data_prep.inputs.row_files import GLOB_CHARACTERS, check_rows, find_rows
+from data_prep.inputs.finding import GLOB_CHARACTERS, SUFFIXES, search
+from data_prep.inputs.row_files import check_rows
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -58,7 +59,11 @@ def prepare_inputs(
 
 
 def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
-    kind, revision = _kind(data.source), None
+    kind, revision, chosen = _kind(data.source), None, {}
+    if data.files is not None and kind != "hub":
+        raise InputError(
+            f"data.files: {data.files}: a pattern within a hub repository; elsewhere write it in data.source"
+        )
     if kind == EMBEDDED:
         from data_prep.bundled.instructions.corpus import write_corpus
 
@@ -66,16 +71,27 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_dataset
 
-        snapshot = fetch_dataset(data.source, data.revision, folder / "dataset")
-        files, revision = find_rows(str(snapshot.folder)), snapshot.revision
+        snapshot = fetch_dataset(data.source, data.revision, folder / "dataset", split=data.split, pattern=data.files)
+        files, revision = list(snapshot.files), snapshot.revision
+        chosen = {"chosen": [str(path.relative_to(snapshot.folder)) for path in files]}
+        console.print(
+            f"{data.source}: {len(files)} files, {', '.join(chosen['chosen'][:5])}{', ...' if len(files) > 5 else ''}",
+            soft_wrap=True,
+        )
     else:
-        files = find_rows(str(Path(data.source).expanduser()))
+        found = search(str(Path(data.source).expanduser()))
+        files = found.files
+        if found.hidden:
+            console.print(f"{found.hidden} hidden files passed over (names that begin with . or _)", soft_wrap=True)
     columns = data.columns if kind != EMBEDDED else {}
     rows = check_rows(files, columns, folder / "dataset", _source_name(data.source))
     if rows.ignored_columns:
-        console.print(f"columns left unread: {', '.join(rows.ignored_columns)}")
+        console.print(f"columns left unread: {', '.join(rows.ignored_columns)}", soft_wrap=True)
     if rows.dropped:
-        console.print(f"rows dropped: {dict(rows.dropped)}")
+        console.print(
+            f"rows dropped: {', '.join(f'{count:,} {reason}' for reason, count in rows.dropped.items())}",
+            soft_wrap=True,
+        )
     return {
         "source": data.source,
         "kind": kind,
@@ -84,13 +100,19 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         "files": [{"path": path, "bytes": path.stat().st_size} for path in rows.paths],
         "ignored_columns": rows.ignored_columns,
         "dropped": dict(rows.dropped),
+        **chosen,
     }
 
 
 def _source_name(source: str) -> str:
     """The last part of a source that names something: `rows` of `rows/*.jsonl`."""
-    named = [part for part in Path(source).parts if not GLOB_CHARACTERS & set(part)]
-    return named[-1].removesuffix(".jsonl").removesuffix(".parquet") if named else "rows"
+    there = Path(source).expanduser().exists()
+    named = [part for part in Path(source).parts if there or not GLOB_CHARACTERS & set(part)]
+    if not named:
+        return "rows"
+    name = named[-1].removesuffix(".gz")
+    ending = Path(name).suffix
+    return name.removesuffix(ending) if ending.lower() in SUFFIXES else name
 
 
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:

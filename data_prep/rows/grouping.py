@@ -7,7 +7,8 @@ differ as text carry one content. Rows are joined (connected components) when th
 - a text of eight words or more, after the template's own words are taken off: the answer, the input, or a paragraph
   of the input. It is the same key wherever it stands, so the poem that one template puts into the question and
   another into the answer, behind "Nih, ada puisi yang bisa bermakna:", joins them;
-- what the question asks for, if shorter: the input without the template's own words, within one subset.
+- what the question asks for, if shorter: the input without the template's own words, within one subset;
+- the conversation that they are turns of, or a turn of eight words or more before the question.
 
 Two things do not join, because they carry no content and would glue a subset into one group: an answer of fewer than
 eight words ("Jepang", "Pantun Cinta"), and a constant, that is a text which a template repeats on a sizeable share
@@ -28,6 +29,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
+from data_prep.rows.conversation import read_history
 from data_prep.rows.text import folded_words, normal_form
 
 LONG = 8
@@ -71,14 +73,25 @@ def content_groups(
     templates: Sequence[str],
     inputs: Sequence[str],
     outputs: Sequence[str],
+    histories: Sequence[str | None] | None = None,
+    conversations: Sequence[str | None] | None = None,
 ) -> list[str]:
-    """The group of each row, named after the smallest id in it. All sequences have one entry per row."""
+    """The group of each row, named after the smallest id in it. All sequences have one entry per row.
+
+    Args:
+        histories, conversations: `rows.conversation`'s columns; None for rows that are no conversations' turns.
+    """
     stems = [f"{subset}\0{template}" for subset, template in zip(subsets, templates, strict=True)]
     input_words = [folded_words(text) for text in inputs]
     output_words = [folded_words(text) for text in outputs]
     questions = _without_template(stems, input_words)
     contents = _without_template(stems, output_words)
-    asked = [_question_keys(*row) for row in zip(subsets, inputs, questions, strict=True)]
+    histories, conversations = histories or [None] * len(ids), conversations or [None] * len(ids)
+    earlier = [[message["content"] for message in read_history(history)] for history in histories]
+    asked = [
+        _question_keys(*row) | _turn_keys(turns)
+        for *row, turns in zip(subsets, inputs, questions, earlier, strict=True)
+    ]
     answered = [
         {_text_key(text) for text in texts if len(text) >= LONG} for texts in zip(output_words, contents, strict=True)
     ]
@@ -87,7 +100,10 @@ def content_groups(
     rows, keys = [], []
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))
     for row, stem in enumerate(stems):
-        own = {f"pair\0{normal_form(inputs[row])}\0{normal_form(outputs[row])}"}
+        prompt = "\n\n".join([*earlier[row], inputs[row]])
+        own = {f"pair\0{normal_form(prompt)}\0{normal_form(outputs[row])}"}
+        if conversations[row] is not None:
+            own.add(f"conversation\0{conversations[row]}")
         own |= (asked[row] - constant_questions[stem]) | (answered[row] - constant_answers[stem])
         rows.extend([row] * len(own))
         keys.extend(numbers[key] for key in own)
@@ -103,6 +119,12 @@ def _question_keys(subset: str, given: str, question: list[str]) -> set[str]:
         paragraphs = (folded_words(line) for line in given.split("\n"))
         keys |= {_text_key(text) for text in paragraphs if len(text) >= LONG}
     return keys
+
+
+def _turn_keys(turns: Sequence[str]) -> set[str]:
+    """The long texts among the turns before a question."""
+    texts = (folded_words(turn) for turn in turns)
+    return {_text_key(text) for text in texts if len(text) >= LONG}
 
 
 def _text_key(text: list[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import pyarrow.parquet as pq
 
 from common.errors import InputError
 from common.progress import console, plain_console
+from data_prep.rows.conversation import OPTIONAL
 from data_prep.rows.text import COLUMNS
 
 if TYPE_CHECKING:
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 
 CONSTANT = "="
 """`data.columns: {subset_name: "=alpaca"}` gives every row that text instead of a column's."""
+
+_PATTERN = re.compile(r"([\[\]{}*?\\])")
 
 
 def use_runner(runner: str) -> None:
@@ -46,14 +50,28 @@ def source_column(columns: Mapping[str, str], name: str) -> str:
     return columns.get(name, name)
 
 
+def columns_of(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """COLUMNS, and those of OPTIONAL that the source has."""
+    return (*COLUMNS, *(name for name in OPTIONAL if name in columns))
+
+
+def literal(path: Path) -> str:
+    """A path for daft, which reads every path as a pattern."""
+    return _PATTERN.sub(r"\\\1", str(path))
+
+
 def read_source(files: list[Path], columns: Mapping[str, str]) -> DataFrame:
-    """The files' rows, lazily, with exactly COLUMNS as text; every other column is left unread."""
+    """The files' rows, lazily, with exactly `columns_of(columns)` as text; every other column is left unread."""
     import daft
     from daft import DataType, col, lit
 
-    frame = daft.read_parquet([str(path) for path in files])
+    names = columns_of(columns)
+    stored = {source_column(columns, name) for name in names}
+    schema = {name: DataType.string() for name in stored if not name.startswith(CONSTANT)}
+    # without it the first file's types would hold for all, and a column that is null there would be null everywhere
+    frame = daft.read_parquet([literal(path) for path in files], infer_schema=False, schema=schema)
     selected = []
-    for name in COLUMNS:
+    for name in names:
         theirs = source_column(columns, name)
         value = lit(theirs[1:]) if theirs.startswith(CONSTANT) else col(theirs)
         selected.append(value.cast(DataType.string()).alias(name))

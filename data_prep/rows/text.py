@@ -13,6 +13,11 @@ COLUMNS = ("dataset_name", "subset_name", "prompt_id", "template_name", "dataset
 
 # The Unicode property White_Space. Python's str.split() would add U+001C to U+001F, which the property does not have.
 _WHITESPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+INVISIBLE = r"^[\p{Cf}\p{White_Space}\p{Default_Ignorable_Code_Point}\u{2800}]*$"
+"""Rust's regular expression (daft's) for a text that shows nothing: white space, zero-width and format characters,
+variation selectors, fillers, the blank Braille cell."""
+PLACEHOLDERS = frozenset({"none", "null", "n/a", "#n/a", "nan", "undefined"})
+"""What other software writes where there is no answer; it may also be one, so it is counted and not dropped."""
 _WORD = re.compile(r"\w+")
 
 

@@ -24,12 +24,20 @@ import pyarrow.parquet as pq
 
 from common.errors import InputError
 from common.files import atomic_path, write_json
-from common.progress import progress_bar
+from common.progress import console, progress_bar
 from data_prep.config import DataConfig
+from data_prep.rows.conversation import optional_column
 from data_prep.rows.grouping import content_groups
 from data_prep.rows.quotas import fill, largest_remainder
-from data_prep.rows.tables import CONSTANT, print_table, read_source, refuse_unreadable, use_runner
-from data_prep.rows.text import COLUMNS, row_id
+from data_prep.rows.tables import (
+    CONSTANT,
+    columns_of,
+    print_table,
+    read_source,
+    refuse_unreadable,
+    use_runner,
+)
+from data_prep.rows.text import INVISIBLE, PLACEHOLDERS, row_id
 from data_prep.select.quality import RULES, Judged, active_rules, judge
 
 if TYPE_CHECKING:
@@ -40,7 +48,7 @@ STEPS = ("rows", "in_subsets", "not_null", "not_empty", "readable", "unique", "s
 
 
 def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, facts: Path) -> None:
-    """Write the candidates (`id`, COLUMNS, `group`; sorted by id) and the funnel.
+    """Write the candidates (`id`, COLUMNS, the optional columns in use, `group`; sorted by id) and the funnel.
 
     Raises:
         InputError: a file cannot be read; no row is left after a step.
@@ -134,7 +142,7 @@ def _keys(source: DataFrame, data: DataConfig) -> DataFrame:
 
     fault = (
         F.when(col("input").is_null() | col("output").is_null(), lit(1))
-        .when((col("normal_input") == "") | (col("normal_output") == ""), lit(2))
+        .when(F.regexp(col("normal_input"), INVISIBLE) | F.regexp(col("normal_output"), INVISIBLE), lit(2))
         .when(F.contains(col("input"), "\0") | F.contains(col("output"), "\0"), lit(3))
         .otherwise(lit(0))
     )
@@ -143,10 +151,15 @@ def _keys(source: DataFrame, data: DataConfig) -> DataFrame:
     )
     return rows.select(
         _hash("subset_name", "template_name").alias("stratum"),
-        _hash(*COLUMNS).alias("row"),
-        _hash("normal_input", "normal_output").alias("pair"),
+        _hash(*columns_of(data.columns)).alias("row"),
+        _hash("normal_input", "normal_output", *_seen_before(data)).alias("pair"),
         fault.cast(DataType.uint8()).alias("fault"),
     )
+
+
+def _seen_before(data: DataConfig) -> list[str]:
+    """What the model sees before the input: two rows are copies only where that agrees too."""
+    return [name for name in columns_of(data.columns) if name in ("system", "history")]
 
 
 def _in_subsets(source: DataFrame, data: DataConfig) -> DataFrame:
@@ -253,27 +266,29 @@ def _fetch(source: DataFrame, data: DataConfig, chosen: Counter[int]) -> pa.Tabl
     from daft import from_arrow
 
     wanted = from_arrow(pa.table({"row": pa.array(list(chosen), pa.uint64())}))
-    rows = _in_subsets(source, data).with_column("row", _hash(*COLUMNS)).join(wanted, on="row", how="semi").to_arrow()
+    names = columns_of(data.columns)
+    rows = _in_subsets(source, data).with_column("row", _hash(*names)).join(wanted, on="row", how="semi").to_arrow()
     first = np.unique(rows["row"].to_numpy(), return_index=True)[1]  # one of each row's exact copies
     if len(first) != len(chosen):
         raise RuntimeError(f"{len(chosen):,} rows were chosen, but {len(first):,} came back from the files")
     rows = rows.take(pa.array(first))
     ids, places = [], []
-    for place, row in enumerate(zip(*(rows[name].to_pylist() for name in (*COLUMNS, "row")), strict=True)):
+    for place, row in enumerate(zip(*(rows[name].to_pylist() for name in (*names, "row")), strict=True)):
         base = row_id(row[:-1])
         copies = chosen[row[-1]]
         ids += [base if copy == 0 else f"{base}-{copy}" for copy in range(copies)]
         places += [place] * copies
     order = np.argsort(np.array(ids))
-    table = rows.select(list(COLUMNS)).take(pa.array(np.array(places)[order]))
-    text = pa.schema([(name, pa.string()) for name in COLUMNS])
+    table = rows.select(list(names)).take(pa.array(np.array(places)[order]))
+    text = pa.schema([(name, pa.string()) for name in names])
     return table.cast(text).add_column(0, "id", pa.array([ids[place] for place in order], pa.string())).combine_chunks()
 
 
 def _with_groups(table: pa.Table) -> pa.Table:
     names = ("id", "subset_name", "template_name", "input", "output")
-    ids, subsets, templates, inputs, outputs = (table[name].fill_null("").to_pylist() for name in names)
-    return table.append_column("group", pa.array(content_groups(ids, subsets, templates, inputs, outputs), pa.string()))
+    columns = (table[name].fill_null("").to_pylist() for name in names)
+    spoken = (optional_column(table, name) for name in ("history", "conversation"))
+    return table.append_column("group", pa.array(content_groups(*columns, *spoken), pa.string()))
 
 
 def _funnel(strata: list[Stratum], table: pa.Table, judged: Judged, data: DataConfig) -> dict[str, Any]:
@@ -300,7 +315,15 @@ def _funnel(strata: list[Stratum], table: pa.Table, judged: Judged, data: DataCo
         },
         "groups": {"count": len(sizes), "largest": max(sizes.values())},
         "quality": judged.facts(data.quality),
+        **_placeholders(table),
     }
+
+
+def _placeholders(table: pa.Table) -> dict[str, Any]:
+    """Answers that are a word for "no answer", counted by the word; nothing where there are none."""
+    answers = (answer.strip() for answer in table["output"].to_pylist() if len(answer) < 40)
+    counts = Counter(answer for answer in answers if answer.lower() in PLACEHOLDERS)
+    return {"placeholder_answers": dict(sorted(counts.items()))} if counts else {}
 
 
 def print_funnel(funnel: dict[str, Any]) -> None:
@@ -319,3 +342,6 @@ def print_funnel(funnel: dict[str, Any]) -> None:
     shown.add_section()
     shown.add_row("all", *(f"{funnel['total'][step]:,}" for step in funnel["steps"]))
     print_table(shown)
+    if "placeholder_answers" in funnel:
+        counted = ", ".join(f"{answer!r} {count:,}" for answer, count in funnel["placeholder_answers"].items())
+        console.print(f"answers that may stand for no answer, kept: {counted}", style="yellow", soft_wrap=True)

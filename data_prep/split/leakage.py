@@ -46,7 +46,8 @@ BLOCK = 2048
 
 @dataclass(frozen=True)
 class AuditRows:
-    """The rows an audit compares, one entry per row. vectors: (N, D) of length 1, or None where cosine is not used."""
+    """The rows an audit compares, one entry per row. inputs: with the turns before them, where there are any.
+    vectors: (N, D) of length 1, or None where cosine is not used."""
 
     groups: Sequence[str]
     templates: Sequence[str]

@@ -26,9 +26,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.files import atomic_folder, write_json
+from common.files import atomic_folder, read_json, write_json
 from common.progress import progress_bar
 from data_prep.config import DataConfig
+from data_prep.rows.conversation import prompts_of
 from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.tables import print_table
 from data_prep.rows.text import seeded_hash
@@ -65,19 +66,22 @@ def split(
     seed: int,
     splits: Path,
     facts: Path,
+    cluster_facts: Path | None = None,
 ) -> None:
     """Write `train`, `validation` and `test` parquet files (the candidates' columns and `cluster`) and the audit.
 
     Exactly per_cluster x clusters rows go to training and validation together, and test_size to the test.
 
     Raises:
-        InputError: the candidates are too few for the sizes asked for.
+        InputError: the candidates are too few for the sizes asked for; `cluster` made another number of clusters
+            (`cluster_facts`: what it recorded).
         LeakageError: the final audit found a leak.
     """
     table, vectors = read_with_vectors(candidates, embeddings, ids)
     labels = pq.read_table(clusters)
     if not labels["id"].equals(table["id"]):
         raise InputError(f"{clusters}: made from other candidates than {candidates}; run the stage cluster again")
+    _refuse_other_clusters(labels["cluster"].to_numpy(), data, clusters, cluster_facts)
     table = table.append_column("cluster", labels["cluster"])
     order = _drawing_order(table["id"].to_pylist(), seed)
     with progress_bar() as progress:
@@ -103,6 +107,21 @@ def split(
     _print(result)
 
 
+def _refuse_other_clusters(labels: np.ndarray, data: DataConfig, clusters: Path, facts: Path | None) -> None:
+    """Rows of clusters beyond `data.clusters` would be left out in silence, and quotas given to clusters that are not.
+
+    Raises:
+        InputError: the stage cluster made another number of them.
+    """
+    labelled = int(labels.max(initial=0)) + 1
+    recorded = len(read_json(facts)["clusters"]) if facts is not None else data.clusters
+    if recorded != data.clusters or labelled > data.clusters:
+        raise InputError(
+            f"data.clusters: {data.clusters}, but the stage cluster made {max(recorded, labelled)} ({clusters}); "
+            "run it again, or set data.clusters as it was"
+        )
+
+
 def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
     """Rank of each row in the seeded order, (N,) int64."""
     hashes = np.array([seeded_hash(identity, seed) for identity in ids], dtype=np.uint64)
@@ -112,9 +131,8 @@ def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
 
 
 def _audit_rows(table: pa.Table, vectors: np.ndarray | None) -> AuditRows:
-    columns = (table[name].fill_null("").to_pylist() for name in ("group", "template_name", "input", "output"))
-    groups, templates, inputs, outputs = columns
-    return AuditRows(groups, templates, inputs, outputs, vectors)
+    groups, outputs = (table[name].fill_null("").to_pylist() for name in ("group", "output"))
+    return AuditRows(groups, _templates(table), prompts_of(table), outputs, vectors)
 
 
 def _templates(table: pa.Table) -> list[str]:

@@ -18,6 +18,7 @@ def run(profile: Profile, paths: Paths) -> None:
         candidates=require(paths.candidates, "select", paths),
         embeddings=require(paths.embeddings, "embed", paths),
         ids=require(paths.embedding_ids, "embed", paths),
+        embed_facts=require(paths.embed_facts, "embed", paths),
         seed=profile.seed,
         clusters=paths.clusters,
         centroids=paths.centroids,

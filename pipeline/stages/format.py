@@ -16,6 +16,7 @@ def run(profile: Profile, paths: Paths) -> None:
     format_splits(
         profile.data,
         splits=require(paths.splits, "split", paths),
+        split_facts=require(paths.leakage_facts, "split", paths),
         tokenizer=read_inputs(paths).base,
         formatted=paths.formatted,
         facts=paths.format_facts,

@@ -19,6 +19,7 @@ def run(profile: Profile, paths: Paths) -> None:
         clusters=require(paths.clusters, "cluster", paths),
         embeddings=require(paths.embeddings, "embed", paths),
         ids=require(paths.embedding_ids, "embed", paths),
+        cluster_facts=require(paths.cluster_facts, "cluster", paths),
         seed=profile.seed,
         splits=paths.splits,
         facts=paths.leakage_facts,

@@ -12,6 +12,7 @@ import pytest
 
 from common.errors import InputError
 from data_prep.cluster.clustering import cluster, describe
+from data_prep.cluster.umap_picture import principal_components
 from data_prep.config import DataConfig
 from data_prep.select.selection import select
 from tests.support.cendol_rows import article_rows, poem_rows, write_rows
@@ -88,3 +89,36 @@ def test_words_that_are_frequent_everywhere_are_not_shown(inputs: dict[str, Path
 def test_more_clusters_than_rows_is_an_error(tmp_path: Path, inputs: dict[str, Path]) -> None:
     with pytest.raises(InputError, match=r"data\.clusters: 5000 clusters of 120 rows"):
         run(tmp_path, inputs, clusters=5000)
+
+
+@pytest.mark.parametrize("place", ["data_prep.cluster.umap_picture.project", "data_prep.cluster.umap_picture._draw"])
+@pytest.mark.parametrize("error", [RuntimeError("cannot cache function: no locator available"), OSError("read-only"),
+                                   ImportError("numba needs NumPy 2")])  # fmt: skip
+def test_a_picture_that_fails_stops_nothing(
+    tmp_path: Path, inputs: dict[str, Path], monkeypatch: pytest.MonkeyPatch, place: str, error: Exception,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(place, fail)
+    facts = run(tmp_path, inputs)
+    assert (tmp_path / "umap.png").read_bytes().startswith(b"\x89PNG")
+    points = pq.read_table(tmp_path / "umap.parquet")
+    assert np.isfinite(points["x"].to_numpy()).all()
+    assert points.num_rows == facts["umap"]["rows"] == 40
+    assert str(error) in capsys.readouterr().err
+
+
+def test_principal_components_are_the_largest_variances() -> None:
+    vectors = np.random.default_rng(0).normal(size=(50, 6)) * [1, 9, 1, 5, 1, 1]
+    flat = principal_components(vectors)
+    variances = np.linalg.eigvalsh(np.cov(vectors.T))[::-1]
+    assert np.allclose(flat.var(axis=0, ddof=1), variances[:2])
+    assert principal_components(vectors[:1, :1]).shape == (1, 2)
+
+
+def test_embeddings_of_another_text_are_refused(tmp_path: Path, inputs: dict[str, Path]) -> None:
+    (tmp_path / "embed.json").write_text(json.dumps({"text": "output"}))
+    with pytest.raises(InputError, match=r"data\.embed_text: input, but the stage embed read output"):
+        run(tmp_path, {**inputs, "embed_facts": tmp_path / "embed.json"})

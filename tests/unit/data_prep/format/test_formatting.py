@@ -151,3 +151,48 @@ def test_the_system_prompt_comes_first_and_too_small_a_limit_is_an_error(tokeniz
 def test_a_folder_without_the_special_tokens_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"model\.base"):
         run(tmp_path, tmp_path, ROWS)
+
+
+TURNS = [
+    {"role": "user", "content": "a" * 40},
+    {"role": "assistant", "content": "b" * 40},
+    {"role": "user", "content": "c" * 40},
+    {"role": "assistant", "content": "d" * 40},
+]
+
+
+@pytest.mark.parametrize(("limit", "left_out"), [(512, 0), (220, 2), (100, 4)])
+def test_the_oldest_turns_go_whole_where_a_conversation_does_not_fit(tokenizer: Any, limit: int, left_out: int) -> None:
+    example = encode(tokenizer, "Lalu?", "Itu.", DataConfig(max_length=limit), TURNS, "Singkat.")
+    kept = [{"role": "system", "content": "Singkat."}, *TURNS[left_out:], {"role": "user", "content": "Lalu?"}]
+    assert example.turns_left_out == left_out
+    assert example.input_ids[: example.prompt_length] == encode_prompt(tokenizer, kept)
+    assert tokenizer.decode(example.input_ids[example.prompt_length : -1]) == "Itu."
+    assert not example.answer_truncated
+
+
+def test_the_turns_and_the_rows_own_system_prompt_stand_in_the_formatted_row(
+    tmp_path: Path, folder: Path, tokenizer: Any
+) -> None:
+    splits = write_splits(tmp_path / "splits", [("Lalu?", "Itu."), ("Apa?", "Ini.")])
+    for path in splits.glob("*.parquet"):
+        table = pq.read_table(path).append_column("system", pa.array(["Singkat.", None]))
+        pq.write_table(table.append_column("history", pa.array([json.dumps(TURNS[:2]), None])), path)
+    facts = tmp_path / "format.json"
+    data = DataConfig(system_prompt="Umum.")
+    format_splits(data, splits=splits, tokenizer=folder, formatted=tmp_path / "formatted", facts=facts)
+    turn, plain = pq.read_table(tmp_path / "formatted" / "train.parquet").to_pylist()
+    assert turn["prompt"] == "\n\n".join(["a" * 40, "b" * 40, "Lalu?"])
+    for item, system, before, asked in ((turn, "Singkat.", TURNS[:2], "Lalu?"), (plain, "Umum.", [], "Apa?")):
+        messages = [{"role": "system", "content": system}, *before, {"role": "user", "content": asked}]
+        assert item["input_ids"][: item["prompt_length"]] == encode_prompt(tokenizer, messages)
+    assert json.loads(facts.read_text())["splits"]["train"]["turns_left_out"] == 0
+
+
+def test_splits_that_are_not_what_the_stage_split_recorded_are_refused(tmp_path: Path, folder: Path) -> None:
+    splits = write_splits(tmp_path / "splits", ROWS[:1])
+    recorded = tmp_path / "leakage.json"
+    recorded.write_text(json.dumps({"rows": {"train": 1, "validation": 2, "test": 1}}))
+    places = {"formatted": tmp_path / "formatted", "facts": tmp_path / "format.json", "split_facts": recorded}
+    with pytest.raises(InputError, match=r"validation\.parquet: 1 rows, but the stage split recorded 2"):
+        format_splits(DataConfig(), splits=splits, tokenizer=folder, **places)

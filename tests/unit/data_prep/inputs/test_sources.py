@@ -341,4 +341,5 @@ def test_a_hub_revision_is_resolved_to_its_commit_and_the_train_files_are_taken(
     monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     snapshot = hub.fetch_dataset("owner/name", "main", tmp_path / "converted")
     assert snapshot == hub.Snapshot(tmp_path / "snapshot", "c0ffee")
+    assert snapshot.files == (tmp_path / "snapshot" / "data" / "train-0.parquet",)
     assert asked == [("owner/name", "c0ffee", ["data/train-0.parquet"])]

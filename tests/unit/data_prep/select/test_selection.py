@@ -194,3 +194,27 @@ def test_mapped_and_constant_columns(tmp_path: Path) -> None:
     selected, _ = run(files, tmp_path, columns=columns, sample_fraction=1.0)
     assert sorted(selected["input"].to_pylist()) == ["dua", "satu"]
     assert set(selected["subset_name"].to_pylist()) == {"dolly"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\u200b", "\u00ad", "\ufeff", "\u2060", "\u3164", "\u115f", "\ufe0f", "\u2800", "\u200e \u061c\n", "\U000e0041"],
+)
+def test_a_text_of_invisible_characters_alone_is_empty(tmp_path: Path, text: str) -> None:
+    rows = [row("dolly", "t", "Apa?", text), row("dolly", "t", text, "Itu."), row("dolly", "t", f"a{text}b", "Ya.")]
+    table, facts = run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path, sample_fraction=1.0)
+    assert (facts["total"]["not_null"], facts["total"]["not_empty"]) == (3, 1)
+    assert table["input"].to_pylist() == [f"a{text}b"]
+
+
+def test_the_folder_of_files_and_candidates_may_hold_any_character(tmp_path: Path) -> None:
+    folder = tmp_path / "br [v1] {a,b}*?"
+    table, _ = run([write_rows(folder / "rows [1].parquet", question_rows(3))], folder, sample_fraction=1.0)
+    assert table.num_rows == 3
+
+
+def test_rows_are_copies_only_where_the_turns_before_them_agree(tmp_path: Path) -> None:
+    items = [{**row("dolly", "t", "Lalu?", "Ya."), "history": text} for text in (None, "[]", "[]")]
+    pq.write_table(pa.Table.from_pylist(items), tmp_path / "rows.parquet")
+    table, _ = run([tmp_path / "rows.parquet"], tmp_path, sample_fraction=1.0, columns={"history": "history"})
+    assert table.num_rows == 2

@@ -34,12 +34,20 @@ def family_rows(count: int) -> list[dict[str, Any]]:
     ]
 
 
-def prepare(folder: Path, rows: list[dict[str, Any]], clusters: int) -> dict[str, Path]:
+def prepare(
+    folder: Path, rows: list[dict[str, Any]], clusters: int, source: Path | None = None, columns: Any = None
+) -> dict[str, Path]:
     """Candidates with random vectors and clusters of unequal size."""
     paths = {name: folder / f"{name}.parquet" for name in ("candidates", "clusters", "ids")}
-    source = write_rows(folder / "rows.parquet", rows)
+    source = source or write_rows(folder / "rows.parquet", rows)
     facts = folder / "select.json"
-    select(DataConfig(sample_fraction=1.0), files=[source], seed=42, candidates=paths["candidates"], facts=facts)
+    select(
+        DataConfig(sample_fraction=1.0, columns=columns or {}),
+        files=[source],
+        seed=42,
+        candidates=paths["candidates"],
+        facts=facts,
+    )
     ids = pq.read_table(paths["candidates"], columns=["id"])
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(ids.num_rows, 8)).astype(np.float32)
@@ -206,3 +214,40 @@ def test_foreign_embeddings_are_refused(tmp_path: Path, inputs: dict[str, Path])
     pq.write_table(table.slice(1), foreign)
     with pytest.raises(InputError, match="run the stage embed again"):
         run(tmp_path, {**inputs, "ids": foreign})
+
+
+def conversation_rows(count: int) -> list[dict[str, Any]]:
+    """`count` conversations of three short exchanges: nothing but the conversation joins their turns."""
+    rng, rows = random.Random(3), []
+    for number in range(count):
+        history: list[dict[str, str]] = []
+        for _ in range(3):
+            given, answer = sentence(rng, 4), sentence(rng, 4)
+            turn = {"history": json.dumps(history) if history else None, "conversation": f"talk {number}"}
+            rows.append({**row("dolly", "chat", given, answer), **turn})
+            history += [{"role": "user", "content": given}, {"role": "assistant", "content": answer}]
+    return rows
+
+
+def test_a_conversation_stands_on_one_side(tmp_path: Path) -> None:
+    source = tmp_path / "rows.parquet"
+    pq.write_table(pa.Table.from_pylist(conversation_rows(120)), source)
+    optional = {"history": "history", "conversation": "conversation"}
+    tables = run(tmp_path, prepare(tmp_path, [], 4, source=source, columns=optional), per_cluster=20, test_pool=30)
+    sides = [set(table["conversation"].to_pylist()) for table in tables.values()]
+    assert all(sides)
+    assert len(set[str]().union(*sides)) == sum(map(len, sides))
+
+
+@pytest.mark.parametrize("asked", [3, 5])
+def test_another_number_of_clusters_than_was_made_is_refused(
+    tmp_path: Path, inputs: dict[str, Path], asked: int
+) -> None:
+    (tmp_path / "cluster.json").write_text(json.dumps({"clusters": [{}] * 4}))
+    made = rf"data\.clusters: {asked}, but the stage cluster made 4 .*run it again"
+    with pytest.raises(InputError, match=made):
+        run(tmp_path, {**inputs, "cluster_facts": tmp_path / "cluster.json"}, clusters=asked)
+    if asked == 3:  # the labels tell it too
+        with pytest.raises(InputError, match=made):
+            run(tmp_path, inputs, clusters=asked)
+    assert not (tmp_path / "splits").exists()
