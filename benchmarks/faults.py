@@ -75,7 +75,7 @@ NONSENSE_FOR_NUMBERS = (
 def settings() -> Iterator[Case]:
     """`--set KEY=V` for every key of the profile."""
     for key, kinds in keys_of(Profile):
-        number = bool({int, float} & set(kinds)) and str not in kinds
+        number = bool({int, float} & set(kinds)) and not {str, tuple} & set(kinds)
         for value in (*NONSENSE_FOR_ANY, *NONSENSE_FOR_NUMBERS):
             nonsense = value in NONSENSE_FOR_ANY or (number and bool not in kinds)
             override = f"{key}={value}"

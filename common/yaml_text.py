@@ -38,6 +38,11 @@ class _Loader(yaml.SafeLoader):
         super().__init__(text)
         self.depth = self.nodes = 0
 
+    def fetch_flow_collection_start(self, token_class: Any) -> None:
+        super().fetch_flow_collection_start(token_class)
+        if self.flow_level > DEEPEST:  # at once: the scanner looks a thousand brackets ahead, in square time
+            raise _RefusedError(f"line {self.line + 1}: {_too_much(DEEPEST + 1)}")
+
     def compose_node(self, parent: Node | None, index: Any) -> Node | None:
         event = self.peek_event()
         if getattr(event, "tag", None) is not None:
