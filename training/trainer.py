@@ -36,7 +36,7 @@ from training.run.checkpoint import Checkpoint, load_newest_checkpoint, remove_l
 from training.run.guards import check_finite, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
 from training.run.processes import Processes, make_accelerator, processes_end
-from training.validation import chosen_rows, drawn_batches, validate, validation_draws
+from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
 
 
 def train(plan: TrainingPlan) -> None:
@@ -125,7 +125,7 @@ class Trainer:
         self.draws = validation_draws(rows, train.validation_draws)
         mask_token_id, device = self.base_config.mask_token_id, self.processes.device
         batches = drawn_batches(rows, self.draws, train.micro_batch_size, mask_token_id, device)
-        self.validation_batches = batches[self.processes.rank :: self.processes.count]
+        self.validation_batches = share_of(batches, self.processes.rank, self.processes.count)
 
     # --- the loop ---
 
@@ -188,9 +188,8 @@ class Trainer:
 
     def _backward(self, micro: MicroBatch, total: float, last: bool) -> Tensor:
         """Add the gradient of a micro-batch's share of the loss, and return that share."""
-        rows = micro.rows.to(self.processes.device)
         with nullcontext() if last else self.processes.accelerator.no_sync(self.module):
-            loss = self.module(rows.input_ids, rows.attention_mask, rows.maskable, micro.levels, micro.mask, total)
+            loss = self.module(micro.to(self.processes.device), total)
             # DDP averages gradients over the processes; the parts are shares of one loss, so their sum is wanted.
             (loss * (self.processes.count * self.objective.loss_scale)).backward()
         return loss.detach()
@@ -200,13 +199,9 @@ class Trainer:
         validation = None
         if validating:
             self.module.eval()
-            with torch.inference_mode():
+            with torch.no_grad():  # not inference_mode: weights that FSDP gathers there could not be trained with after
                 validation = validate(
-                    self.objective.token_losses,
-                    self.validation_batches,
-                    self.draws,
-                    self.validated_rows,
-                    self.processes.sum,
+                    self.module, self.validation_batches, self.draws, self.validated_rows, self.processes.sum
                 )
             self.module.train()
             if self.progress.add_validation(validation, self.step):

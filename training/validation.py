@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class Validation:
 class DrawnBatch:
     """Draws of like length that share a forward pass."""
 
-    draws: list[int]  # indices into the list of draws
+    draws: list[int]  # indices into the list of draws; none in an idle batch
     masked: MaskedBatch
     counts: list[int]  # masked tokens per draw
 
@@ -95,6 +95,15 @@ def drawn_batches(
     return batches
 
 
+def share_of(batches: Sequence[DrawnBatch], rank: int, processes: int) -> list[DrawnBatch]:
+    """The batches of one process, as many on each: under FSDP every forward pass gathers weights from all of them, so
+    a process that has fewer repeats the first and shortest batch, and counts nothing of it.
+    """
+    own = list(batches[rank::processes])
+    missing = -(-len(batches) // processes) - len(own)
+    return own + [replace(batches[0], draws=[])] * missing
+
+
 def validate(
     token_losses: Callable[[MaskedBatch], Tensor],
     batches: Sequence[DrawnBatch],
@@ -112,8 +121,9 @@ def validate(
     """
     values = torch.zeros(len(draws), dtype=torch.float64)
     for batch in batches:
-        for index, losses in zip(batch.draws, token_losses(batch.masked).split(batch.counts), strict=True):
-            values[index] = losses.mean()
+        losses = token_losses(batch.masked).split(batch.counts)
+        for index, own in zip(batch.draws, losses, strict=False):  # nothing of an idle batch
+            values[index] = own.mean()
     return summarise(reduce(values).numpy(), draws, rows)
 
 
