@@ -39,6 +39,9 @@ class TrainConfig(Section):
     keep_checkpoints: int = Field(2, ge=1, description="complete checkpoints kept")
     early_stopping: int | None = Field(None, ge=1, description="stop after so many validations without a better loss")
     log_every: int = Field(10, ge=1, description="optimizer steps between rows of the training curve")
+    init_from: str | None = Field(
+        None, min_length=1, description="adapter to start from: its folder or its name in this profile; null: afresh"
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="loggers besides the CSV curve"
     )

@@ -18,7 +18,8 @@ FLOAT16_LOSS_SCALE = 1024.0  # a power of two: exact, and without state that a c
 class Objective(nn.Module):
     """Masked-diffusion loss of one micro-batch's share of the global batch; or the token losses of a validation.
 
-    Both are a forward pass of this module, because FSDP gathers the weights for that alone. On a 16-bit base the forward pass runs under autocast in that type, so that the float32 adapters compute in it too.
+    Both are a forward pass of this module, because FSDP gathers the weights for that alone. On a 16-bit base it runs
+    under autocast in that type, so that the float32 adapters compute in it too.
     """
 
     def __init__(self, model: Any, normalizer: Normalizer, dtype: torch.dtype) -> None:
