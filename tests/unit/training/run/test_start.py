@@ -67,7 +67,7 @@ def test_what_does_not_fit_is_refused_with_the_settings_that_do(tmp_path):
         train(going_on(first, tmp_path, "dora"))
     with pytest.raises(InputError, match=r"was trained on another base \(sha256 base instead of other\)"):
         train(replace(going_on(first, tmp_path), base_sha256="other"))
-    with pytest.raises(InputError, match="adapter_config.json: no such file"):
+    with pytest.raises(InputError, match=r"adapter_config.json: no such file"):
         train(going_on(first, tmp_path, folder=tmp_path))
     (first.output / "run.json").write_text("[]")
     with pytest.raises(InputError, match=r"run.json: not what a training writes"):
