@@ -81,8 +81,10 @@ class TrainingPlan:
         section = f"methods.{self.method_name}"
         if not 0 <= self.seed < 2**63:
             yield f"seed: {shortened(self.seed)}; must be from 0 to 2^63 - 1"
-        if not math.isfinite(self.train.epochs):
-            yield f"train.epochs: {self.train.epochs}; must be finite"
+        for name, values in (("model", self.model), ("train", self.train), (section, self.config)):
+            for key, value in values:
+                if isinstance(value, float) and not math.isfinite(value):
+                    yield f"{name}.{key}: {value}; must be finite"
         alpha, rank = self.config.alpha, shortened(self.config.rank)
         if not _is_single(lambda: self.method.scaling(self.config)):
             yield f"{section}.alpha: {alpha} over rank {rank} is no number that float32 holds; take about the rank"

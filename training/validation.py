@@ -133,7 +133,8 @@ def summarise(values: np.ndarray, draws: Sequence[Draw], rows: int) -> Validatio
     owner = np.array([draw.row for draw in draws])
     per_row = np.bincount(owner, weights=values, minlength=rows) / np.bincount(owner, minlength=rows)
     mean = float(per_row.mean())
-    half = 1.959964 * float(per_row.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
+    with np.errstate(invalid="ignore"):  # an infinite loss is the caller's to report
+        half = 1.959964 * float(per_row.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
     bins = np.minimum((np.array([draw.share for draw in draws]) * NOISE_BINS - 1e-9).astype(int), NOISE_BINS - 1)
     by_noise = [float(values[bins == i].mean()) if (bins == i).any() else None for i in range(NOISE_BINS)]
     not_finite = tuple(np.flatnonzero(~np.isfinite(per_row)).tolist())

@@ -278,7 +278,9 @@ def test_the_bases_resolved_revision_is_named(tmp_path):
         ({"config": {"alpha": 1e-300}}, "methods.lora.alpha"),
         ({"config": {"rank": 10**200, "alpha": 1.0}}, "methods.lora.alpha"),
         ({"train": {"learning_rate": 1e300}}, "methods.lora.learning_rate: 1e.300"),
-        ({"train": {"epochs": math.inf}}, "train.epochs: inf"),
+        ({"train": {"epochs": math.inf}}, "train.epochs: inf; must be finite"),
+        ({"train": {"max_gradient_norm": math.inf}}, "train.max_gradient_norm: inf; must be finite"),
+        ({"config": {"ratio": math.nan}}, "methods.lora.ratio: nan"),
         ({"train": {"epochs": 1e30}}, "train.epochs: 1e.30 makes more than 99,999,999 optimizer steps"),
     ],
 )
