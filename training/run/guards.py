@@ -43,9 +43,9 @@ def check_validation(validation: Validation, rows: Sequence[str], step: int, set
     Raises:
         InputError: naming a row and what helps.
     """
-    if not validation.not_finite:
+    bad = list(validation.not_finite)
+    if not bad:
         return
-    bad = validation.not_finite
     others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
     where = f"validation row {rows[bad[0]]}{others}"
     dtype, values = settings["dtype"], ", ".join(f"{key}={value}" for key, value in settings.items())
