@@ -33,7 +33,7 @@ from adapters.merged_forward import merge_forward_passes
 from adapters.methods import METHODS
 from training.batching import Batch, Rows, collate, epoch_batches, padding_waste, read_rows, tail_lengths
 from training.config import TrainConfig
-from training.global_batch import step_noise
+from training.global_batch import MicroBatch, step_noise
 from training.objective import Objective
 
 
@@ -118,11 +118,8 @@ def training_step(options: argparse.Namespace) -> Callable[[int, Batch], None]:
     def step(number: int, batch: Batch) -> None:
         positions = np.arange(len(batch.input_ids))
         noise = step_noise(options.seed, number, len(positions), stratified=True)
-        mask = noise.masks(positions, batch.maskable).to(device)
-        batch = batch.to(device)
-        loss = objective(
-            batch.input_ids, batch.attention_mask, batch.maskable, noise.levels, mask, float(len(positions))
-        )
+        micro = MicroBatch(batch, noise.levels, noise.masks(positions, batch.maskable))
+        loss = objective(micro.to(device), float(len(positions)))
         loss.backward()
         if device.type == "cuda":
             torch.cuda.synchronize()

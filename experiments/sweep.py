@@ -12,10 +12,35 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict, FiniteFloat
+
 from adapters.methods import method_named
+from common.errors import InputError
 from common.files import read_json, write_json
 from experiments.sweep_summary import SweepRecord, plot, summary
 from training.plan import TrainingPlan, is_finished
+
+
+class Bound(BaseModel):
+    """A validation in run.json; what else stands there is kept."""
+
+    model_config = ConfigDict(extra="allow")
+    loss: FiniteFloat
+    step: int
+
+
+class Bounds(BaseModel):
+    """The validations that the sweep compares."""
+
+    best: Bound
+    last: Bound
+
+
+class Outcome(BaseModel):
+    """What the sweep reads of run.json."""
+
+    steps: int
+    validation: Bounds
 
 
 @dataclass(frozen=True)
@@ -67,16 +92,29 @@ def sweep(
 
 
 def record_of(run: SweepRun, adapter: Path) -> SweepRecord:
-    """What came out of a finished run, from its adapter folder."""
-    facts = read_json(adapter / "run.json")
+    """What came out of a finished run, from its adapter folder.
+
+    Raises:
+        InputError: its files are not what a training writes.
+    """
+    try:
+        outcome = Outcome.model_validate(read_json(adapter / "run.json"))
+        curve = validation_curve(adapter / "curve.csv")
+    except InputError:
+        raise
+    except (ValueError, KeyError, OSError, csv.Error):
+        raise InputError(
+            f"{adapter}: run.json and curve.csv are not what a training writes; delete the folder and sweep again"
+        ) from None
+    bounds = outcome.validation
     return SweepRecord(
         method=run.plan.method_name,
         learning_rate=run.learning_rate,
         seed=run.seed,
-        steps=facts["steps"],
-        best=facts["validation"]["best"],
-        last=facts["validation"]["last"],
-        curve=validation_curve(adapter / "curve.csv"),
+        steps=outcome.steps,
+        best=bounds.best.model_dump(),
+        last=bounds.last.model_dump(),
+        curve=curve,
     )
 
 

@@ -70,6 +70,7 @@ class Inputs:
     encoder: Path
     base: Path
     base_sha256: str
+    base_revision: str | None  # of the hub: the commit
 
 
 def read_inputs(paths: Paths) -> Inputs:
@@ -81,6 +82,7 @@ def read_inputs(paths: Paths) -> Inputs:
         encoder=_present(paths, Path(facts["encoder"]["path"])),
         base=_present(paths, Path(facts["base"]["path"])),
         base_sha256=facts["base"]["sha256"],
+        base_revision=facts["base"].get("revision"),
     )
 
 

@@ -43,6 +43,12 @@ class TrainConfig(Section):
         None, ge=1, le=1_000_000, description="stop after so many validations without a better loss"
     )
     log_every: int = Field(10, ge=1, le=100_000_000, description="optimizer steps between rows of the training curve")
+    init_from: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="adapter to start from: its folder or its name in this profile; null: afresh",
+    )
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="loggers besides the CSV curve"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -60,6 +60,10 @@ class MicroBatch:
     rows: Batch
     levels: Tensor  # (B,) float32 mask probabilities
     mask: Tensor  # (B, L) bool, on the CPU
+
+    def to(self, device: torch.device) -> MicroBatch:
+        """With the rows on the device; levels and mask stay on the CPU."""
+        return replace(self, rows=self.rows.to(device))
 
 
 class GlobalBatch:

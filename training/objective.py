@@ -10,14 +10,16 @@ from torch import Tensor, nn
 
 from llada.diffusion.bound import MaskedBatch, masked_cross_entropy
 from llada.diffusion.loss import Normalizer, masked_diffusion_loss
+from training.global_batch import MicroBatch
 
 FLOAT16_LOSS_SCALE = 1024.0  # a power of two: exact, and without state that a checkpoint would have to hold
 
 
 class Objective(nn.Module):
-    """Masked-diffusion loss of one micro-batch's share of the global batch.
+    """Masked-diffusion loss of one micro-batch's share of the global batch; or the token losses of a validation.
 
-    On a 16-bit base the forward pass runs under autocast in that type, so that the float32 adapters compute in it too.
+    Both are a forward pass of this module, because FSDP gathers the weights for that alone. On a 16-bit base it runs
+    under autocast in that type, so that the float32 adapters compute in it too.
     """
 
     def __init__(self, model: Any, normalizer: Normalizer, dtype: torch.dtype) -> None:
@@ -26,19 +28,25 @@ class Objective(nn.Module):
         self.normalizer: Normalizer = normalizer
         self.loss_scale = FLOAT16_LOSS_SCALE if dtype == torch.float16 else 1.0
 
-    def forward(
-        self, input_ids: Tensor, attention_mask: Tensor | None, maskable: Tensor, t: Tensor, mask: Tensor, total: float
-    ) -> Tensor:
-        """See `llada.diffusion.masked_diffusion_loss`; `total` is the global batch's denominator."""
-        with self._autocast(input_ids.device):
+    def forward(self, batch: MicroBatch | MaskedBatch, total: float = 1.0) -> Tensor:
+        """The loss of a training batch, see `llada.diffusion.masked_diffusion_loss`; `total` is the global batch's
+        denominator. Of a validation batch the cross-entropy of each masked token, (M,) float64 on the CPU, row by row.
+        """
+        if isinstance(batch, MaskedBatch):
+            with self._autocast(batch.noisy.device):
+                return masked_cross_entropy(self.model.get_base_model(), batch)
+        rows = batch.rows
+        with self._autocast(rows.input_ids.device):
             return masked_diffusion_loss(
-                self.model, input_ids, maskable, t, mask, attention_mask, self.normalizer, total=total
+                self.model,
+                rows.input_ids,
+                rows.maskable,
+                batch.levels,
+                batch.mask,
+                rows.attention_mask,
+                self.normalizer,
+                total=total,
             )
-
-    def token_losses(self, batch: MaskedBatch) -> Tensor:
-        """Cross-entropy of each masked token, (M,) float64 on the CPU, row by row."""
-        with self._autocast(batch.noisy.device):
-            return masked_cross_entropy(self.model.get_base_model(), batch)
 
     def unscale_gradients(self, parameters: Iterable[Tensor]) -> None:
         """Divide the gradients by the scale that the loss had in float16."""

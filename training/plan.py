@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+import math
 import os
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from adapters.config import MethodConfig, ModelConfig
 from adapters.methods import Method, method_named
-from common.files import read_json
+from adapters.storage import WEIGHTS, missing_files
+from common.errors import InputError
+from common.files import read_json, sha256_of_file
 from common.progress import console
 from training.batching import Rows, read_rows, steps_per_epoch
 from training.config import TrainConfig
 from training.optimizer import peak_rate
-from training.run.fingerprint import data_hashes, fingerprint, run_settings
+from training.run.fingerprint import data_hashes, deciding, fingerprint, ingredients, run_settings
+
+MOST_STEPS = 99_999_999  # a checkpoint's name has eight digits
 
 
 @dataclass(frozen=True)
@@ -44,20 +52,60 @@ class TrainingPlan:
     """Of batches, noise, dropout and LoRA's random A."""
     provenance: dict[str, Any]
     """Facts for run.json (commit, versions)."""
+    base_revision: str | None = None
+    """The commit of the base on the hub, where it comes from there."""
+    init_from: Path | None = None
+    """Folder of an adapter whose weights training starts from; `train.init_from`, resolved."""
 
     def check(self) -> None:
         """Read the rows and say what is odd, before anything is loaded.
 
         Raises:
-            InputError: an unknown method; a split that is missing or unreadable.
+            InputError: an unknown method; numbers that no training can compute with; a split that is missing or
+                unreadable; no adapter to start from, or none that PiSSA can start from.
         """
+        if faults := list(self._faults()):
+            raise InputError(faults)
         disturbed = self.method.pissa and self.config.dropout > 0
         _ = self.rows, self.validation_rows
-        if disturbed and os.environ.get("RANK", "0") == "0":
+        if self.total_steps > MOST_STEPS:
+            raise InputError(f"train.epochs: {self.train.epochs:g} makes more than {MOST_STEPS:,} optimizer steps")
+        if disturbed and self.is_first_process:
             console.print(
                 f"methods.{self.method_name}.dropout: {self.config.dropout} disturbs PiSSA's start, "
                 "which is the base only at dropout 0"
             )
+
+    def _faults(self) -> Iterator[str]:
+        """What is wrong with the settings by themselves, each on a line."""
+        section = f"methods.{self.method_name}"
+        if not 0 <= self.seed < 2**63:
+            yield f"seed: {shortened(self.seed)}; must be from 0 to 2^63 - 1"
+        for name, values in (("model", self.model), ("train", self.train), (section, self.config)):
+            for key, value in values:
+                if isinstance(value, float) and not math.isfinite(value):
+                    yield f"{name}.{key}: {value}; must be finite"
+        alpha, rank = self.config.alpha, shortened(self.config.rank)
+        if not _is_single(lambda: self.method.scaling(self.config)):
+            yield f"{section}.alpha: {alpha} over rank {rank} is no number that float32 holds; take about the rank"
+        ratio = self.config.ratio if self.method.loraplus else 1.0
+        if not _is_single(lambda: peak_rate(self.config, self.train) * ratio):
+            yield f"{section}.learning_rate: {peak_rate(self.config, self.train)} times ratio {ratio} overflows float32"
+        if self.init_from is None:
+            return
+        yield from missing_files(self.init_from)
+        if self.method.pissa:
+            yield (
+                f"train.init_from: {self.method_name} starts from the base's principal part, not from an adapter; a "
+                f"saved one is LoRA of rank {2 * self.config.rank}, continue it with --method lora and "
+                f"--set methods.lora.rank={2 * self.config.rank} --set methods.lora.alpha="
+                f"{2 * self.method.scaling(self.config) * self.config.rank:g}"
+            )
+
+    @property
+    def is_first_process(self) -> bool:
+        """Whether this process speaks for all of a launch."""
+        return os.environ.get("RANK", "0") == "0"
 
     @property
     def method(self) -> Method:
@@ -84,11 +132,20 @@ class TrainingPlan:
         """The three sections of the profile as JSON."""
         return run_settings(self.model, self.train, self.config)
 
+    @cached_property
+    def init_sha256(self) -> str | None:
+        """Hash of the weights that training starts from."""
+        return None if self.init_from is None else sha256_of_file(self.init_from / WEIGHTS)
+
     @cached_property  # once: it reads the code, which somebody may be editing
+    def ingredients(self) -> dict[str, Any]:
+        """What the result depends on."""
+        return ingredients(self.method_name, self.settings, self.data, self.base_sha256, self.init_sha256, self.seed)
+
+    @cached_property
     def run_folder(self) -> Path:
         """Resumable state of exactly this run."""
-        key = fingerprint(self.method_name, self.settings, self.data, self.base_sha256, self.seed)
-        return self.scratch / "training" / f"{self.method_name}-{key[:16]}"
+        return self.scratch / "training" / f"{self.method_name}-{fingerprint(self.ingredients)[:16]}"
 
     @property
     def base_name(self) -> str | None:
@@ -120,14 +177,37 @@ class TrainingPlan:
 
 
 def is_finished(plan: TrainingPlan) -> bool:
-    """Whether the output holds the adapter of exactly this training; where base and scratch lie does not count."""
+    """Whether the output holds the adapter of exactly this training; where base and scratch lie does not count, nor do
+    settings that change nothing (the interval of validations does: it is that of the curve).
+    """
     if not (plan.output / "run.json").is_file():
         return False
-    run = read_json(plan.output / "run.json")
-    return (
-        run["method"] == plan.method_name
-        and run["seed"] == plan.seed
-        and run["settings"] == plan.settings
-        and run["data"]["sha256"] == plan.data
-        and run["base"]["sha256"] == plan.base_sha256
-    )
+    try:
+        run = read_json(plan.output / "run.json")
+        settings = run["settings"]
+        return (
+            run["method"] == plan.method_name
+            and run["seed"] == plan.seed
+            and deciding(settings) == deciding(plan.settings)
+            and settings["train"]["validate_every"] == plan.train.validate_every
+            and run["data"]["sha256"] == plan.data
+            and run["base"]["sha256"] == plan.base_sha256
+            and (run.get("init_from") or {}).get("sha256") == plan.init_sha256
+        )
+    except (KeyError, TypeError, AttributeError):  # a run.json of another shape is no finished run of ours
+        return False
+
+
+def shortened(number: int) -> str:
+    """An integer that fits a line, however many digits it has."""
+    return str(number) if abs(number) < 10**20 else f"about 2^{number.bit_length() - 1}"
+
+
+def _is_single(number: Callable[[], float]) -> bool:
+    """Whether a number can be computed and is positive and finite in float32."""
+    try:
+        with np.errstate(all="ignore"):
+            single = float(np.float32(number()))
+    except OverflowError:
+        return False
+    return 0 < single < math.inf

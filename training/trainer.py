@@ -23,24 +23,38 @@ from adapters.attach import Adapted, attach
 from adapters.base import load_unquantised
 from adapters.merged_forward import merge_forward_passes
 from adapters.storage import set_trainable, trainable_tensors
+from common.errors import InputError
 from common.files import write_json
 from common.progress import console, progress_bar
 from training.batching import accumulation_steps, batch_of_step, share
 from training.global_batch import GlobalBatch, MicroBatch, step_noise
+from training.memory.dry_run import check_memory
 from training.objective import Objective
 from training.optimizer import make_optimizer, set_learning_rate
 from training.plan import TrainingPlan
 from training.progress import Progress
-from training.run.adapter_folder import run_facts, write_adapter_folder
-from training.run.checkpoint import Checkpoint, load_newest_checkpoint, remove_leftovers, save_checkpoint
-from training.run.guards import check_finite, explain_out_of_memory
+from training.run.adapter_folder import no_gain, run_facts, write_adapter_folder
+from training.run.checkpoint import (
+    Checkpoint,
+    list_checkpoints,
+    load_newest_checkpoint,
+    remove_leftovers,
+    save_checkpoint,
+)
+from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
 from training.run.processes import Processes, make_accelerator, processes_end
-from training.validation import chosen_rows, drawn_batches, validate, validation_draws
+from training.run.start import starting_tensors
+from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
+from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
 
 
-def train(plan: TrainingPlan) -> None:
+def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False) -> None:
     """Train one adapter; called in every process of `accelerate launch`.
+
+    Args:
+        fresh: remove what unfinished runs of this adapter left behind, and begin at step 0.
+        fits: start on a GPU that is too small by the estimate.
 
     Raises:
         InputError: what the user can cure: missing data, a rank too large, a loss that is not finite, too little
@@ -57,14 +71,26 @@ def train(plan: TrainingPlan) -> None:
             processes_end(accelerator),
         ):
             if accelerator.is_main_process:
-                remove_leftovers(plan.run_folder)
-                write_json(plan.run_folder / "settings.json", plan.settings)
+                _prepare_run_folder(plan, fresh)
             accelerator.wait_for_everyone()
-            trainer = Trainer(plan, Processes(accelerator), interrupts)
+            processes = Processes(accelerator)
+            check_memory(plan, processes, fits)
+            trainer = Trainer(plan, processes, interrupts)
             trainer.set_up()
             trainer.fit()
             interrupts.deferred = False
             trainer.finish()
+
+
+def _prepare_run_folder(plan: TrainingPlan, fresh: bool) -> None:
+    """Clear what kills left there, and say what other unfinished runs of this adapter are left behind."""
+    remove_leftovers(plan.run_folder)
+    if fresh:
+        remove_runs(plan)
+    elif not list_checkpoints(plan.run_folder):
+        for run in unfinished_runs(plan)[:1]:
+            console.print(run.sentence(plan), soft_wrap=True, markup=False)
+    write_json(plan.run_folder / FACTS, facts(plan))
 
 
 class Trainer:
@@ -95,11 +121,13 @@ class Trainer:
         if not processes.sharded:
             merge_forward_passes(model)
         if plan.model.activation_checkpointing:
-            model.get_base_model().gradient_checkpointing_enable()
+            model.get_base_model().model.gradient_checkpointing = True
         if plan.model.compile and processes.device.type == "cuda":
             model.get_base_model().compile_blocks()
         self.base_config = model.get_base_model().config
         self.objective = Objective(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
+        if plan.init_from is not None:
+            set_trainable(model, starting_tensors(plan, model))
         self.optimizer: Any = make_optimizer(model, plan.method, plan.config, plan.train)
         self._resume()
         self.module, self.optimizer = processes.prepare(self.objective, _adapter_modules(model), self.optimizer)
@@ -110,22 +138,28 @@ class Trainer:
         checkpoint = load_newest_checkpoint(self.plan.run_folder)
         if checkpoint is None:
             return
-        set_trainable(self.adapted.model, checkpoint.adapter)
-        self.optimizer.load_state_dict(checkpoint.optimizer)
+        try:
+            set_trainable(self.adapted.model, checkpoint.adapter)
+            self.optimizer.load_state_dict(checkpoint.optimizer)
+            self.progress = Progress.from_json(checkpoint.progress)
+        except (ValueError, KeyError, TypeError, RuntimeError) as error:
+            reason = " ".join(str(error).split())[:160]
+            raise InputError(
+                f"{self.plan.run_folder}: its checkpoint is of another shape ({reason}); --fresh starts anew"
+            ) from None
         self.best = checkpoint.best
         self.step = checkpoint.step
-        self.progress = Progress.from_json(checkpoint.progress)
         if self.processes.main:
             console.print(f"{self.plan.method_name}: resuming after step {self.step} of {self.plan.total_steps}")
 
     def _prepare_validation(self) -> None:
         train = self.plan.train
         rows = chosen_rows(self.plan.validation_rows, train.validation_rows)
-        self.validated_rows = len(rows)
+        self.validated_rows = rows.ids
         self.draws = validation_draws(rows, train.validation_draws)
         mask_token_id, device = self.base_config.mask_token_id, self.processes.device
         batches = drawn_batches(rows, self.draws, train.micro_batch_size, mask_token_id, device)
-        self.validation_batches = batches[self.processes.rank :: self.processes.count]
+        self.validation_batches = share_of(batches, self.processes.rank, self.processes.count)
 
     # --- the loop ---
 
@@ -188,9 +222,8 @@ class Trainer:
 
     def _backward(self, micro: MicroBatch, total: float, last: bool) -> Tensor:
         """Add the gradient of a micro-batch's share of the loss, and return that share."""
-        rows = micro.rows.to(self.processes.device)
         with nullcontext() if last else self.processes.accelerator.no_sync(self.module):
-            loss = self.module(rows.input_ids, rows.attention_mask, rows.maskable, micro.levels, micro.mask, total)
+            loss = self.module(micro.to(self.processes.device), total)
             # DDP averages gradients over the processes; the parts are shares of one loss, so their sum is wanted.
             (loss * (self.processes.count * self.objective.loss_scale)).backward()
         return loss.detach()
@@ -200,15 +233,12 @@ class Trainer:
         validation = None
         if validating:
             self.module.eval()
-            with torch.inference_mode():
+            with torch.no_grad():  # not inference_mode: weights that FSDP gathers there could not be trained with after
                 validation = validate(
-                    self.objective.token_losses,
-                    self.validation_batches,
-                    self.draws,
-                    self.validated_rows,
-                    self.processes.sum,
+                    self.module, self.validation_batches, self.draws, len(self.validated_rows), self.processes.sum
                 )
             self.module.train()
+            check_validation(validation, self.validated_rows, self.step, self.plan.telling_settings)
             if self.progress.add_validation(validation, self.step):
                 self.best = self._adapter_copy()
         rate = self.optimizer.param_groups[0]["lr"] if self.step else 0.0
@@ -240,13 +270,15 @@ class Trainer:
         last = self._adapter_copy()
         if self.processes.main:
             assert self.best is not None
-            run = run_facts(self.plan, self.progress, self.step, self.validated_rows, self.adapted, self.processes)
+            run = run_facts(self.plan, self.progress, self.step, len(self.validated_rows), self.adapted, self.processes)
             write_adapter_folder(self.plan, self.adapted, self.best, last, run, self.progress.curve)
             for path in self.plan.run_folder.glob("step-*"):
                 shutil.rmtree(path)
             bounds = run["validation"]
             change = f"{bounds['first']['loss']:.3f} before, {bounds['best']['loss']:.3f} after"
             console.print(f"{self.plan.output}: validation bound {change}, nats per answer token", soft_wrap=True)
+            if bounds["best"]["step"] == 0:
+                console.print(f"{self.plan.output}: {no_gain(run)}", soft_wrap=True)
         self.processes.accelerator.wait_for_everyone()
 
     def _adapter_copy(self) -> dict[str, Tensor]:

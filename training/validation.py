@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class Validation:
     low: float  # 95% interval over rows, normal approximation
     high: float
     by_noise: list[float | None]  # mean cross-entropy of masked tokens where the masked share is in (i/5, (i+1)/5]
+    not_finite: tuple[int, ...] = ()  # rows whose loss is NaN or infinite
 
     def facts(self) -> dict[str, Any]:
         return {"loss": self.loss, "low": self.low, "high": self.high, "by_noise_level": self.by_noise}
@@ -51,7 +52,7 @@ class Validation:
 class DrawnBatch:
     """Draws of like length that share a forward pass."""
 
-    draws: list[int]  # indices into the list of draws
+    draws: list[int]  # indices into the list of draws; none in an idle batch
     masked: MaskedBatch
     counts: list[int]  # masked tokens per draw
 
@@ -95,6 +96,15 @@ def drawn_batches(
     return batches
 
 
+def share_of(batches: Sequence[DrawnBatch], rank: int, processes: int) -> list[DrawnBatch]:
+    """The batches of one process, as many on each: under FSDP every forward pass gathers weights from all of them, so
+    a process that has fewer repeats the first and shortest batch, and counts nothing of it.
+    """
+    own = list(batches[rank::processes])
+    missing = -(-len(batches) // processes) - len(own)
+    return own + [replace(batches[0], draws=[])] * missing
+
+
 def validate(
     token_losses: Callable[[MaskedBatch], Tensor],
     batches: Sequence[DrawnBatch],
@@ -112,8 +122,9 @@ def validate(
     """
     values = torch.zeros(len(draws), dtype=torch.float64)
     for batch in batches:
-        for index, losses in zip(batch.draws, token_losses(batch.masked).split(batch.counts), strict=True):
-            values[index] = losses.mean()
+        losses = token_losses(batch.masked).split(batch.counts)
+        for index, own in zip(batch.draws, losses, strict=False):  # nothing of an idle batch
+            values[index] = own.mean()
     return summarise(reduce(values).numpy(), draws, rows)
 
 
@@ -122,7 +133,9 @@ def summarise(values: np.ndarray, draws: Sequence[Draw], rows: int) -> Validatio
     owner = np.array([draw.row for draw in draws])
     per_row = np.bincount(owner, weights=values, minlength=rows) / np.bincount(owner, minlength=rows)
     mean = float(per_row.mean())
-    half = 1.959964 * float(per_row.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
+    with np.errstate(invalid="ignore"):  # an infinite loss is the caller's to report
+        half = 1.959964 * float(per_row.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
     bins = np.minimum((np.array([draw.share for draw in draws]) * NOISE_BINS - 1e-9).astype(int), NOISE_BINS - 1)
     by_noise = [float(values[bins == i].mean()) if (bins == i).any() else None for i in range(NOISE_BINS)]
-    return Validation(mean, mean - half, mean + half, by_noise)
+    not_finite = tuple(np.flatnonzero(~np.isfinite(per_row)).tolist())
+    return Validation(mean, mean - half, mean + half, by_noise, not_finite)

@@ -27,10 +27,16 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print what would be trained, and whether it fits; train nothing.")
     ] = False,
+    fresh: Annotated[
+        bool, typer.Option("--fresh", help="Remove what unfinished runs of this adapter left behind, and start anew.")
+    ] = False,
+    ignore_memory: Annotated[
+        bool, typer.Option("--ignore-memory", help="Start although by the estimate the GPU's memory is too small.")
+    ] = False,
 ) -> None:
     """Train one adapter with the masked-diffusion loss; start it with `accelerate launch`."""
     with running("train", profile, overrides, artifacts, distributed=True) as (settings, paths):
         settings.method(method)
         from pipeline.stages.train import run
 
-        run(settings, paths, method, dry_run)
+        run(settings, paths, method, dry_run, fresh, ignore_memory)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.naming import AdapterName
+from common.errors import InputError
 from pipeline.paths import Paths, read_inputs, require
 from pipeline.provenance import provenance
 from training import trainer
@@ -15,13 +17,15 @@ if TYPE_CHECKING:
     from pipeline.profile import Profile
 
 
-def run(profile: Profile, paths: Paths, adapter: str, dry_run: bool = False) -> None:
-    """Train one adapter (`lora`, `lora-seed2`), or print what would be trained."""
+def run(
+    profile: Profile, paths: Paths, adapter: str, dry_run: bool = False, fresh: bool = False, fits: bool = False
+) -> None:
+    """Train one adapter (`lora`, `lora-seed2`), or print what would be trained; `fresh` and `fits` as in `train`."""
     plan = training_plan(profile, paths, adapter)
     if dry_run:
         counting.dry_run(plan)
     else:
-        trainer.train(plan)
+        trainer.train(plan, fresh, fits)
 
 
 def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
@@ -46,4 +50,21 @@ def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
         scratch=paths.scratch,
         seed=profile.seed if name.seed is None else name.seed,
         provenance=provenance(profile),
+        base_revision=resolved.base_revision,
+        init_from=_adapter_folder(profile.train.init_from, paths),
     )
+
+
+def _adapter_folder(place: str | None, paths: Paths) -> Path | None:
+    """Where `train.init_from` points: a folder, or an adapter of this profile by its name."""
+    if place is None:
+        return None
+    try:
+        if Path(place).is_dir():
+            return Path(place)
+        named = paths.adapter(place)
+        if named.is_dir():
+            return named
+    except (OSError, ValueError):  # a name that no file system takes
+        named = Path(place[:80])
+    raise InputError(f"train.init_from: {place[:80]}: neither a folder nor an adapter of this profile ({named})")

@@ -8,6 +8,8 @@ import sys
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import load_file
 
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import small_plan
@@ -16,6 +18,17 @@ from training import trainer
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
 SETTINGS = {"max_steps": 20, "epochs": 9, "validate_every": 10, "micro_batch_size": 2}
+# Two batches of validation draws for one process and one for the other: 12 rows x 3 draws, 13 draws a batch.
+UNEVEN = {"max_steps": 6, "validate_every": 3, "validation_draws": 3, "micro_batch_size": 13, "global_batch_size": 9}
+
+
+def launch(configuration, folder, *arguments):
+    """`accelerate launch` of the driver with a file of configs/accelerate/; its exit status and what it said."""
+    config = ["--config_file", str(REPOSITORY / "configs" / "accelerate" / configuration), "--main_process_port", "0"]
+    command = [*ACCELERATE, *config, str(DRIVER), str(folder), *arguments]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+    return done.returncode, done.stderr
 
 
 def curve(folder, run, method):
@@ -23,19 +36,52 @@ def curve(folder, run, method):
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("method", ["lora", "pissa"])
-def test_two_processes_have_the_losses_of_one(tmp_path, method):
-    """The two come from `accelerate launch`; the one is this process."""
-    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=SETTINGS))
-    config = ["--config_file", str(REPOSITORY / "configs" / "accelerate" / "ddp-cpu.yaml"), "--main_process_port", "0"]
-    command = [*ACCELERATE, *config, str(DRIVER), str(tmp_path), "two", method, json.dumps(SETTINGS)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    subprocess.run(command, check=True, env=environment, capture_output=True, timeout=600)
-    one, two = curve(tmp_path, "one", method), curve(tmp_path, "two", method)
-    assert len(one) == len(two) == 21
+def facts(folder, run, method):
+    return json.loads((folder / run / method / "adapter" / "run.json").read_text())
+
+
+def adapter(folder, run, method):
+    return load_file(folder / run / method / "adapter" / "adapter_model.safetensors")
+
+
+def assert_equal_curves(one, two):
+    assert len(one) == len(two)
     for column in ("train_loss", "gradient_norm", "validation_loss"):
         pairs = [(float(a[column]), float(b[column])) for a, b in zip(one, two, strict=True) if a[column]]
         assert np.allclose(*zip(*pairs, strict=True), atol=1e-5, rtol=1e-5), column
     assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
-    runs = [json.loads((tmp_path / run / method / "adapter" / "run.json").read_text()) for run in ("one", "two")]
-    assert [run["processes"] for run in runs] == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["lora", "pissa"])
+def test_two_processes_have_the_losses_of_one(tmp_path, method):
+    """The two come from `accelerate launch`; the one is this process."""
+    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=SETTINGS))
+    status, said = launch("ddp-cpu.yaml", tmp_path, "two", method, json.dumps(SETTINGS))
+    assert status == 0, said
+    assert len(curve(tmp_path, "one", method)) == 21
+    assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
+    assert [facts(tmp_path, run, method)["processes"] for run in ("one", "two")] == [1, 2]
+
+
+@pytest.mark.parametrize("method", ["loraplus", "pissa"])
+def test_a_sharded_base_trains_the_adapter_of_a_whole_one(tmp_path, method):
+    """`fsdp2.yaml` as it is shipped, over gloo: validations before and between the steps, of which one process has more
+    batches than the other; the best adapter; and a run that is stopped there and continued here.
+    """
+    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=UNEVEN))
+    status, said = launch("fsdp2.yaml", tmp_path, "two", method, json.dumps(UNEVEN))
+    assert status == 0, said
+    assert facts(tmp_path, "two", method)["processes"] == 2
+    assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
+    whole, sharded = (adapter(tmp_path, run, method) for run in ("one", "two"))
+    assert whole.keys() == sharded.keys()
+    assert all(torch.allclose(whole[name], sharded[name], atol=1e-4) for name in whole)
+
+
+def test_a_sharded_run_that_was_stopped_is_continued_by_one_process(tmp_path):
+    trainer.train(small_plan(tmp_path, "pissa", run="whole/pissa", train=UNEVEN))
+    status, said = launch("fsdp2.yaml", tmp_path, "stopped", "pissa", json.dumps(UNEVEN), "4")
+    assert status != 0
+    assert "stopped after step 5 of 6" in " ".join(said.split())
+    trainer.train(small_plan(tmp_path, "pissa", run="stopped/pissa", train=UNEVEN))
+    assert_equal_curves(curve(tmp_path, "whole", "pissa"), curve(tmp_path, "stopped", "pissa"))

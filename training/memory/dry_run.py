@@ -8,8 +8,11 @@ from collections.abc import Mapping
 from rich.console import Console
 from rich.table import Table
 
+from common.errors import InputError
+from common.progress import console
 from training.memory.estimate import GIB, Estimate, Machine, Memory, check_fits, estimate
 from training.plan import TrainingPlan
+from training.run.processes import Processes
 
 
 def dry_run(plan: TrainingPlan) -> None:
@@ -25,10 +28,32 @@ def dry_run(plan: TrainingPlan) -> None:
         grid = Table(show_header=False, box=None)
         for label, value in facts(plan, result):
             grid.add_row(label, value)
-        console = Console()
-        console.print(grid)
-        print_memory(console, {"profile": result.memory}, result.machine)
+        out = Console()
+        out.print(grid)
+        print_memory(out, {"profile": result.memory}, result.machine)
     check_fits(result)
+
+
+def check_memory(plan: TrainingPlan, processes: Processes, fits: bool) -> None:
+    """Stop before the base is loaded where the run will not fit on a GPU; on a CPU, which may swap, only say so. Of a
+    sharded base there is no estimate.
+
+    Args:
+        fits: the user knows better.
+
+    Raises:
+        InputError: as `dry_run`, with the option that starts the run all the same.
+    """
+    if fits or processes.sharded:
+        return
+    result = estimate_of(plan, processes.count)
+    try:
+        check_fits(result)
+    except InputError as error:
+        if result.machine.cuda:
+            raise InputError(f"{error}; --ignore-memory starts it all the same") from None
+        if processes.main:
+            console.print(f"{plan.method_name}: {error}", soft_wrap=True, markup=False)
 
 
 def estimate_of(plan: TrainingPlan, processes: int = 1) -> Estimate:

@@ -71,7 +71,12 @@ def run_facts(
         "saved_rank": plan.config.rank * (2 if plan.method.pissa else 1),
         "processes": processes.count,
         "device": str(processes.device),
-        "base": {"name": plan.base_name, "revision": plan.model.revision, "sha256": plan.base_sha256},
+        "base": {
+            "name": plan.base_name,
+            "revision": plan.base_revision or plan.model.revision,
+            "sha256": plan.base_sha256,
+        },
+        "init_from": None if plan.init_from is None else {"path": str(plan.init_from), "sha256": plan.init_sha256},
         "data": {"sha256": plan.data, "train_rows": len(plan.rows)},
         "provenance": plan.provenance,
     }
@@ -94,10 +99,18 @@ def peak_memory() -> dict[str, float]:
     return peak
 
 
+def no_gain(run: dict[str, Any]) -> str:
+    """What is to be said where the best adapter is the one before the first step."""
+    same = "the adapter changes nothing" if run["init_from"] is None else "the adapter is the one it started from"
+    return f"No validation was better than the one before training: best step 0 of {run['steps']}, {same}."
+
+
 def card(run: dict[str, Any]) -> str:
     """A short model card; the evaluation's figures are in the report."""
     bound = run["validation"]["best"]
-    base = run["base"]["name"]
+    base, revision = run["base"]["name"], run["base"]["revision"]
+    on = f" of {base}" + (f" at revision {revision}" if revision else "") if base else ""
+    unchanged = "" if bound["step"] else f"\n\n**{no_gain(run)}**"
     front = f"base_model: {base}\n" if base else ""
     return f"""---
 library_name: peft
@@ -105,19 +118,19 @@ language: id
 {front}tags: [llada, masked-diffusion, {run["method"]}]
 ---
 
-# {run["title"]} adapter of LLaDA for Indonesian
+# {run["title"]} adapter of LLaDA for Indonesian{unchanged}
 
 Trained with the masked-diffusion loss on {run["data"]["train_rows"]} instruction rows for {run["steps"]} optimizer
 steps. Validation bound: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to
 {bound["high"]:.4f}), {run["validation"]["first"]["loss"]:.4f} before training.
 
-The weights are plain LoRA on the original base, rank {run["saved_rank"]}:
+The weights are plain LoRA on the original base{on}, rank {run["saved_rank"]}:
 
 ```python
 from adapters.storage import load_adapter            # or peft.PeftModel.from_pretrained(model, folder)
 model = load_adapter(model, folder)
 ```
 
-`last/` holds the adapter after the last step; this folder the one of the best validation (step {bound["step"]}).
-Settings, hashes and versions are in `run.json`.
+`last/` holds the adapter after the last step; this folder the one of the best validation (best step {bound["step"]} of
+{run["steps"]}). Settings, hashes and versions are in `run.json`.
 """

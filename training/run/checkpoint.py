@@ -21,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
@@ -41,6 +43,26 @@ class Checkpoint:
     optimizer: dict[str, Any]  # a torch or bitsandbytes optimizer's state_dict()
     best: dict[str, Tensor] | None = None
     progress: dict[str, Any] = field(default_factory=dict)  # JSON
+
+
+class State(BaseModel):
+    """state.json."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+    format: int
+    step: int = Field(ge=0)
+    optimizer: dict[str, Any]
+    progress: dict[str, Any]
+
+
+class FileFacts(BaseModel):
+    """What manifest.json says of a file."""
+
+    sha256: str
+    bytes: int
+
+
+_MANIFEST = TypeAdapter(dict[str, FileFacts])
 
 
 def save_checkpoint(run: Path, checkpoint: Checkpoint, keep: int) -> Path:
@@ -72,21 +94,24 @@ def load_newest_checkpoint(run: Path) -> Checkpoint | None:
     for step, folder in list_checkpoints(run):
         fault = damage(folder)
         if fault is None:
-            return load_checkpoint(folder)
+            try:
+                return load_checkpoint(folder)
+            except (ValueError, KeyError, TypeError, SafetensorError) as error:
+                fault = f"not what a training writes: {' '.join(str(error).split())[:160]}"
         console.print(f"checkpoint {folder} is damaged ({fault}); trying the one before step {step}")
     return None
 
 
 def load_checkpoint(folder: Path) -> Checkpoint:
     """Read one checkpoint without verifying it; `damage` does that."""
-    state = read_json(folder / "state.json")
+    state = State.model_validate(read_json(folder / "state.json"))
     best = folder / "best.safetensors"
     return Checkpoint(
-        step=state["step"],
+        step=state.step,
         adapter=load_file(folder / "adapter.safetensors"),
-        optimizer=unflatten(state["optimizer"], load_file(folder / "optimizer.safetensors")),
+        optimizer=unflatten(state.optimizer, load_file(folder / "optimizer.safetensors")),
         best=load_file(best) if best.exists() else None,
-        progress=state["progress"],
+        progress=state.progress,
     )
 
 
@@ -103,23 +128,24 @@ def list_checkpoints(run: Path) -> list[tuple[int, Path]]:
 def damage(folder: Path) -> str | None:
     """What is wrong with a checkpoint, or None: every file named in the manifest is there, of its size and hash."""
     try:
-        manifest = read_json(folder / "manifest.json")
+        manifest = _MANIFEST.validate_python(read_json(folder / "manifest.json"))
         state = read_json(folder / "state.json")
-    except InputError as error:
+    except (InputError, OSError) as error:
         return str(error)
-    if not isinstance(manifest, dict) or "state.json" not in manifest:
+    except ValidationError:
+        return "manifest.json is not what a training writes"
+    if "state.json" not in manifest:
         return "manifest.json lists no state.json"
     for name, facts in manifest.items():
         path = folder / name
         if not path.is_file():
             return f"{name} is missing"
-        if path.stat().st_size != facts["bytes"]:
-            return f"{name} has {path.stat().st_size} bytes instead of {facts['bytes']}"
-        if sha256_of_file(path) != facts["sha256"]:
+        if path.stat().st_size != facts.bytes:
+            return f"{name} has {path.stat().st_size} bytes instead of {facts.bytes}"
+        if sha256_of_file(path) != facts.sha256:
             return f"{name} does not match its sha256"
-    if state.get("format") != FORMAT:
-        return f"format {state.get('format')} instead of {FORMAT}"
-    return None
+    found = state.get("format") if isinstance(state, dict) else None
+    return None if found == FORMAT else f"format {found} instead of {FORMAT}"
 
 
 def remove_leftovers(run: Path) -> None:

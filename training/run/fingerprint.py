@@ -27,8 +27,11 @@ CODE = (
 )
 """Files and folders that a training runs: the code dependencies of the stage `train` in dvc.yaml."""
 REPOSITORY = Path(__file__).resolve().parents[2]
-# Settings that change how a run is watched or stored, not what comes out.
-_WITHOUT_EFFECT = {"checkpoint_every", "keep_checkpoints", "trackers"}
+WITHOUT_EFFECT = {
+    "train": {"checkpoint_every", "keep_checkpoints", "log_every", "micro_batch_size", "trackers", "validate_every"},
+    "model": {"activation_checkpointing"},
+}
+"""Settings that change how a run is cut up, watched or stored, not what is learnt (see `deciding`)."""
 _PACKAGES = ("torch", "transformers", "peft", "accelerate", "numpy", "bitsandbytes")
 
 
@@ -41,20 +44,42 @@ def run_settings(model: ModelConfig, train: TrainConfig, config: MethodConfig) -
     }
 
 
-def fingerprint(method: str, settings: dict[str, Any], data: dict[str, str], base_sha256: str, seed: int) -> str:
-    """Hash of method, settings, data, base, seed, library versions and the code that trains; 64 hexadecimal digits."""
-    train = {key: value for key, value in settings["train"].items() if key not in _WITHOUT_EFFECT}
-    return sha256_of_json(
-        {
-            "method": method,
-            "settings": settings | {"train": train},
-            "data": data,
-            "base": base_sha256,
-            "seed": seed,
-            "versions": {name: version(name) for name in _PACKAGES},
-            "code": code_hash(),
-        }
-    )
+def deciding(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that change nothing, so that an unfinished run can be continued with others.
+
+    Activation checkpointing, logging and saving are exact; the micro-batch is so up to rounding, but for dropout, which
+    is drawn by micro-batch. The interval of validations decides only among which steps the best one is looked for. What
+    an adapter starts from counts by its hash, not by its name.
+    """
+    free = {section: set(keys) for section, keys in WITHOUT_EFFECT.items()}
+    free["train"].add("init_from")
+    if settings["method"]["dropout"] > 0:
+        free["train"].remove("micro_batch_size")
+    return {
+        section: {key: value for key, value in values.items() if key not in free.get(section, ())}
+        for section, values in settings.items()
+    }
+
+
+def ingredients(
+    method: str, settings: dict[str, Any], data: dict[str, str], base_sha256: str, init_sha256: str | None, seed: int
+) -> dict[str, Any]:
+    """All that a run's result depends on: method, settings, data, base, start, seed, library versions and code."""
+    return {
+        "method": method,
+        "settings": deciding(settings),
+        "data": data,
+        "base": base_sha256,
+        "init_from": init_sha256,
+        "seed": seed,
+        "versions": {name: version(name) for name in _PACKAGES},
+        "code": code_hash(),
+    }
+
+
+def fingerprint(parts: dict[str, Any]) -> str:
+    """Hash of `ingredients`, 64 hexadecimal digits."""
+    return sha256_of_json(parts)
 
 
 def data_hashes(formatted: Path) -> dict[str, str]:

@@ -13,6 +13,7 @@ import torch
 
 from common.errors import InputError
 from training.config import TrainConfig
+from training.validation import Validation
 
 
 def check_finite(loss: float, norm: float, step: int, rows: Sequence[str], settings: dict[str, Any]) -> None:
@@ -30,6 +31,30 @@ def check_finite(loss: float, norm: float, step: int, rows: Sequence[str], setti
     raise InputError(
         f"the {what} is {value} at step {step + 1} on rows {shown} ({values}); "
         "lower the learning rate, or take model.dtype float32 or bfloat16 if it is float16"
+    )
+
+
+def check_validation(validation: Validation, rows: Sequence[str], step: int, settings: dict[str, Any]) -> None:
+    """Stop at a validation that is NaN or infinite; before the first step it is not the training's fault.
+
+    Args:
+        rows: ids of the validated rows.
+
+    Raises:
+        InputError: naming a row and what helps.
+    """
+    bad = list(validation.not_finite)
+    if not bad:
+        return
+    others = f" and {len(bad) - 1} more" if len(bad) > 1 else ""
+    where = f"validation row {rows[bad[0]]}{others}"
+    dtype, values = settings["dtype"], ", ".join(f"{key}={value}" for key, value in settings.items())
+    if step:
+        raise InputError(f"the loss is not finite on {where} after step {step} ({values}); lower the learning rate")
+    cure = "take model.dtype bfloat16 or float32" if dtype == "float16" else "check the base's weights (inputs)"
+    raise InputError(
+        f"the base gives nan or infinity on {where} before training (model.dtype={dtype}, "
+        f"model.quantization={settings['quantization']}); {cure}"
     )
 
 

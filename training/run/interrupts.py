@@ -63,7 +63,7 @@ def _die_with_launcher() -> None:
 
 
 @contextmanager
-def run_lock(folder: Path) -> Iterator[None]:
+def run_lock(folder: Path, patience: float = LOCK_PATIENCE_S) -> Iterator[None]:
     """Hold `folder/lock` exclusively; wait a minute for a predecessor that is still saving. Released by the kernel on
     any death.
 
@@ -72,7 +72,7 @@ def run_lock(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as stream:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
+        deadline = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)

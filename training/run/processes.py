@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from common.errors import InputError
 from training.plan import TrainingPlan
+from training.run.threads import threads_of_process
 
 
 def make_accelerator(plan: TrainingPlan) -> Any:
@@ -39,12 +39,11 @@ def make_accelerator(plan: TrainingPlan) -> Any:
 
 
 def use_all_cores() -> None:
-    """On the CPU, share the cores among the processes of this machine; `accelerate launch` would leave one thread to
-    each.
+    """On the CPU, take the processors that are granted, or as many as the user asked for; `accelerate launch` would
+    leave one thread to each process.
     """
     if not torch.cuda.is_available():
-        local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
-        torch.set_num_threads(max(1, len(os.sched_getaffinity(0)) // local))
+        torch.set_num_threads(threads_of_process())
 
 
 @contextmanager

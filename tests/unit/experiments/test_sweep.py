@@ -87,6 +87,25 @@ def test_finished_runs_are_not_trained_again_and_new_ones_are(sweep_of):
     assert trained == [("lora", 1e-3, 1), ("lora", 2e-3, 1)]
 
 
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("run.json", lambda text: json.dumps(json.loads(text) | {"validation": []})),
+        ("run.json", lambda text: json.dumps(json.loads(text) | {"steps": None})),
+        ("run.json", lambda text: text.replace('"step": 9', '"step": "nine"')),
+        ("curve.csv", lambda text: "a,b\n1,2\n"),
+        ("curve.csv", lambda text: text.replace("0,,", "zero,,")),
+    ],
+)
+def test_a_finished_run_whose_files_were_spoilt_is_one_sentence(sweep_of, name, change):
+    run, _, folder = sweep_of
+    run(["lora"], [1e-3], [1])
+    path = next(folder.glob("lora-*")) / name
+    path.write_text(change(path.read_text()))
+    with pytest.raises(InputError, match="are not what a training writes; delete the folder and sweep again"):
+        run(["lora"], [1e-3], [1])
+
+
 def test_an_unknown_method_is_refused_before_anything_is_trained(sweep_of):
     run, trained, _ = sweep_of
     with pytest.raises(InputError, match="lroa"):

@@ -10,6 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from adapters import load_adapter
 from adapters.base import load_base
@@ -25,9 +26,9 @@ from training.memory.dry_run import dry_run
 from training.memory.estimate import Machine
 from training.optimizer import schedule
 from training.run import processes
-from training.run.guards import check_finite, explain_out_of_memory
+from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.trainer import train
-from training.validation import VALIDATION_SEED, Draw, summarise, validation_draws
+from training.validation import VALIDATION_SEED, Draw, Validation, summarise, validation_draws
 
 
 @pytest.fixture(autouse=True)
@@ -223,6 +224,97 @@ def test_a_gradient_that_is_not_finite_is_named():
         check_finite(1.0, math.inf, 3, ["a", "b"], {"learning_rate": 1.0})
 
 
+def spoil_the_base(plan):
+    path = plan.base / "model.safetensors"
+    tensors = load_file(path)
+    tensors["model.transformer.ln_f.weight"][0] = math.nan
+    save_file(tensors, path, metadata={"format": "pt"})
+
+
+def test_a_base_that_gives_nan_is_named_before_the_first_step(tmp_path):
+    plan = small_plan(tmp_path)
+    spoil_the_base(plan)
+    with pytest.raises(
+        InputError, match=r"base gives nan or infinity on validation row row-0 and 11 more before"
+    ) as it:
+        train(plan)
+    assert "learning rate" not in str(it.value)
+
+
+def test_a_validation_that_is_not_finite_later_blames_the_training():
+    settings = {"dtype": "float16", "quantization": "none", "learning_rate": 9.0}
+    bad = Validation(math.nan, 0.0, 0.0, [], not_finite=(1,))
+    with pytest.raises(InputError, match=r"validation row b after step 5 .*learning_rate=9.0.*lower the learning rate"):
+        check_validation(bad, ["a", "b"], 5, settings)
+    with pytest.raises(
+        InputError, match=r"before training \(model.dtype=float16.*take model.dtype bfloat16 or float32"
+    ):
+        check_validation(bad, ["a", "b"], 0, settings)
+
+
+def test_a_run_that_never_improves_says_so_everywhere(tmp_path, capsys):
+    plan = small_plan(tmp_path, train={"learning_rate": 30.0, "schedule": "constant"})
+    train(plan)
+    run = json.loads((plan.output / "run.json").read_text())
+    assert run["validation"]["best"]["step"] == 0
+    words = "No validation was better than the one before training: best step 0 of 10, the adapter changes nothing."
+    assert words in " ".join(capsys.readouterr().err.split())
+    card = " ".join((plan.output / "README.md").read_text().split())
+    assert words in card
+    assert "(best step 0 of 10)" in card
+
+
+def test_the_bases_resolved_revision_is_named(tmp_path):
+    plan = replace(small_plan(tmp_path, model={"base": "org/base"}), base_revision="0a1b2c")
+    train(plan)
+    assert json.loads((plan.output / "run.json").read_text())["base"]["revision"] == "0a1b2c"
+    assert "on the original base of org/base at revision 0a1b2c" in (plan.output / "README.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"config": {"alpha": 1e300}}, "methods.lora.alpha: 1e.300 over rank 4 is no number that float32 holds"),
+        ({"config": {"alpha": 1e-300}}, "methods.lora.alpha"),
+        ({"config": {"rank": 10**200, "alpha": 1.0}}, "methods.lora.alpha"),
+        ({"train": {"learning_rate": 1e300}}, "methods.lora.learning_rate: 1e.300"),
+        ({"train": {"epochs": math.inf}}, "train.epochs: inf; must be finite"),
+        ({"train": {"max_gradient_norm": math.inf}}, "train.max_gradient_norm: inf; must be finite"),
+        ({"config": {"ratio": math.nan}}, "methods.lora.ratio: nan"),
+        ({"train": {"epochs": 1e30}}, "train.epochs: 1e.30 makes more than 99,999,999 optimizer steps"),
+    ],
+)
+def test_numbers_that_nothing_computes_with_are_refused(tmp_path, settings, words):
+    try:
+        plan = small_plan(tmp_path, **settings)
+    except ValueError:
+        return  # the section refuses them
+    with pytest.raises(InputError, match=words) as fault:
+        train(plan)
+    assert all(len(line) < 300 for line in fault.value.faults)
+
+
+@pytest.mark.parametrize("seed", [2**63, 2**64, 10**5000, -1], ids=["2^63", "2^64", "10^5000", "-1"])
+def test_seeds_beyond_63_bits_are_refused(tmp_path, seed):
+    with pytest.raises(InputError, match=r"^seed: .{1,40}; must be from 0"):
+        train(replace(small_plan(tmp_path), seed=seed))
+
+
+def test_the_largest_seed_trains(tmp_path):
+    train(replace(small_plan(tmp_path, train={"max_steps": 1}), seed=2**63 - 1))
+
+
+def test_memory_is_checked_before_training_too(tmp_path, monkeypatch, capsys):
+    plan = small_plan(tmp_path, train={"max_steps": 1})
+    monkeypatch.setattr("training.memory.estimate.this_machine", lambda: Machine(True, 1e8, "a small card"))
+    with pytest.raises(InputError, match=r"0.1 GiB are free on a small card.*--ignore-memory starts it all the same"):
+        train(plan)
+    train(plan, fits=True)
+    monkeypatch.setattr("training.memory.estimate.this_machine", lambda: Machine(False, 1e8, "CPU"))
+    train(plan)
+    assert "GiB are free on CPU" in " ".join(capsys.readouterr().err.split())
+
+
 def test_out_of_memory_names_the_knobs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 70 * 2**30)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 80 * 2**30))
@@ -270,6 +362,7 @@ def test_pissa_trains_on_every_kind_of_base(tmp_path, model):
     assert run["validation"]["best"]["loss"] < run["validation"]["first"]["loss"] - 0.05
 
 
+@pytest.mark.filterwarnings("error:.*checkpointing_enable")
 def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):
     runs = []
     for value in (False, True):

@@ -23,7 +23,9 @@ from common.errors import InputError
 from llada import LLaDAConfig
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import small_model, small_plan
+from training.batching import Batch
 from training.config import TrainConfig
+from training.global_batch import MicroBatch
 from training.memory.estimate import (
     GIB,
     Counts,
@@ -71,7 +73,8 @@ def kept_bytes(tmp_path: Path, model: ModelConfig, config: MethodConfig, name: s
 
     answers = torch.ones(B, L, dtype=torch.bool)
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda held: held.tensor):
-        loss = objective(torch.randint(0, 50, (B, L)), None, answers, torch.ones(B), answers, float(B))
+        rows = Batch(torch.randint(0, 50, (B, L)), None, answers)
+        loss = objective(MicroBatch(rows, torch.ones(B), answers), float(B))
     storages = {held.tensor.untyped_storage().data_ptr(): held.tensor.untyped_storage().nbytes() for held in kept}
     del loss  # held the graph until here
     return float(sum(size for pointer, size in storages.items() if pointer not in own))

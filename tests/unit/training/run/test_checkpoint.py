@@ -5,6 +5,7 @@ import json
 import pytest
 import torch
 
+from common.files import sha256_of_file
 from training.config import TrainConfig
 from training.optimizer import optimizer_class
 from training.run.checkpoint import (
@@ -80,6 +81,33 @@ def test_a_checkpoint_of_another_format_is_not_used(tmp_path):
     assert damage(folder) is None
     (folder / "state.json").write_text(json.dumps(state | {"format": 0}))
     assert damage(folder) is not None
+
+
+def listed(folder):
+    """Rewrite the manifest to what the files are now, so that only their shape is wrong."""
+    files = [path for path in folder.iterdir() if path.name != "manifest.json"]
+    content = {path.name: {"sha256": sha256_of_file(path), "bytes": path.stat().st_size} for path in files}
+    (folder / "manifest.json").write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("content", ["null", "[]", "3", '{"state.json": 3}', '{"state.json": {"bytes": "x"}}'])
+def test_a_manifest_of_another_shape_is_damage(tmp_path, content):
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    newest = save_checkpoint(tmp_path, checkpoint(2), keep=2)
+    (newest / "manifest.json").write_text(content)
+    assert load_newest_checkpoint(tmp_path).step == 1
+
+
+@pytest.mark.parametrize(
+    "change", [None, [], 3, {"step": "two"}, {"optimizer": []}, {"optimizer": {"tensor": "x"}}, {"progress": None}]
+)
+def test_a_state_of_another_shape_is_damage(tmp_path, change):
+    save_checkpoint(tmp_path, checkpoint(1), keep=2)
+    newest = save_checkpoint(tmp_path, checkpoint(2), keep=2)
+    state = json.loads((newest / "state.json").read_text())
+    (newest / "state.json").write_text(json.dumps(state | change if isinstance(change, dict) else change))
+    listed(newest)
+    assert load_newest_checkpoint(tmp_path).step == 1
 
 
 def test_a_half_written_checkpoint_is_ignored_and_swept(tmp_path):
