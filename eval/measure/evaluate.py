@@ -11,10 +11,11 @@ Writes into `output`:
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.config import ModelConfig
 from common.errors import InputError
@@ -28,6 +29,9 @@ from eval.metrics.definitions import METRICS, Metric
 from eval.metrics.floors import floor_answers
 from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
 from llada.sampling.settings import SamplerConfig
+
+if TYPE_CHECKING:
+    from llada.diffusion.likelihood import LikelihoodEstimate
 
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
@@ -135,11 +139,12 @@ def evaluate(
         system,
         test_set.items,
         decodings,
-        [Bound(-estimate.estimate, estimate.standard_error) for estimate in estimates],
+        [_bound(estimate) for estimate in estimates],
         cut,
         evaluation=evaluation,
         seed=seed,
         settings=measurement.settings,
+        answer_bytes=scored_bytes(tokenizer, test_set),
         vectors=vectors,
         extra=extra,
     )
@@ -150,6 +155,8 @@ def evaluate(
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
         write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+    if evaluation.likelihood_samples == 1:
+        console.print("evaluation.likelihood_samples: 1 gives no sampling error; it is null in what was written")
     scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
     console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
 
@@ -222,6 +229,18 @@ def traced_rows(items: list[Item], count: int) -> list[int]:
     return sorted(rows)
 
 
+def scored_bytes(tokenizer: Any, test_set: TestSet) -> list[int]:
+    """UTF-8 bytes of what each item's bound scores: the reference, or the part of it that `format` left."""
+    from llada.chat_format import EOT_TOKEN, special_token_id
+
+    stop = special_token_id(tokenizer, EOT_TOKEN)
+    whole = [item.reference for item in test_set.items]
+    texts = [
+        text if ids[-1] == stop else tokenizer.decode(ids) for text, ids in zip(whole, test_set.answers, strict=True)
+    ]
+    return [len(text.encode()) for text in texts]
+
+
 def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
     """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
     return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
@@ -278,6 +297,11 @@ def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None,
         and metrics["settings"] == rounded(measurement.settings)
         and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
     )
+
+
+def _bound(estimate: LikelihoodEstimate) -> Bound:
+    error = estimate.standard_error
+    return Bound(-estimate.estimate, error if math.isfinite(error) else None)
 
 
 def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
