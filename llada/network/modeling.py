@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
+from llada.auto_classes import register_when_imported
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name
 from llada.network.configuration import LLaDAConfig
@@ -331,6 +332,4 @@ def _keep_nf4_differentiable(model: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
-AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
-for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM):
-    _auto.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)
+register_when_imported()  # in case the Auto classes were imported while this module was
