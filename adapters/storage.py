@@ -22,10 +22,26 @@ from adapters.config import MethodConfig, ModelConfig
 from adapters.methods import METHODS, Method, lora_alpha
 from adapters.pissa import Factors, residual
 from common.errors import InputError
-from common.files import read_json
+from common.files import read_json, write_json
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+COMMON = (
+    "base_model_name_or_path",
+    "bias",
+    "inference_mode",
+    "init_lora_weights",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "revision",
+    "target_modules",
+    "task_type",
+    "use_dora",
+    "use_rslora",
+)
+"""Fields of adapter_config.json that are always written; peft has had them all since 0.9."""
 PREFIX = "base_model.model."  # peft's, before the base's own names
 
 
@@ -56,17 +72,20 @@ def save_adapter(
     config: MethodConfig,
     initial: Factors | None,
     base_name: str | None,
+    base_revision: str | None = None,
 ) -> None:
     """Write `adapter_model.safetensors` and `adapter_config.json` of these trained tensors into an existing folder.
 
     Args:
         tensors: names as in `trainable_tensors`, values from any moment of the training.
         initial: PiSSA's A0 and B0 as they stood in the layers at step 0; None for the other methods.
-        base_name: what adapter_config.json names as the base: a hub id, or None.
+        base_name: what adapter_config.json names as the base: a hub id, or None. base_revision: its commit.
     """
     plain = plain_tensors(tensors, initial)
     written = lora_config(method, config)
     written.base_model_name_or_path = base_name
+    written.revision = base_revision
+    written.task_type = "CAUSAL_LM"  # for peft's AutoPeftModelForCausalLM
     written.inference_mode = True
     if initial is not None:  # rank and alpha double together, so that the scaling stays
         written.r, written.lora_alpha = 2 * config.rank, 2 * lora_alpha(config)
@@ -74,7 +93,19 @@ def save_adapter(
     if len(plain) != expected:
         raise ValueError(f"{len(plain)} adapter tensors to save, expected {expected}")
     save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
-    written.save_pretrained(folder)
+    write_json(folder / CONFIG, config_content(written))
+
+
+def config_content(config: Any) -> dict[str, Any]:
+    """What adapter_config.json says of a LoraConfig: what every version of peft knows, and what is not the default.
+
+    peft itself writes every field of its own version, and an older version refuses a field that it does not know.
+    """
+    from peft import LoraConfig
+
+    defaults = LoraConfig().to_dict()
+    fields = {key: value for key, value in config.to_dict().items() if key in COMMON or value != defaults[key]}
+    return {key: fields[key] for key in sorted(fields)}
 
 
 def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dict[str, Tensor]:

@@ -70,6 +70,8 @@ class Inputs:
     encoder: Path
     base: Path
     base_sha256: str
+    base_revision: str | None = None
+    """The commit, where the base came from the hub."""
 
 
 def read_inputs(paths: Paths) -> Inputs:
@@ -81,6 +83,7 @@ def read_inputs(paths: Paths) -> Inputs:
         encoder=_present(paths, Path(facts["encoder"]["path"])),
         base=_present(paths, Path(facts["base"]["path"])),
         base_sha256=facts["base"]["sha256"],
+        base_revision=facts["base"].get("revision"),
     )
 
 

@@ -44,6 +44,8 @@ class TrainingPlan:
     """Of batches, noise, dropout and LoRA's random A."""
     provenance: dict[str, Any]
     """Facts for run.json (commit, versions)."""
+    base_revision: str | None = None
+    """Commit of a base from the hub."""
 
     def check(self) -> None:
         """Read the rows and say what is odd, before anything is loaded.

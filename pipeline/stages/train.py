@@ -41,6 +41,7 @@ def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
         config=profile.method(adapter),
         base=resolved.base,
         base_sha256=resolved.base_sha256,
+        base_revision=resolved.base_revision,
         formatted=paths.formatted,
         output=paths.adapter(adapter),
         scratch=paths.scratch,
