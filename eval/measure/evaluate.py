@@ -33,6 +33,7 @@ from llada.sampling.settings import SamplerConfig
 if TYPE_CHECKING:
     from llada.diffusion.likelihood import LikelihoodEstimate
 
+LATER = ("confidence", "repetition_penalty")
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
@@ -51,9 +52,17 @@ class Measurement:
         return {
             "seed": self.seed,
             "evaluation": self.evaluation.model_dump(mode="json", exclude={"batch_size"}),
-            "sampling": asdict(self.sampling),
+            "sampling": sampling_settings(self.sampling),
             "model": self.model.model_dump(mode="json"),
         }
+
+
+def sampling_settings(sampling: SamplerConfig) -> dict[str, Any]:
+    """All settings of the sampler but those of LATER that are off: a new option does not make old numbers stale."""
+    defaults = SamplerConfig()
+    return {
+        key: value for key, value in asdict(sampling).items() if key not in LATER or value != getattr(defaults, key)
+    }
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,8 @@ def evaluate(
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(measurement.model, base, adapter)
+    for config in (sampling, *budgets):
+        check_sampling(network.config, config, max(map(len, test_set.prompts)))
     clock.lap("load_seconds")
     from eval.measure.generation import generate_answers, trace_answers
     from eval.measure.likelihood import bounds, fit_by_mask_share
@@ -214,6 +225,22 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
         network = load_adapter(network, adapter)
     network.eval()
     return network, tokenizer
+
+
+def check_sampling(model_config: Any, sampling: SamplerConfig, longest_prompt: int) -> None:
+    """Raises InputError, before anything is run, where the settings do not fit the model or the prompts."""
+    from llada.sampling.sequences import Vocabulary
+
+    try:
+        Vocabulary.of(model_config, sampling)
+    except ValueError as error:
+        raise InputError(f"sampling: {error}") from None
+    room = model_config.max_sequence_length - longest_prompt
+    if sampling.longest > room:
+        raise InputError(
+            f"sampling: an answer of {sampling.longest} tokens, and the longest prompt ({longest_prompt}) leaves {room} "
+            f"of the model's {model_config.max_sequence_length}; lower sampling.gen_length, or evaluation.eos_overflow"
+        )
 
 
 def traced_rows(items: list[Item], count: int) -> list[int]:

@@ -11,7 +11,11 @@ from typing import Any, ClassVar, Literal, get_args
 RuleName = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
 Score = Literal["low_confidence", "margin", "entropy", "random"]
 Cache = Literal["none", "prefix", "dual"]
+Confidence = Literal["plain", "tempered"]
 EosPolicy = Literal["none", "suppress", "last"]
+
+MOST = 1_000_000
+"""Of anything that is counted: far beyond any use, and small enough to be computed with."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,10 @@ class SamplerConfig:
     """which of a block's masked positions a step commits"""
     temperature: float = 0.0
     """0: the most probable token; above: Gumbel noise in float64, a sample of softmax(logits / temperature)"""
+    confidence: Confidence = "plain"
+    """scores from softmax(logits), as published; `tempered`: with a temperature from softmax(logits / temperature)"""
+    repetition_penalty: float = 1.0
+    """of tokens that stand in the row's answer already: positive logits are divided by it, negative ones multiplied"""
     top_p: float = 1.0
     """with a temperature: sample from the smallest set of tokens whose probability reaches this"""
     remasking: Score = "low_confidence"
@@ -88,7 +96,13 @@ class SamplerConfig:
         return self.max_gen_length or self.gen_length
 
     def _choice_faults(self) -> list[str]:
-        literals = {"rule": RuleName, "remasking": Score, "cache": Cache, "eos_policy": EosPolicy}
+        literals = {
+            "rule": RuleName,
+            "remasking": Score,
+            "cache": Cache,
+            "eos_policy": EosPolicy,
+            "confidence": Confidence,
+        }
         return [
             f"{name} is {getattr(self, name)!r}, allowed: {', '.join(get_args(allowed))}"
             for name, allowed in literals.items()
@@ -96,31 +110,34 @@ class SamplerConfig:
         ]
 
     def _range_faults(self) -> list[str]:
-        ranges: dict[str, tuple[float, float, str]] = {
-            "gen_length": (1, float("inf"), "at least 1"),
-            "block_length": (1, float("inf"), "at least 1"),
-            "steps": (1, float("inf"), "at least 1"),
-            "temperature": (0, float("inf"), "at least 0"),
-            "guidance_scale": (0, float("inf"), "at least 0"),
-            "threshold": (0, 1, "between 0 and 1"),
-            "factor": (0, float("inf"), "at least 0"),
-            "entropy_bound": (0, float("inf"), "at least 0"),
-            "draft_threshold": (0, 1, "between 0 and 1"),
-            "keep_threshold": (0, 1, "between 0 and 1"),
-            "tail_confidence": (0, 1, "between 0 and 1"),
-            "cache_refresh": (0, float("inf"), "at least 0"),
+        ranges: dict[str, tuple[float, float]] = {
+            "gen_length": (1, MOST),
+            "block_length": (1, MOST),
+            "steps": (1, MOST),
+            "temperature": (0, 100),
+            "repetition_penalty": (1, 100),
+            "guidance_scale": (0, 100),
+            "threshold": (0, 1),
+            "factor": (0, MOST),
+            "entropy_bound": (0, MOST),
+            "draft_threshold": (0, 1),
+            "keep_threshold": (0, 1),
+            "tail_confidence": (0, 1),
+            "cache_refresh": (0, MOST),
         }
         faults = [
-            f"{name} is {getattr(self, name)}, allowed: {words}"
-            for name, (low, high, words) in ranges.items()
+            f"{name} is {getattr(self, name)}, allowed: between {low} and {high:,}"
+            for name, (low, high) in ranges.items()
             if not low <= getattr(self, name) <= high
         ]
         if not 0 < self.top_p <= 1:
             faults.append(f"top_p is {self.top_p}, allowed: above 0, at most 1")
-        if self.known_tokens is not None and self.known_tokens < 1:
-            faults.append(f"known_tokens is {self.known_tokens}, allowed: at least 1, or none")
-        if any(token < 0 for token in self.stop_token_ids or ()):
-            faults.append(f"stop_token_ids is {list(self.stop_token_ids or ())}, allowed: token ids, at least 0")
+        if self.known_tokens is not None and not 1 <= self.known_tokens <= MOST:
+            faults.append(f"known_tokens is {self.known_tokens}, allowed: 1 to {MOST:,}, or none")
+        if any(not 0 <= token <= MOST for token in self.stop_token_ids or ()):
+            faults.append(f"stop_token_ids is {list(self.stop_token_ids or ())}, allowed: token ids, 0 to {MOST:,}")
+        if self.max_gen_length is not None and self.max_gen_length > MOST:
+            faults.append(f"max_gen_length is {self.max_gen_length}, allowed: at most {MOST:,}, or none")
         return faults
 
     def _length_faults(self) -> list[str]:

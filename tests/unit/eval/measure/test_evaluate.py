@@ -271,3 +271,25 @@ def test_weights_that_are_not_numbers_are_the_users_error_before_anything_is_gen
         run(broken, test_split, tmp_path / "evaluation")
     assert len(caught.value.faults) == 1
     assert not (tmp_path / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [
+        (SamplerConfig(gen_length=16, block_length=8, steps=8, stop_token_ids=(99_999,)), "stop_token_ids holds"),
+        (SamplerConfig(gen_length=4096, block_length=8, steps=512), "leaves .* of the model's 512"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused_before_anything_runs(
+    base: Path, test_split: Path, tmp_path: Path, sampling: SamplerConfig, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        run(base, test_split, tmp_path / "evaluation", sampling=sampling)
+
+
+def test_a_sampler_option_that_is_off_is_not_among_the_settings_of_a_measurement() -> None:
+    """So that what was measured before there was the option is still recognised."""
+    penalised = SamplerConfig(repetition_penalty=1.2)
+    written = [Measurement(SETTINGS, one, ModelConfig(), 7).settings["sampling"] for one in (GREEDY, penalised)]
+    assert "repetition_penalty" not in written[0]
+    assert written[1]["repetition_penalty"] == 1.2
