@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 from adapters.config import ModelConfig
 from common.errors import InputError
-from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
+from common.files import atomic_folder, sha256_of_file, write_json, write_json_lines
 from common.memory import peak_resident_bytes
 from common.progress import console
+from common.records import read_record
 from eval.config import EvaluationConfig
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.measure.tasks import read_task
@@ -238,7 +239,7 @@ def check_sampling(model_config: Any, sampling: SamplerConfig, longest_prompt: i
     room = model_config.max_sequence_length - longest_prompt
     if sampling.longest > room:
         raise InputError(
-            f"sampling: an answer of {sampling.longest} tokens, and the longest prompt ({longest_prompt}) leaves {room} "
+            f"sampling: an answer of {sampling.longest} tokens, the longest prompt ({longest_prompt}) leaves {room} "
             f"of the model's {model_config.max_sequence_length}; lower sampling.gen_length, or evaluation.eos_overflow"
         )
 
@@ -318,11 +319,15 @@ def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None,
     """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
     if not (output / "accounting.json").is_file():
         return False
-    metrics = read_json(output / "metrics.json")
+    try:
+        metrics = read_record(output / "metrics.json", dict[str, Any])
+        accounting = read_record(output / "accounting.json", dict[str, Any])
+    except InputError:  # damaged: to be measured again
+        return False
     return (
-        metrics["schema_version"] == SCHEMA_VERSION
-        and metrics["settings"] == rounded(measurement.settings)
-        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
+        metrics.get("schema_version") == SCHEMA_VERSION
+        and metrics.get("settings") == rounded(measurement.settings)
+        and accounting.get("measured") == measured_hashes(adapter, test)
     )
 
 

@@ -90,7 +90,7 @@ def _reason(error: Exception, row: Any) -> str:
 
 
 def _read_rows(path: Path) -> list[Row]:
-    """JSON lines or CSV, in UTF-8 or in UTF-16 with its mark; CSV with commas, semicolons or tabs, as its header has."""
+    """JSON lines or CSV, in UTF-8 or in UTF-16 with its mark; CSV with commas, semicolons or tabs."""
     content = path.read_bytes()
     text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     if path.suffix in (".jsonl", ".json", ".ndjson"):
