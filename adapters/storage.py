@@ -7,11 +7,13 @@ needs no residual model, no decomposition at load, and can be switched off to gi
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field, field_validator
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
@@ -19,13 +21,31 @@ from torch import Tensor
 from adapters.attach import adapted_layers, lora_config, wrap
 from adapters.base import quantised_linear, target_modules
 from adapters.config import MethodConfig, ModelConfig
+from adapters.lineage import RETRAIN
 from adapters.methods import METHODS, Method, lora_alpha
 from adapters.pissa import Factors, residual
 from common.errors import InputError
-from common.files import read_json
+from common.files import write_json
+from common.records import Record, read_record
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
+COMMON = (
+    "base_model_name_or_path",
+    "bias",
+    "inference_mode",
+    "init_lora_weights",
+    "lora_alpha",
+    "lora_dropout",
+    "peft_type",
+    "r",
+    "revision",
+    "target_modules",
+    "task_type",
+    "use_dora",
+    "use_rslora",
+)
+"""Fields of adapter_config.json that are always written; peft has had them all since 0.9."""
 PREFIX = "base_model.model."  # peft's, before the base's own names
 
 
@@ -56,17 +76,20 @@ def save_adapter(
     config: MethodConfig,
     initial: Factors | None,
     base_name: str | None,
+    base_revision: str | None = None,
 ) -> None:
     """Write `adapter_model.safetensors` and `adapter_config.json` of these trained tensors into an existing folder.
 
     Args:
         tensors: names as in `trainable_tensors`, values from any moment of the training.
         initial: PiSSA's A0 and B0 as they stood in the layers at step 0; None for the other methods.
-        base_name: what adapter_config.json names as the base: a hub id, or None.
+        base_name: what adapter_config.json names as the base: a hub id, or None. base_revision: its commit.
     """
     plain = plain_tensors(tensors, initial)
     written = lora_config(method, config)
     written.base_model_name_or_path = base_name
+    written.revision = base_revision
+    written.task_type = "CAUSAL_LM"  # for peft's AutoPeftModelForCausalLM
     written.inference_mode = True
     if initial is not None:  # rank and alpha double together, so that the scaling stays
         written.r, written.lora_alpha = 2 * config.rank, 2 * lora_alpha(config)
@@ -74,7 +97,19 @@ def save_adapter(
     if len(plain) != expected:
         raise ValueError(f"{len(plain)} adapter tensors to save, expected {expected}")
     save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
-    written.save_pretrained(folder)
+    write_json(folder / CONFIG, config_content(written))
+
+
+def config_content(config: Any) -> dict[str, Any]:
+    """What adapter_config.json says of a LoraConfig: what every version of peft knows, and what is not the default.
+
+    peft itself writes every field of its own version, and an older version refuses a field that it does not know.
+    """
+    from peft import LoraConfig
+
+    defaults = LoraConfig().to_dict()
+    fields = {key: value for key, value in config.to_dict().items() if key in COMMON or value != defaults[key]}
+    return {key: fields[key] for key in sorted(fields)}
 
 
 def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dict[str, Tensor]:
@@ -89,9 +124,57 @@ def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dic
     return plain
 
 
-def file_key(name: str) -> str:
+def file_key(name: str, adapter: str = "default") -> str:
     """The parameter's key in an adapter's file: without the adapter's name, DoRA's magnitude without ".weight"."""
-    return name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector").replace(".default", "")
+    magnitude = f".lora_magnitude_vector.{adapter}.weight"
+    return name.replace(magnitude, ".lora_magnitude_vector").replace(f".{adapter}.weight", ".weight")
+
+
+class StoredConfig(Record):
+    """What adapter_config.json says, as far as it decides what the adapter computes."""
+
+    peft_type: str
+    r: int = Field(ge=1)
+    lora_alpha: float = Field(gt=0, allow_inf_nan=False)
+    use_rslora: bool = False
+    use_dora: bool = False
+    target_modules: str | list[str]
+    rank_pattern: dict[str, Any] | None = None
+    alpha_pattern: dict[str, Any] | None = None
+
+    def names(self, module: str) -> bool:
+        """Is the module among the targets: matched by the pattern, or one of the names, or ending in one?"""
+        if isinstance(self.target_modules, str):
+            return re.fullmatch(self.target_modules, module) is not None
+        return any(module == name or module.endswith(f".{name}") for name in self.target_modules)
+
+    @field_validator("target_modules")
+    @classmethod
+    def _pattern_compiles(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            try:
+                re.compile(value)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise ValueError(f"not a regular expression ({error})") from None
+        return value
+
+
+def read_config(folder: Path) -> StoredConfig:
+    """adapter_config.json; raises InputError where it is damaged or of another shape."""
+    return read_record(folder / CONFIG, StoredConfig, RETRAIN)
+
+
+def read_tensors(folder: Path) -> dict[str, Tensor]:
+    """The adapter's weights, finite floats; raises InputError where the file is damaged or holds something else."""
+    path = folder / WEIGHTS
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise InputError(f"{path}: damaged ({error}); train the adapter again") from None
+    wrong = [name for name, tensor in tensors.items() if not tensor.is_floating_point() or not tensor.isfinite().all()]
+    if wrong:
+        raise InputError(f"{path}: {wrong[0]} does not hold finite numbers; train the adapter again")
+    return tensors
 
 
 def missing_files(folder: Path) -> list[str]:
@@ -115,25 +198,34 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     `model.name_or_path`), which gives exactly the model that was trained (the base is changed in place).
 
     Raises:
-        InputError: no adapter in the folder, or a damaged one.
-        ValueError: the adapter does not fit the base.
+        InputError: no adapter in the folder, a damaged one, or one that does not fit the base.
     """
     folder = Path(folder)
     if faults := missing_files(folder):
         raise InputError(faults)
     trained_on = _quantised_pissa(folder)
     if trained_on is not None and replaces_base(model, folder):
-        return _load_on_residual(model, folder, trained_on)
+        try:
+            return _load_on_residual(model, folder, trained_on)
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{folder / WEIGHTS}: does not fit run.json ({error}); train the adapter again") from None
     from peft import PeftModel
 
+    read_config(folder)
+    stored = read_tensors(folder).keys()
     try:
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), adapter_name=name)
             model.set_adapter(name)
-            return model.eval()
-        return PeftModel.from_pretrained(model, str(folder), adapter_name=name).eval()
-    except SafetensorError as error:
-        raise InputError(f"{folder / WEIGHTS}: damaged ({error}); train the adapter again") from None
+        else:
+            model = PeftModel.from_pretrained(model, str(folder), adapter_name=name)
+    except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"{folder}: does not load as an adapter of this base ({reason}); train it again") from None
+    placed = {file_key(key, name) for key, _ in model.named_parameters() if ".lora_" in key and f".{name}" in key}
+    if astray := sorted(placed ^ stored):
+        raise InputError(f"{folder / CONFIG}: its targets and the layers of {WEIGHTS} differ, first in {astray[0]}")
+    return model.eval()
 
 
 def replaces_base(model: Any, folder: Path) -> bool:
@@ -152,17 +244,27 @@ def _quantised_pissa(folder: Path) -> ModelConfig | None:
     """The model section under which a PiSSA adapter on a quantised base was trained; None for every other adapter."""
     if not (folder / "run.json").is_file():
         return None
-    run = read_json(folder / "run.json")
-    method = METHODS.get(run.get("method", ""))
-    model = ModelConfig(**run["settings"]["model"]) if method is not None and method.pissa else None
+    run = read_record(folder / "run.json", _Run, RETRAIN)
+    method = METHODS.get(run.method)
+    model = run.settings.model if method is not None and method.pissa else None
     return model if model is not None and model.quantization != "none" else None
 
 
+class _Settings(Record):
+    model: ModelConfig = ModelConfig()
+    method: MethodConfig = MethodConfig()
+
+
+class _Run(Record):
+    method: str = ""
+    settings: _Settings = _Settings()
+
+
 def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
-    run = read_json(folder / "run.json")
-    method, config = METHODS[run["method"]], MethodConfig(**run["settings"]["method"])
+    run = read_record(folder / "run.json", _Run, RETRAIN)
+    method, config = METHODS[run.method], run.settings.method
     scaling, rank = method.scaling(config), config.rank
-    saved = load_file(folder / WEIGHTS)
+    saved = read_tensors(folder)
     originals = _original_weights(Path(model.name_or_path), list(target_modules(model, config.targets)))
     trained: dict[str, Tensor] = {}
     for name, weight in originals.items():

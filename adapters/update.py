@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor
 
-from adapters.storage import CONFIG, PREFIX, WEIGHTS, missing_files
+from adapters.storage import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors
 from common.errors import InputError
-from common.files import read_json
+
+PARTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
 
 
 @dataclass(frozen=True)
@@ -55,19 +54,23 @@ def read_adapter(folder: Path) -> dict[str, LowRank]:
     """
     if faults := missing_files(folder):
         raise InputError(faults)
-    config = read_json(folder / CONFIG)
-    if config.get("peft_type") != "LORA" or config.get("rank_pattern") or config.get("alpha_pattern"):
+    config = read_config(folder)
+    if config.peft_type != "LORA" or config.rank_pattern or config.alpha_pattern:
         raise InputError(f"{folder / CONFIG}: not a LoRA adapter with one rank; this merges what the trainer writes")
-    try:
-        tensors = load_file(folder / WEIGHTS)
-    except SafetensorError as error:
-        raise InputError(f"{folder / WEIGHTS}: damaged ({error}); train the adapter again") from None
-    rank = config["r"]
-    scaling = config["lora_alpha"] / (math.sqrt(rank) if config.get("use_rslora") else rank)
+    tensors = read_tensors(folder)
+    scaling = config.lora_alpha / (math.sqrt(config.r) if config.use_rslora else config.r)
     names = [key.removesuffix(".lora_A.weight") for key in tensors if key.endswith(".lora_A.weight")]
-    parts = 3 if config.get("use_dora") else 2
-    if len(names) * parts != len(tensors):
+    parts = 3 if config.use_dora else 2
+    expected = {f"{name}.{part}" for name in names for part in PARTS[:parts]}
+    if expected != tensors.keys():
         raise InputError(f"{folder / WEIGHTS}: {len(tensors)} tensors for {len(names)} layers; expected {parts} each")
+    for name in names:
+        if not config.names(name.removeprefix(PREFIX)):
+            raise InputError(f"{folder / CONFIG}: target_modules leaves out {name}, which {WEIGHTS} holds")
+        A, B = (tensors[f"{name}.{part}"].shape for part in PARTS[:2])
+        rows = tensors[f"{name}.{PARTS[2]}"].shape if parts == 3 else B[:1]
+        if len(A) != 2 or len(B) != 2 or not A[0] == B[1] == config.r or rows != B[:1]:
+            raise InputError(f"{folder / WEIGHTS}: {name} is {list(A)} and {list(B)}, not of the rank {config.r}")
     return {
         f"{name.removeprefix(PREFIX)}.weight": LowRank(
             A=tensors[f"{name}.lora_A.weight"].float(),

@@ -16,6 +16,7 @@ import torch
 
 from adapters.base import load_base
 from adapters.config import ModelConfig
+from adapters.lineage import check_base
 from adapters.storage import load_adapter, replaces_base
 from chat.frames import Frame, frames
 from common.errors import InputError
@@ -33,12 +34,19 @@ class Systems:
     Args:
         model: storage type and quantisation of the base. base: its folder, tokenizer included.
         adapters: name -> folder, in the order in which they are shown; None for the base itself.
+        base_sha256: of the base's files as in inputs.json, to tell adapters of another base; None: not looked at.
 
     Raises:
-        InputError: an adapter's folder is not one. llada.errors.CheckpointError: the base's is not one.
+        InputError: an adapter's folder is not one, or it was trained on another base.
+        llada.errors.CheckpointError: the base's folder is not one.
     """
 
-    def __init__(self, model: ModelConfig, base: Path, adapters: Mapping[str, Path | None]) -> None:
+    def __init__(
+        self, model: ModelConfig, base: Path, adapters: Mapping[str, Path | None], base_sha256: str | None = None
+    ) -> None:
+        for folder in adapters.values():
+            if folder is not None and base_sha256 is not None:
+                check_base(folder, base, base_sha256)
         self.names = tuple(adapters)
         self.tokenizer = load_tokenizer(base)
         self._lock = threading.Lock()

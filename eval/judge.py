@@ -24,6 +24,7 @@ from common.environment import is_loopback
 from common.errors import InputError
 from common.files import read_json_lines, sha256_of_json, write_json, write_json_lines
 from common.progress import track
+from common.records import Record, as_record
 from eval.metrics.statistics import Array, Comparison, compare, mean, mean_statistics
 
 PROMPT = """Anda menilai dua jawaban atas sebuah permintaan dalam bahasa Indonesia. Jawaban yang lebih baik itu benar, \
@@ -187,13 +188,26 @@ def read_pairs(first: Path, second: Path, limit: int | None = None) -> list[Pair
     Raises:
         InputError: they answer different questions.
     """
-    ours, theirs = (read_json_lines(folder / "items.jsonl") for folder in (first, second))
+    ours, theirs = (_rows(folder / "items.jsonl") for folder in (first, second))
     if [row["id"] for row in ours] != [row["id"] for row in theirs]:
         raise InputError(f"{first} and {second}: evaluated on different items; run evaluate for both again")
     pairs = [
         Pair(a["id"], a["prompt"], a["reference"], a["answer"], b["answer"]) for a, b in zip(ours, theirs, strict=True)
     ]
     return pairs[:limit]
+
+
+class _Row(Record):
+    id: str
+    prompt: str
+    reference: str
+    answer: str
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = read_json_lines(path)
+    as_record(path, rows, list[_Row], f"python -m pipeline evaluate --method {path.parent.name}")
+    return rows
 
 
 def compare_answers(

@@ -1,13 +1,18 @@
 """LLaDA, a masked-diffusion language model: the network, the diffusion process, the sampler.
 
 Needs torch, transformers and safetensors alone. Names are loaded when they are first used, so `import llada` is
-free; using `LLaDAConfig` or `LLaDAModelLM` also registers `model_type: llada` with transformers' Auto classes.
+free. It also makes transformers' Auto classes know `model_type: llada`:
+
+    import llada
+    model = AutoModelForCausalLM.from_pretrained(folder)
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from llada.auto_classes import register_when_imported
 
 if TYPE_CHECKING:
     from llada.network.configuration import LLaDAConfig
@@ -18,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["LLaDAConfig", "LLaDAModelLM", "SamplerConfig", "denoise", "generate"]
 
 _HOME = {
-    "LLaDAConfig": "llada.network.modeling",  # not .configuration: the Auto classes are registered beside the model
+    "LLaDAConfig": "llada.network.configuration",
     "LLaDAModelLM": "llada.network.modeling",
     "SamplerConfig": "llada.sampling.settings",
     "denoise": "llada.sampling.generate",
@@ -34,3 +39,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+register_when_imported()

@@ -13,9 +13,10 @@ adapter would then learn on a prompt that generation never shows it. Needs a tra
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from llada.errors import CheckpointError
 
@@ -72,6 +73,27 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = EOS_TOKEN
     return tokenizer
+
+
+def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
+    """Write a tokenizer's files so that transformers 4 reads them too (`widely_readable`)."""
+    tokenizer.save_pretrained(folder)
+    path = Path(folder) / "tokenizer_config.json"
+    fields = widely_readable(json.loads(path.read_text(encoding="utf-8")))
+    path.write_text(json.dumps(fields, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def widely_readable(tokenizer_config: dict[str, Any]) -> dict[str, Any]:
+    """The same tokenizer under the names of transformers 4, which version 5 reads too.
+
+    Other tools pin version 4, llama.cpp's converter among them, and it fails on what version 5 writes.
+    """
+    fields = dict(tokenizer_config)
+    if fields.get("tokenizer_class") == "TokenizersBackend":
+        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
+    if isinstance(fields.get("extra_special_tokens"), list):
+        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
+    return fields
 
 
 def special_token_id(tokenizer: PreTrainedTokenizerFast, token: str) -> int | None:

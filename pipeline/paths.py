@@ -70,7 +70,8 @@ class Inputs:
     encoder: Path
     base: Path
     base_sha256: str
-    base_revision: str | None  # of the hub: the commit
+    base_revision: str | None = None
+    """The commit, where the base came from the hub."""
 
 
 def read_inputs(paths: Paths) -> Inputs:

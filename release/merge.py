@@ -16,15 +16,23 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adapters.config import ModelConfig
+from adapters.lineage import check_base, read_run
 from adapters.storage import WEIGHTS, missing_files
 from adapters.update import LowRank, read_adapter
 from common.errors import InputError
-from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_text
+from common.files import atomic_folder, sha256_of_file, sha256_of_model_folder, write_json, write_text
 from common.progress import track
+from common.records import read_record
+from llada.chat_format import widely_readable
+from llada.network.checkpoint import is_folder_name
 from release.merge_check import Check, compare
 from release.tensor_files import INDEX, Stored, stored_tensors
 
 SHARD_BYTES = 2**30
+OUTSIDE = ("auto_map", "_name_or_path", "name_or_path", "tokenizer_file", "special_tokens_map_file")
+"""Fields of the companions that point outside the folder: to remote code that is not copied, to where a file was once
+read from.
+"""
 TOKENIZER_FILES = (
     "tokenizer.json",
     "tokenizer_config.json",
@@ -56,10 +64,12 @@ def merge(
         The comparison, or None without rows.
 
     Raises:
-        InputError: no adapter, a base or adapter that does not fit the other, an output that is not empty, a quantised
-            profile, or a merged model that computes something else.
+        InputError: no adapter, one that was trained on another base or does not fit this one, an output that is not
+            empty, a quantised profile, or a merged model that computes something else.
     """
     refuse(model, adapter, output)
+    sha256 = sha256_of_model_folder(base, "base")
+    check_base(adapter, base, sha256)
     updates = read_adapter(adapter)
     with atomic_folder(output) as folder:
         write_weights(base, updates, folder, shard_bytes)
@@ -71,7 +81,7 @@ def merge(
                 f"{check.difference:.2g}, more than {check.tolerance:.2g}; keep base and adapter apart, or write the "
                 "folder all the same with --no-check"
             )
-        write_text(folder / "README.md", card(base, adapter, check))
+        write_text(folder / "README.md", card(model, sha256, adapter, check))
     return check
 
 
@@ -134,38 +144,27 @@ def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored
 
 
 def copy_companions(base: Path, folder: Path) -> None:
-    """Config, tokenizer and chat template, as the base has them but for names that transformers 4 does not know."""
-    shutil.copyfile(base / "config.json", folder / "config.json")
+    """Config, tokenizer and chat template, as the base has them but for what points outside the folder, and for names
+    that transformers 4 does not know.
+    """
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
-    settings = folder / "tokenizer_config.json"
-    if settings.is_file():
-        write_json(settings, widely_readable(read_json(settings)))
-
-
-def widely_readable(tokenizer_config: dict[str, Any]) -> dict[str, Any]:
-    """The same tokenizer under the names of transformers 4, which version 5 reads too.
-
-    Other tools pin version 4, llama.cpp's converter among them, and it fails on what version 5 writes.
-    """
-    fields = dict(tokenizer_config)
-    if fields.get("tokenizer_class") == "TokenizersBackend":
-        fields["tokenizer_class"] = "PreTrainedTokenizerFast"
-    if isinstance(fields.get("extra_special_tokens"), list):
-        fields["additional_special_tokens"] = fields.pop("extra_special_tokens")
-    return fields
+    for name in ("config.json", "tokenizer_config.json"):
+        if name == "config.json" or (base / name).is_file():
+            fields = read_record(base / name, dict[str, Any])
+            write_json(folder / name, widely_readable({key: fields[key] for key in fields if key not in OUTSIDE}))
 
 
 # --- the card ---
 
 
-def card(base: Path, adapter: Path, check: Check | None) -> str:
+def card(model: ModelConfig, base_sha256: str, adapter: Path, check: Check | None) -> str:
     """The merged folder's README: what was merged into what, and how far the logits moved by it."""
-    run = read_json(adapter / "run.json") if (adapter / "run.json").is_file() else {}
-    source = run.get("base", {})
-    name = source.get("name")
-    front = f"base_model: {name}\nbase_model_relation: merge\n" if name else ""
+    run = read_run(adapter)
+    name = None if model.base == "embedded" else Path(model.base).name if is_folder_name(model.base) else model.base
+    revision = run.base.revision if run.base.sha256 else model.revision
+    front = f"base_model: {name}\nbase_model_relation: merge\n" if name == model.base else ""
     sentence = (
         f"On {check.rows} test rows the largest difference between its logits and those of base plus adapter is "
         f"{check.difference:.2g}, the root mean square {check.rms:.1g} ({check.dtype} weights, float64 arithmetic); "
@@ -179,14 +178,14 @@ language: id
 {front}tags: [llada, masked-diffusion, merged]
 ---
 
-# LLaDA with the {run.get("title", "LoRA")} adapter merged in
+# LLaDA with the {run.title} adapter merged in
 
-{"`" + name + "`" if name else "The base"}{_words(" (revision {})", source.get("revision"))} plus one adapter, added \
+{"`" + name + "`" if name else "The base"}{f" (revision {revision})" if revision else ""} plus one adapter, added \
 into the weights in float64 and rounded once to the base's type. {sentence}
 
 | | sha256 |
 |---|---|
-| base weights | {source.get("sha256", "not recorded")} |
+| files of the base | {base_sha256} |
 | adapter weights | {sha256_of_file(adapter / WEIGHTS)} |
 
 ```python
@@ -194,8 +193,6 @@ from llada.network.modeling import LLaDAModelLM
 from llada.chat_format import load_tokenizer
 model, tokenizer = LLaDAModelLM.from_pretrained(folder), load_tokenizer(folder)
 ```
+
+`config.json` names no remote code. After `import llada`, transformers' `AutoModelForCausalLM` loads the folder too.
 """
-
-
-def _words(text: str, value: object) -> str:
-    return text.format(value) if value else ""

@@ -11,16 +11,18 @@ Writes into `output`:
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from adapters.config import ModelConfig
 from common.errors import InputError
-from common.files import atomic_folder, read_json, sha256_of_file, write_json, write_json_lines
+from common.files import atomic_folder, sha256_of_file, write_json, write_json_lines
 from common.memory import peak_resident_bytes
 from common.progress import console
+from common.records import read_record
 from eval.config import EvaluationConfig
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.measure.tasks import read_task
@@ -29,6 +31,10 @@ from eval.metrics.floors import floor_answers
 from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
 from llada.sampling.settings import SamplerConfig
 
+if TYPE_CHECKING:
+    from llada.diffusion.likelihood import LikelihoodEstimate
+
+LATER = ("confidence", "repetition_penalty")
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
@@ -47,9 +53,17 @@ class Measurement:
         return {
             "seed": self.seed,
             "evaluation": self.evaluation.model_dump(mode="json", exclude={"batch_size"}),
-            "sampling": asdict(self.sampling),
+            "sampling": sampling_settings(self.sampling),
             "model": self.model.model_dump(mode="json"),
         }
+
+
+def sampling_settings(sampling: SamplerConfig) -> dict[str, Any]:
+    """All settings of the sampler but those of LATER that are off: a new option does not make old numbers stale."""
+    defaults = SamplerConfig()
+    return {
+        key: value for key, value in asdict(sampling).items() if key not in LATER or value != getattr(defaults, key)
+    }
 
 
 @dataclass(frozen=True)
@@ -88,6 +102,8 @@ def evaluate(
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(measurement.model, base, adapter)
+    for config in (sampling, *budgets):
+        check_sampling(network.config, config, max(map(len, test_set.prompts)))
     clock.lap("load_seconds")
     from eval.measure.generation import generate_answers, trace_answers
     from eval.measure.likelihood import bounds, fit_by_mask_share
@@ -135,11 +151,12 @@ def evaluate(
         system,
         test_set.items,
         decodings,
-        [Bound(-estimate.estimate, estimate.standard_error) for estimate in estimates],
+        [_bound(estimate) for estimate in estimates],
         cut,
         evaluation=evaluation,
         seed=seed,
         settings=measurement.settings,
+        answer_bytes=scored_bytes(tokenizer, test_set),
         vectors=vectors,
         extra=extra,
     )
@@ -150,6 +167,8 @@ def evaluate(
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
         write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+    if evaluation.likelihood_samples == 1:
+        console.print("evaluation.likelihood_samples: 1 gives no sampling error; it is null in what was written")
     scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
     console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
 
@@ -209,6 +228,22 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
     return network, tokenizer
 
 
+def check_sampling(model_config: Any, sampling: SamplerConfig, longest_prompt: int) -> None:
+    """Raises InputError, before anything is run, where the settings do not fit the model or the prompts."""
+    from llada.sampling.sequences import Vocabulary
+
+    try:
+        Vocabulary.of(model_config, sampling)
+    except ValueError as error:
+        raise InputError(f"sampling: {error}") from None
+    room = model_config.max_sequence_length - longest_prompt
+    if sampling.longest > room:
+        raise InputError(
+            f"sampling: an answer of {sampling.longest} tokens, the longest prompt ({longest_prompt}) leaves {room} "
+            f"of the model's {model_config.max_sequence_length}; lower sampling.gen_length, or evaluation.eos_overflow"
+        )
+
+
 def traced_rows(items: list[Item], count: int) -> list[int]:
     """`count` items for what is done with few of them: the first of each subset in turn, so that subsets are mixed."""
     by_subset: dict[str, list[int]] = {}
@@ -220,6 +255,18 @@ def traced_rows(items: list[Item], count: int) -> list[int]:
             if queue and len(rows) < count:
                 rows.append(queue.pop(0))
     return sorted(rows)
+
+
+def scored_bytes(tokenizer: Any, test_set: TestSet) -> list[int]:
+    """UTF-8 bytes of what each item's bound scores: the reference, or the part of it that `format` left."""
+    from llada.chat_format import EOT_TOKEN, special_token_id
+
+    stop = special_token_id(tokenizer, EOT_TOKEN)
+    whole = [item.reference for item in test_set.items]
+    texts = [
+        text if ids[-1] == stop else tokenizer.decode(ids) for text, ids in zip(whole, test_set.answers, strict=True)
+    ]
+    return [len(text.encode()) for text in texts]
 
 
 def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
@@ -272,12 +319,21 @@ def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None,
     """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
     if not (output / "accounting.json").is_file():
         return False
-    metrics = read_json(output / "metrics.json")
+    try:
+        metrics = read_record(output / "metrics.json", dict[str, Any])
+        accounting = read_record(output / "accounting.json", dict[str, Any])
+    except InputError:  # damaged: to be measured again
+        return False
     return (
-        metrics["schema_version"] == SCHEMA_VERSION
-        and metrics["settings"] == rounded(measurement.settings)
-        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
+        metrics.get("schema_version") == SCHEMA_VERSION
+        and metrics.get("settings") == rounded(measurement.settings)
+        and accounting.get("measured") == measured_hashes(adapter, test)
     )
+
+
+def _bound(estimate: LikelihoodEstimate) -> Bound:
+    error = estimate.standard_error
+    return Bound(-estimate.estimate, error if math.isfinite(error) else None)
 
 
 def _spoken(metric: Metric, entry: dict[str, Any]) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 
+from common.errors import InputError
 from common.progress import progress_bar
 from llada.diffusion.likelihood import LikelihoodEstimate, log_likelihoods
 from llada.network.unwrap import base_of
@@ -30,6 +32,9 @@ def bounds(
     """Lower bounds on log p(answer | prompt) in nats, one per item, in the order given.
 
     The masks of an item depend on (seed, its number, its answer's length): every system is measured on the same masks.
+
+    Raises:
+        InputError: an estimate is not finite, said after the first slice that has one.
     """
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]) + len(answers[row]), row))
     by_row: dict[int, LikelihoodEstimate] = {}
@@ -40,9 +45,20 @@ def bounds(
             estimates = log_likelihoods(
                 model, [prompts[row] for row in rows], [answers[row] for row in rows], samples, seed=seed, items=rows
             )
+            refuse_what_is_not_finite(model, estimates)
             by_row.update(zip(rows, estimates, strict=True))
             progress.advance(task, len(rows))
     return [by_row[row] for row in range(len(prompts))]
+
+
+def refuse_what_is_not_finite(model: Any, estimates: Sequence[LikelihoodEstimate]) -> None:
+    """Raises InputError where the model gives no number for an answer: everything measured after it would be void."""
+    wrong = sum(not math.isfinite(one.estimate) for one in estimates)
+    if wrong:
+        raise InputError(
+            f"the likelihood of {wrong} of {len(estimates)} answers is not a finite number in {base_of(model).dtype}; "
+            "use float32 or bfloat16 (model.dtype), or check the weights of base and adapter"
+        )
 
 
 @torch.no_grad()

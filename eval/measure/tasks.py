@@ -7,7 +7,9 @@ accuracy the largest one per UTF-8 byte of the choice, because a longer choice i
 from __future__ import annotations
 
 import csv
+import io
 import json
+from codecs import BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -40,7 +42,7 @@ def read_task(task: TaskConfig) -> list[Question]:
         raise InputError(f"evaluation.tasks: {task.name}: {path}: no such file")
     try:
         rows = _read_rows(path)
-    except (json.JSONDecodeError, UnicodeDecodeError, csv.Error) as error:
+    except (ValueError, RecursionError, csv.Error) as error:
         raise InputError(f"evaluation.tasks: {task.name}: {path}: not a CSV or JSON-lines file ({error})") from None
     parse = _PARSERS[task.kind]
     questions = []
@@ -49,7 +51,8 @@ def read_task(task: TaskConfig) -> list[Question]:
             questions.append(parse(row))
         except (KeyError, ValueError, IndexError, TypeError) as error:
             raise InputError(
-                f"evaluation.tasks: {task.name}: {path}: row {number} is not of the kind {task.kind} ({error!r})"
+                f"evaluation.tasks: {task.name}: {path}: row {number} is not of the kind {task.kind}: "
+                f"{_reason(error, row)}"
             ) from None
     if not questions:
         raise InputError(f"evaluation.tasks: {task.name}: {path}: no rows")
@@ -80,11 +83,21 @@ def _best(scores: Sequence[float]) -> int:
     return max(range(len(scores)), key=lambda index: scores[index])
 
 
+def _reason(error: Exception, row: Any) -> str:
+    if isinstance(error, KeyError) and isinstance(row, dict):
+        return f"no {error} among {', '.join(map(str, row)) or 'its columns'}"
+    return str(error)
+
+
 def _read_rows(path: Path) -> list[Row]:
+    """JSON lines or CSV, in UTF-8 or in UTF-16 with its mark; CSV with commas, semicolons or tabs."""
+    content = path.read_bytes()
+    text = content.decode("utf-16" if content.startswith((BOM_UTF16_LE, BOM_UTF16_BE)) else "utf-8-sig")
     if path.suffix in (".jsonl", ".json", ".ndjson"):
-        return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    with path.open(encoding="utf-8-sig", newline="") as stream:
-        return list(csv.DictReader(stream))
+        return [json.loads(line) for line in text.split("\n") if line.strip()]
+    header = text.lstrip().partition("\n")[0]
+    delimiter = max(",;\t", key=header.count)
+    return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
 def _xcopa(row: Row) -> Question:

@@ -52,10 +52,10 @@ class Answer:
 
 @dataclass(frozen=True)
 class Bound:
-    """Upper bound on -log p of one reference answer in nats, and its Monte-Carlo standard error."""
+    """Upper bound on -log p of one reference answer in nats, and its Monte-Carlo standard error (None: one sample)."""
 
     nats: float
-    standard_error: float
+    standard_error: float | None
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,7 @@ def score_system(
     evaluation: EvaluationConfig,
     seed: int,
     settings: dict[str, Any],
+    answer_bytes: Sequence[int] | None = None,
     vectors: AnswerVectors | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Scored:
@@ -96,6 +97,7 @@ def score_system(
     Args:
         decodings: the answers to all items, once per decoding seed.
         cut_references: the references cut to the sampler's token budget: the ceiling.
+        answer_bytes: UTF-8 bytes of the answers that the bounds score; None: of the whole references.
         settings: what the numbers depend on (sampler, samples, seed ...), copied into the file.
         extra: further sections of metrics.json (retention, tasks ...).
     """
@@ -108,7 +110,7 @@ def score_system(
     bound = bound_statistics(
         [bound.nats for bound in bounds],
         [item.answer_tokens for item in items],
-        [len(item.reference.encode()) for item in items],
+        [len(item.reference.encode()) for item in items] if answer_bytes is None else answer_bytes,
     )
     statistics = {key: np.sum([run[key] for run in runs], axis=0) for key in runs[0]} | bound
     resamples = evaluation.bootstrap_resamples
@@ -246,11 +248,14 @@ def _item_rows(
     return rows
 
 
-def _sampling_error(items: Sequence[Item], bounds: Sequence[Bound]) -> float:
-    """Monte-Carlo standard error of the bound per token on these very items (the masks' share of the uncertainty)."""
+def _sampling_error(items: Sequence[Item], bounds: Sequence[Bound]) -> float | None:
+    """Monte-Carlo standard error of the bound per token on these very items (the masks' share of the uncertainty).
+
+    None where every item has one sample, which tells nothing of the spread.
+    """
     total = sum(item.answer_tokens for item in items)
-    squares = sum(bound.standard_error**2 for bound in bounds if np.isfinite(bound.standard_error))
-    return float(np.sqrt(squares)) / max(1, total)
+    known = [bound.standard_error for bound in bounds if bound.standard_error is not None]
+    return float(np.sqrt(sum(error**2 for error in known))) / max(1, total) if known else None
 
 
 def _length_bin(tokens: int) -> str:

@@ -42,6 +42,15 @@ def flags_of(name: str, title: str, content: dict[str, Any]) -> list[Flag]:
     return flags
 
 
+def untrained_flags(name: str, title: str, run: dict[str, Any]) -> list[Flag]:
+    """From run.json: the best validation was the one before the first step, so that one was exported."""
+    best = (run.get("validation") or {}).get("best") or {}
+    if best.get("step") != 0:
+        return []
+    text = f"{title} never improved on the base in validation: the exported adapter is the untrained one."
+    return [Flag(name, "untrained", text)]
+
+
 def _collapse_flags(
     name: str, title: str, metrics: dict[str, float], reference: dict[str, float], items: int
 ) -> list[Flag]:

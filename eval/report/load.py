@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -11,13 +12,17 @@ from typing import Any
 
 import numpy as np
 
+from adapters.lineage import RETRAIN
 from adapters.naming import AdapterName
 from common.errors import InputError
-from common.files import read_json, read_json_lines, sha256_of_file
+from common.files import read_json_lines, sha256_of_file
+from common.records import as_record, read_record
+from eval.metrics.definitions import HEADLINE, METRICS
 from eval.metrics.scoring import SCHEMA_VERSION
 from eval.metrics.statistics import Array
 from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
+from eval.report.records import LARGEST, Accounting, Item, Metrics, Run, Trace
 
 
 @dataclass(frozen=True)
@@ -80,28 +85,61 @@ def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
         InputError: a file is missing or damaged, or was written by another version of the schema.
     """
     command = f"python -m pipeline evaluate --method {name}"
-    metrics = read_json(evaluation / "metrics.json", made_by=command)
+    path = evaluation / "metrics.json"
+    metrics = read_checked(path, dict[str, Any], command)
     if metrics.get("schema_version") != SCHEMA_VERSION:
         raise InputError(
-            f"{evaluation / 'metrics.json'}: schema_version is {metrics.get('schema_version')!r}, expected "
-            f"{SCHEMA_VERSION}; run `{command}` again"
+            f"{path}: schema_version is {metrics.get('schema_version')!r}, expected {SCHEMA_VERSION}; "
+            f"run `{command}` again"
         )
-    items = read_json_lines(evaluation / "items.jsonl", made_by=command)
-    if len(items) != metrics["n"]:
-        raise InputError(
-            f"{evaluation}: items.jsonl has {len(items)} rows, metrics.json says {metrics['n']}; run `{command}`"
-        )
+    as_record(path, metrics, Metrics, command)
     weights = None if adapter is None else adapter / "adapter_model.safetensors"
     return System(
         name=name,
         metrics=metrics,
-        items=items,
-        trace=read_json(evaluation / "trace.json", made_by=command)["items"],
-        accounting=read_json(evaluation / "accounting.json", made_by=command),
-        run=read_json(adapter / "run.json") if adapter and (adapter / "run.json").is_file() else {},
+        items=read_items(evaluation, metrics["n"], command),
+        trace=read_checked(evaluation / "trace.json", Trace, command)["items"],
+        accounting=read_checked(evaluation / "accounting.json", Accounting, command),
+        run=read_checked(adapter / "run.json", Run, RETRAIN) if adapter and (adapter / "run.json").is_file() else {},
         curve=read_curve(adapter / "curve.csv") if adapter and (adapter / "curve.csv").is_file() else [],
         adapter_sha256=sha256_of_file(weights) if weights is not None and weights.is_file() else None,
     )
+
+
+def read_checked(path: Path, kind: Any, made_by: str) -> Any:
+    """A JSON file as it stands, once it is known to hold what `kind` wants; InputError otherwise."""
+    content = read_record(path, Any, made_by)  # type: ignore[arg-type]
+    as_record(path, content, kind, made_by)
+    return content
+
+
+def read_items(evaluation: Path, count: int, made_by: str) -> list[dict[str, Any]]:
+    """The rows of items.jsonl, whose statistics are of one form; InputError otherwise."""
+    path = evaluation / "items.jsonl"
+    try:
+        items = read_json_lines(path, made_by)
+    except RecursionError:
+        raise InputError(f"{path}: nested too deeply; run `{made_by}`") from None
+    as_record(path, items, list[Item], made_by)
+    if len(items) != count:
+        raise InputError(f"{evaluation}: items.jsonl has {len(items)} rows, metrics.json says {count}; run `{made_by}`")
+    forms = {tuple((key, len(row)) for key, row in sorted(item["statistics"].items())) for item in items}
+    first = items[0]["statistics"]
+    if len(forms) > 1 or not set(HEADLINE) <= first.keys() <= METRICS.keys() or not _reducible(items):
+        raise InputError(f"{path}: statistics are not those of the metrics; run `{made_by}`")
+    return items
+
+
+def _reducible(items: Sequence[dict[str, Any]]) -> bool:
+    try:
+        with np.errstate(all="raise"):
+            for key in items[0]["statistics"]:
+                rows = np.array([item["statistics"][key] for item in items], dtype=np.float64)
+                if rows.shape[1] < 2 or not np.isfinite(METRICS[key].reduce(rows.sum(axis=0))):
+                    return False
+    except (IndexError, ValueError, FloatingPointError):
+        return False
+    return True
 
 
 def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> list[System]:
@@ -118,6 +156,11 @@ def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> lis
         if _ids(system) != _ids(systems[0]):
             raise InputError(
                 f"{evaluations[system.name]}: measured on other test items than {evaluations[systems[0].name]}; "
+                f"run `python -m pipeline evaluate --method {system.name}` again"
+            )
+        if _form(system) != _form(systems[0]):
+            raise InputError(
+                f"{evaluations[system.name]}: not of the form of {evaluations[systems[0].name]}; "
                 f"run `python -m pipeline evaluate --method {system.name}` again"
             )
     seeded = [system for system in read if AdapterName.parse(system.name).seed is not None]
@@ -149,6 +192,7 @@ def _difference(system: System, other: System) -> str | None:
     """What differs besides the training seed, None where nothing does."""
     checks = (
         (_ids, "it was measured on other test items"),
+        (_form, "it was measured in another form"),
         (lambda one: one.metrics["settings"], "it was measured with other settings"),
         (lambda one: (one.metrics["signatures"], set(one.metrics["metrics"])), "it was measured with other versions"),
         (lambda one: one.run.get("settings"), "it was trained with other settings"),
@@ -160,11 +204,35 @@ def _difference(system: System, other: System) -> str | None:
     return next((words for part, words in checks if part(system) != part(other)), None)
 
 
+def _form(system: System) -> tuple[Any, ...]:
+    """What must agree for systems to be shown side by side."""
+    metrics = system.metrics
+    return (
+        {kind: set(groups) for kind, groups in metrics["groups"].items()},
+        {key: len(row) for key, row in system.items[0]["statistics"].items()},
+        [level["mask_share"] for level in metrics.get("noise_levels", [])],
+        [entry["budget"] for entry in metrics.get("eos_overflow", [])],
+        len((metrics.get("english") or {}).get("statistics", {}).get("bound_per_token", [])),
+        len(system.trace),
+    )
+
+
 def _ids(system: System) -> list[str]:
     return [item["id"] for item in system.items]
 
 
 def read_curve(path: Path) -> list[dict[str, float | None]]:
-    """Rows of curve.csv as numbers; blank cells are None."""
-    with path.open(encoding="utf-8", newline="") as stream:
-        return [{key: float(cell) if cell else None for key, cell in row.items()} for row in csv.DictReader(stream)]
+    """Rows of curve.csv as finite numbers; blank cells are None.
+
+    Raises:
+        InputError: the file holds something else.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_bytes().decode())))
+        curve = [{key: float(cell) if cell else None for key, cell in row.items()} for row in rows]
+    except (ValueError, TypeError, AttributeError, csv.Error) as error:
+        raise InputError(f"{path}: not a table of numbers ({error}); run `{RETRAIN}`") from None
+    cells = [cell for row in curve for cell in row.values() if cell is not None]
+    if any(row.get("step") is None for row in curve) or not all(abs(cell) <= LARGEST for cell in cells):
+        raise InputError(f"{path}: a row without its step, or a number that is not finite; run `{RETRAIN}`")
+    return curve

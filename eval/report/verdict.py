@@ -17,7 +17,7 @@ from eval.metrics.floors import FLOOR_LABELS
 from eval.metrics.random_effects import compare_over_seeds
 from eval.metrics.scoring import item_score
 from eval.metrics.statistics import SIGNIFICANT, Comparison, adjust, compare
-from eval.report.flags import Flag, flags_of
+from eval.report.flags import Flag, flags_of, untrained_flags
 from eval.report.formatting import listed, number, p_value, signed
 from eval.report.labels import system_title
 from eval.report.load import System
@@ -130,7 +130,7 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
         flag
         for system in systems
         for seed, one in system.trainings.items()
-        for flag in flags_of(one.name, f"{system.title}, seed {seed}," if system.others else one.title, one.metrics)
+        for flag in _flags(one, f"{system.title}, seed {seed}," if system.others else one.title)
     )
     adapters = [system.name for system in systems if system.name != "base"]
     if not adapters:
@@ -147,6 +147,11 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
     if len(adapters) > 1 and not any(system.others for system in systems):
         sentences.append(TRAINED_ONCE)
     return Verdict(_headline(adapters, sound, comparisons), tuple(text for text in sentences if text), flags)
+
+
+def _flags(training: System, title: str) -> list[Flag]:
+    answers = flags_of(training.name, title, training.metrics)
+    return untrained_flags(training.name, title, training.run) + answers
 
 
 def _headline(adapters: list[str], sound: list[str], comparisons: Sequence[Comparison]) -> str:

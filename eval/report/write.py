@@ -12,15 +12,20 @@ The pages need no network and no other file: styles, script, pictures and data a
 from __future__ import annotations
 
 import base64
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from common.files import atomic_folder, read_json, write_json, write_text
+from common.errors import InputError
+from common.files import atomic_folder, write_json, write_text
+from common.records import as_record
 from eval.config import EvaluationConfig
 from eval.report.card import model_card
-from eval.report.load import read_systems
+from eval.report.load import read_checked, read_systems
 from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, index_page
+from eval.report.records import Facts, Inputs, Leakage, Select, Sweep
 from eval.report.sections.data import DataFacts
 from eval.report.verdict import compare_all, verdict
 
@@ -58,6 +63,7 @@ def write_report(
     Raises:
         InputError: an evaluation is missing, damaged, or was made on other test items.
     """
+    as_record(Path("inputs.json"), provenance.get("inputs", {}), Inputs, "python -m pipeline inputs")
     systems = read_systems(evaluations, adapters)
     comparisons = compare_all(systems, evaluation, seed=int(systems[0].metrics["settings"]["seed"]))
     findings = Findings(
@@ -66,16 +72,16 @@ def write_report(
         comparisons,
         verdict(systems, comparisons),
         DataFacts(
-            select=read_json(select_facts),
-            clusters=read_json(cluster_facts),
-            leakage=read_json(leakage_facts),
-            formatted=read_json(format_facts),
+            select=read_checked(select_facts, Select, "python -m pipeline select"),
+            clusters=read_checked(cluster_facts, Facts, "python -m pipeline cluster"),
+            leakage=read_checked(leakage_facts, Leakage, "python -m pipeline split"),
+            formatted=read_checked(format_facts, Facts, "python -m pipeline format"),
             split_sizes=split_sizes(splits),
             points=read_points(umap_points),
             picture=data_uri(umap_picture),
         ),
         provenance,
-        read_json(sweep) if sweep else None,
+        read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
     )
     index = index_page(findings)
     with atomic_folder(output) as folder:
@@ -115,13 +121,32 @@ def split_sizes(splits: Path) -> dict[str, int]:
     import pyarrow.parquet as pq
 
     paths = {name: splits / f"{name}.parquet" for name in SPLITS}
-    return {name: pq.read_metadata(path).num_rows for name, path in paths.items() if path.is_file()}
+    with _parquet(splits, "split"):
+        return {name: pq.read_metadata(path).num_rows for name, path in paths.items() if path.is_file()}
 
 
 def read_points(umap_points: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(umap_points).read(columns=["x", "y", "cluster", "subset_name", "text"]).to_pylist()
+    from eval.report.records import Point
+
+    with _parquet(umap_points, "cluster"):
+        points = pq.ParquetFile(umap_points).read(columns=list(Point.model_fields)).to_pylist()
+    as_record(umap_points, points, list[Point], "python -m pipeline cluster")
+    return points
+
+
+@contextmanager
+def _parquet(path: Path, stage: str) -> Iterator[None]:
+    import pyarrow as pa
+
+    try:
+        yield
+    except (pa.ArrowException, KeyError, OSError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(
+            f"{path}: not the parquet that was written ({reason}); run `python -m pipeline {stage}`"
+        ) from None
 
 
 def data_uri(picture: Path) -> str:

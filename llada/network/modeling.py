@@ -29,10 +29,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.utils.checkpoint import checkpoint
-from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
+from llada.auto_classes import register_when_imported
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name
 from llada.network.configuration import LLaDAConfig
@@ -193,6 +194,8 @@ class LLaDAModelLM(PreTrainedModel):
         inputs_embeds: Tensor | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        labels: None = None,
+        output_attentions: None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
     ) -> MaskedLMOutput | tuple[Tensor, ...]:
@@ -204,9 +207,12 @@ class LLaDAModelLM(PreTrainedModel):
                 docstring). With a cache it spans the cached sequence, not the slice.
             position_ids: (B or 1, L), in place of the default positions.
             output_hidden_states: also return the embeddings and every block's output, the last after the final norm.
+            labels, output_attentions: peft's wrapper of the task type CAUSAL_LM passes them; they must be None.
             cache, cache_start: `input_ids` is the slice that begins at `cache_start` of a cached sequence, see
                 `KeyValueCache`.
         """
+        if labels is not None or output_attentions:
+            raise ValueError("no labels and no attentions here: the loss is llada.diffusion.loss.masked_diffusion_loss")
         collect = self.config.output_hidden_states if output_hidden_states is None else output_hidden_states
         states: list[Tensor] | None = [] if collect else None
         x = self.model(input_ids, attention_mask, position_ids, inputs_embeds, cache, cache_start, states)
@@ -231,6 +237,17 @@ class LLaDAModelLM(PreTrainedModel):
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""
         return self.get_output_embeddings()(hidden)
+
+    def prepare_inputs_for_generation(self, input_ids: Tensor, **_: Any) -> dict[str, Any]:
+        """peft asks for this method by the task type CAUSAL_LM; token by token this network cannot generate.
+
+        Raises:
+            NotImplementedError: always.
+        """
+        raise NotImplementedError(
+            "LLaDA does not write token by token from left to right; use llada.generate (docs/sampling.md) instead of "
+            "generate() of transformers"
+        )
 
     def compile_blocks(self, **options: Any) -> None:
         """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
@@ -331,6 +348,4 @@ def _keep_nf4_differentiable(model: nn.Module) -> None:
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
 
 
-AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
-for _auto in (AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM):
-    _auto.register(LLaDAConfig, LLaDAModelLM, exist_ok=True)
+register_when_imported()  # in case the Auto classes were imported while this module was

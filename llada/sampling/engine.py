@@ -26,7 +26,7 @@ from llada.sampling.revoke import hidden_with_shadow
 from llada.sampling.rules import RULES, BlockState, take_back
 from llada.sampling.sequences import Allowed, SequenceBatch, Vocabulary, constraint_table
 from llada.sampling.settings import SamplerConfig
-from llada.sampling.token_choice import TokenChoices, TokenChooser
+from llada.sampling.token_choice import TokenChoices, TokenChooser, penalised
 
 _HEAD_BYTES = {"cpu": 2**26, "cuda": 2**28}  # of float32 logits at once
 
@@ -172,8 +172,11 @@ class Engine:
         keys = None
         if self.keys is not None:
             keys = fold(fold(self.keys[block.rows[at]], answer_place), block.step)
+        repeated = self._standing(block) if self.config.repetition_penalty != 1 else None  # (R, V)
         parts = []
         for chunk, logits in self._logits(hidden, at, place):
+            if repeated is not None:
+                logits = penalised(logits, repeated[at[chunk]], self.config.repetition_penalty)
             allowed = None
             if self.constraints is not None:
                 index, table = self.constraints
@@ -186,11 +189,24 @@ class Engine:
             torch.cat(entropies) if entropies else None,
         )
 
+    def _standing(self, block: _Block) -> Tensor:
+        """(R, V) bool: the ids that stand in each row's answer already; a stop token may stand there more than once."""
+        vocabulary, answers = self.sequences.vocabulary, self.sequences.answers[block.rows]  # (R, G)
+        standing = torch.zeros(len(answers), vocabulary.size, dtype=torch.bool, device=answers.device)
+        standing.scatter_(1, answers, True)
+        standing[:, [vocabulary.mask, vocabulary.pad, *vocabulary.stops]] = False
+        return standing
+
     def _logits(self, hidden: Tensor, at: Tensor, place: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
         """Logits (n, V) in float32, guided, at the N positions hidden[at, place]; in chunks, with their indices."""
         rows = len(hidden) // (2 if self.config.guidance_scale else 1)
         for chunk in torch.arange(len(at), device=at.device).split(self.head_rows):
             logits = self.model.head(hidden[at[chunk], place[chunk]]).float()
+            if self.forward_passes == 1 and not bool(logits.isfinite().all()):  # asked once: it waits for the device
+                raise ValueError(
+                    f"the model's logits are not finite in {hidden.dtype}; load it in float32 or bfloat16, or check "
+                    "its weights"
+                )
             if self.config.guidance_scale:
                 blind = self.model.head(hidden[at[chunk] + rows, place[chunk]]).float()
                 logits = blind + (self.config.guidance_scale + 1) * (logits - blind)

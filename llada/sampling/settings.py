@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, get_args
 RuleName = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
 Score = Literal["low_confidence", "margin", "entropy", "random"]
 Cache = Literal["none", "prefix", "dual"]
+Confidence = Literal["plain", "tempered"]
 EosPolicy = Literal["none", "suppress", "last"]
 LONGEST = 65_536
 LARGEST_TOKEN = 2**31 - 1
@@ -30,6 +31,7 @@ class SamplerConfig:
         "block_length": (1, LONGEST, f"from 1 to {LONGEST}"),
         "steps": (1, LONGEST, f"from 1 to {LONGEST}"),
         "temperature": (0, 100, "from 0 to 100"),
+        "repetition_penalty": (1, 100, "from 1 to 100"),
         "guidance_scale": (0, 100, "from 0 to 100"),
         "threshold": (0, 1, "between 0 and 1"),
         "factor": (0, 1000, "from 0 to 1000"),
@@ -52,6 +54,10 @@ class SamplerConfig:
     """which of a block's masked positions a step commits"""
     temperature: float = 0.0
     """0: the most probable token; above: Gumbel noise in float64, a sample of softmax(logits / temperature)"""
+    confidence: Confidence = "plain"
+    """scores from softmax(logits), as published; `tempered`: with a temperature from softmax(logits / temperature)"""
+    repetition_penalty: float = 1.0
+    """of tokens that stand in the row's answer already: positive logits are divided by it, negative ones multiplied"""
     top_p: float = 1.0
     """with a temperature: sample from the smallest set of tokens whose probability reaches this"""
     remasking: Score = "low_confidence"
@@ -106,7 +112,13 @@ class SamplerConfig:
         return self.max_gen_length or self.gen_length
 
     def _choice_faults(self) -> list[str]:
-        literals = {"rule": RuleName, "remasking": Score, "cache": Cache, "eos_policy": EosPolicy}
+        literals = {
+            "rule": RuleName,
+            "remasking": Score,
+            "cache": Cache,
+            "eos_policy": EosPolicy,
+            "confidence": Confidence,
+        }
         return [
             f"{name} is {getattr(self, name)!r}, allowed: {', '.join(get_args(allowed))}"
             for name, allowed in literals.items()

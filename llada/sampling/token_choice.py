@@ -1,8 +1,8 @@
 """From logits at masked positions to a token and a score for each: what the sampler would write there, and how surely.
 
-The probabilities are those of the whole softmax, as published; the mask token, unused ids and what a constraint forbids
-are excluded from the choice alone. Stop tokens under `eos_policy` leave the softmax too, which is what the published
-sampler's two options for them do. Shapes: n positions, V vocabulary.
+The probabilities are those of the whole softmax, as published (with `confidence="tempered"` at the temperature); the
+mask token, unused ids and what a constraint forbids are excluded from the choice alone. Stop tokens under `eos_policy`
+leave the softmax too, which is what the published sampler's two options for them do. Shapes: n positions, V vocabulary.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class TokenChooser:
     """The choice of tokens under one configuration.
 
     Args:
-        config: temperature, top_p, remasking, eos_policy and rule are read.
+        config: temperature, confidence, top_p, remasking, eos_policy and rule are read.
         forbidden: (F,) int64, ids that are never chosen: the mask token and the ids that no tokenizer knows.
         stops: (S,) int64, the stop tokens.
     """
@@ -57,9 +57,9 @@ class TokenChooser:
         if config.remasking == "random":
             assert keys is not None
             scores = uniform(fold(keys, -2), 1)[:, 0].float()  # the counter -2 keeps clear of the tokens' own 0, 1, ...
-            probabilities = logits.softmax(dim=-1) if wants_entropy else None
+            probabilities = self._tempered(logits).softmax(dim=-1) if wants_entropy else None
         else:
-            probabilities = logits.softmax(dim=-1)  # (n, V)
+            probabilities = self._tempered(logits).softmax(dim=-1)  # (n, V)
             scores = self._scores(probabilities, tokens)
         entropies = None
         if wants_entropy:
@@ -75,7 +75,13 @@ class TokenChooser:
         """(n,) float32: the probability of given tokens (n,) under logits (n, V) float32, which are overwritten."""
         if self.config.eos_policy == "suppress":
             logits[:, self.stops] = -torch.inf
+        logits = self._tempered(logits)
         return (logits.gather(1, tokens[:, None])[:, 0] - logits.logsumexp(dim=-1)).exp()
+
+    def _tempered(self, logits: Tensor) -> Tensor:
+        """The logits whose softmax the scores are taken from."""
+        config = self.config
+        return logits / config.temperature if config.confidence == "tempered" and config.temperature > 0 else logits
 
     def _tokens(self, logits: Tensor, keys: Tensor | None, allowed: Tensor | None) -> Tensor:
         excluded = logits[:, self.forbidden]
@@ -102,6 +108,15 @@ class TokenChooser:
         if self.config.remasking == "entropy":
             return torch.special.entr(probabilities).sum(dim=-1).neg().exp()
         return probabilities.gather(1, tokens[:, None])[:, 0]
+
+
+def penalised(logits: Tensor, repeated: Tensor, penalty: float) -> Tensor:
+    """Logits (n, V) in which the `repeated` ids, (n, V) bool, are less likely: divided by the penalty, or multiplied
+    where they are negative.
+
+    Source: Keskar et al. 2019, arXiv 1909.05858 (CTRL), section 4.1.
+    """
+    return torch.where(repeated, torch.where(logits > 0, logits / penalty, logits * penalty), logits)
 
 
 def nucleus(logits: Tensor, top_p: float) -> Tensor:

@@ -77,10 +77,11 @@ def open_conversation(
         profile.method(name)
     for name in adapters:
         require(paths.adapter(name) / "adapter_config.json", f"train --method {name}", paths)
-    base = read_inputs(paths).base
+    resolved = read_inputs(paths)
     from chat.systems import Systems
 
-    systems = Systems(profile.model, base, {name: None if name == "base" else paths.adapter(name) for name in names})
+    folders = {name: None if name == "base" else paths.adapter(name) for name in names}
+    systems = Systems(profile.model, resolved.base, folders, resolved.base_sha256)
     first_seed = profile.seed if seed is None else seed
     return systems, Conversation(tuple(names), sampling, first_seed, profile.data.system_prompt)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from adapters.lineage import check_base
 from eval.measure.evaluate import Measurement, evaluate
 from pipeline.paths import Paths, read_inputs, require
 
@@ -17,6 +18,8 @@ def run(profile: Profile, paths: Paths, system: str) -> None:
         profile.method(system)
         require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
     resolved = read_inputs(paths)
+    if system != "base":
+        check_base(paths.adapter(system), resolved.base, resolved.base_sha256)
     evaluate(
         measurement_of(profile),
         system=system,

@@ -45,12 +45,12 @@ def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
         config=profile.method(adapter),
         base=resolved.base,
         base_sha256=resolved.base_sha256,
+        base_revision=resolved.base_revision,
         formatted=paths.formatted,
         output=paths.adapter(adapter),
         scratch=paths.scratch,
         seed=profile.seed if name.seed is None else name.seed,
         provenance=provenance(profile),
-        base_revision=resolved.base_revision,
         init_from=_adapter_folder(profile.train.init_from, paths),
     )
 

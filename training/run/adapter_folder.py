@@ -32,9 +32,8 @@ def write_adapter_folder(
     with atomic_folder(plan.output) as folder:
         for target, tensors in ((folder, best), (folder / "last", last)):
             target.mkdir(exist_ok=True)
-            save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, plan.base_name)
-            # peft writes a card of its own, full of blanks.
-            (target / "README.md").unlink(missing_ok=True)
+            base = (plan.base_name, plan.base_revision)
+            save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, *base)
         write_json(folder / "run.json", run)
         write_json(folder / "last" / "run.json", run)
         write_text(folder / "curve.csv", curve_csv(curve))

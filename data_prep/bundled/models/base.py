@@ -33,6 +33,7 @@ from llada.chat_format import (
     MASK_TOKEN,
     encode_example,
     load_tokenizer,
+    save_tokenizer,
     special_token_id,
 )
 from llada.diffusion.loss import masked_diffusion_loss
@@ -75,7 +76,7 @@ def build_base(texts: list[str], config: BundledConfig, tokenizer_folder: Path, 
     model = fresh_model(config, tokenizer, seed)
     pretrain(model, documents_of(texts, tokenizer, seed), config.base_steps, seed)
     model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tokenizer(tokenizer, folder)
 
 
 def fresh_model(config: BundledConfig, tokenizer: PreTrainedTokenizerFast, seed: int) -> LLaDAModelLM:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from llada.chat_format import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, MASK_TOKEN, SPECIAL_TOKENS
+from llada.chat_format import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, MASK_TOKEN, SPECIAL_TOKENS, save_tokenizer
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -51,5 +51,5 @@ def build_tokenizer(texts: list[str], vocabulary: int, folder: Path) -> PreTrain
         clean_up_tokenization_spaces=False,
         chat_template=CHAT_TEMPLATE,
     )
-    fast.save_pretrained(folder)
+    save_tokenizer(fast, folder)
     return fast

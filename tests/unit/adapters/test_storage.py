@@ -13,7 +13,7 @@ from adapters.attach import attach
 from adapters.base import load_base, load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
 from adapters.methods import METHODS
-from adapters.storage import save_adapter, trainable_tensors
+from adapters.storage import COMMON, save_adapter, trainable_tensors
 from common.errors import InputError
 from tests.support.imports import REPOSITORY
 from tests.support.small_world import LAYERS, small_model, small_plan
@@ -30,7 +30,7 @@ def one_thread(monkeypatch):
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(5))
 
 
-def trained(tmp_path, name, quantization="none", **settings):
+def trained(tmp_path, name, quantization="none", named=(None, None), **settings):
     """A model whose adapter was moved away from its start, and the folder it was saved to."""
     small_model().save_pretrained(tmp_path / "base")
     model = ModelConfig(quantization=quantization)
@@ -44,7 +44,7 @@ def trained(tmp_path, name, quantization="none", **settings):
     folder = tmp_path / "adapter"
     folder.mkdir()
     tensors = trainable_tensors(result.model)
-    save_adapter(folder, result.model, tensors, METHODS[name], config, result.initial, None)
+    save_adapter(folder, result.model, tensors, METHODS[name], config, result.initial, *named)
     run = {"method": name, "settings": {"model": model.model_dump(), "method": config.model_dump()}}
     (folder / "run.json").write_text(json.dumps(run))
     result.model.eval()
@@ -90,6 +90,35 @@ def test_pissa_is_saved_at_twice_the_rank_with_the_same_scaling(tmp_path):
     stored = load_file(folder / "adapter_model.safetensors")
     key = "base_model.model.model.transformer.blocks.0.q_proj.lora_A.weight"
     assert stored[key].shape == (8, 64)
+
+
+KNOWN_TO_PEFT_0_12 = {
+    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "bias", "fan_in_fan_out", "inference_mode",
+    "init_lora_weights", "layer_replication", "layers_pattern", "layers_to_transform", "loftq_config", "lora_alpha",
+    "lora_dropout", "megatron_config", "megatron_core", "modules_to_save", "peft_type", "r", "rank_pattern", "revision",
+    "target_modules", "task_type", "use_dora", "use_rslora",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", METHOD_NAMES)
+def test_the_configuration_holds_only_what_older_versions_of_peft_know(tmp_path, name):
+    _, folder = trained(tmp_path, name, named=("org/base", "0123abc"))
+    written = json.loads((folder / "adapter_config.json").read_text())
+    assert written.keys() <= KNOWN_TO_PEFT_0_12
+    assert written.keys() == set(COMMON)
+    assert (written["base_model_name_or_path"], written["revision"]) == ("org/base", "0123abc")
+    assert written["task_type"] == "CAUSAL_LM"
+    assert written["use_dora"] is (name == "dora")
+
+
+def test_pefts_own_loader_finds_the_base_by_the_configuration(tmp_path):
+    from peft import AutoPeftModelForCausalLM
+
+    model, folder = trained(tmp_path, "lora", named=(str(tmp_path / "base"), None))
+    loaded = AutoPeftModelForCausalLM.from_pretrained(folder).eval()
+    assert torch.allclose(loaded(IDS).logits, model(IDS).logits, atol=1e-5, rtol=0)
+    with pytest.raises(NotImplementedError, match=r"llada\.generate"):
+        loaded.get_base_model().prepare_inputs_for_generation(IDS)
 
 
 def test_switching_a_loaded_pissa_adapter_off_gives_the_base_back(tmp_path):

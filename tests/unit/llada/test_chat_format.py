@@ -1,5 +1,7 @@
 """The chat format on a byte-level tokenizer with GPT-2's splitting rule, built in memory."""
 
+import json
+
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
@@ -113,3 +115,16 @@ def test_an_answer_is_read_up_to_its_first_stop_token(tokenizer):
 def test_malformed_conversations_are_refused(tokenizer, messages):
     with pytest.raises(ValueError, match="message"):
         chat.encode_prompt(tokenizer, messages)
+
+
+def test_a_saved_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
+    """Its class there is PreTrainedTokenizerFast, and a list under `extra_special_tokens` an error."""
+    build_tokenizer().save_pretrained(tmp_path / "before")
+    tokenizer = chat.load_tokenizer(tmp_path / "before")
+    chat.save_tokenizer(tokenizer, tmp_path)
+    fields = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert fields["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert not isinstance(fields.get("extra_special_tokens"), list)
+    again = chat.load_tokenizer(tmp_path)
+    assert set(again.all_special_tokens) == set(tokenizer.all_special_tokens)
+    assert again.encode("Halo<|eot_id|>") == tokenizer.encode("Halo<|eot_id|>")

@@ -13,6 +13,7 @@ from adapters.base import load_base
 from adapters.config import METHOD_NAMES, ModelConfig
 from adapters.update import LowRank, add_adapter
 from common.errors import InputError
+from common.files import sha256_of_model_folder
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.chat_format import load_tokenizer
@@ -184,6 +185,61 @@ def test_the_merged_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
     text = "Ibu kota<|eot_id|> 100 derajat"
     assert after(text)["input_ids"] == before(text)["input_ids"]
     assert set(after.all_special_tokens) == set(before.all_special_tokens)
+
+
+def test_a_merged_folder_points_to_nothing_outside_itself(tmp_path):
+    """A published base names remote code that is not copied, and files of the machine that it was saved on."""
+    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
+    _, adapter = trained(tmp_path, "lora")
+    base = tmp_path / "base"
+    build_tokenizer(texts, 300, base)
+    outside = {"auto_map": {"AutoModel": "modeling_llada.LLaDAModelLM"}, "_name_or_path": "/home/somebody/base"}
+    for name in ("config.json", "tokenizer_config.json"):
+        content = json.loads((base / name).read_text())
+        (base / name).write_text(json.dumps(content | outside | {"tokenizer_file": "/home/somebody/tokenizer.json"}))
+    config = json.loads((base / "config.json").read_text())
+    config.pop("tokenizer_file")
+    (base / "config.json").write_text(json.dumps(config))
+    output = tmp_path / "merged"
+    merge(model=ModelConfig(), base=base, adapter=adapter, output=output)
+    for name in ("config.json", "tokenizer_config.json"):
+        text = (output / name).read_text()
+        assert "auto_map" not in text
+        assert "somebody" not in text
+    before, after = json.loads((base / "config.json").read_text()), json.loads((output / "config.json").read_text())
+    assert after == {key: value for key, value in before.items() if key not in outside}
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    loaded = AutoModelForCausalLM.from_pretrained(output)
+    assert torch.equal(loaded(IDS).logits, LLaDAModelLM.from_pretrained(output)(IDS).logits)
+    assert AutoTokenizer.from_pretrained(output)("Air")["input_ids"] == load_tokenizer(output)("Air")["input_ids"]
+
+
+def recorded(adapter: Path, base: Path, **changes) -> None:
+    run = json.loads((adapter / "run.json").read_text())
+    run["base"] = {"name": "org/base", "revision": "abc", "sha256": sha256_of_model_folder(base)} | changes
+    (adapter / "run.json").write_text(json.dumps(run))
+
+
+def test_an_adapter_of_another_base_of_the_same_shapes_is_refused(tmp_path):
+    _, adapter = trained(tmp_path, "lora")
+    recorded(adapter, tmp_path / "base")
+    small_model(seed=1).save_pretrained(tmp_path / "other")
+    with pytest.raises(InputError, match="trained on the base org/base") as caught:
+        merge(model=ModelConfig(), base=tmp_path / "other", adapter=adapter, output=tmp_path / "merged", rows=ROWS)
+    assert str(tmp_path / "other") in caught.value.faults[0]
+    assert not (tmp_path / "merged").exists()
+
+
+def test_the_merged_card_names_the_base_that_was_merged(tmp_path):
+    _, adapter = trained(tmp_path, "lora")
+    (adapter / "run.json").unlink()  # of another program: nothing says what it was trained on
+    model = ModelConfig(base="other/one", revision="main")
+    merge(model=model, base=tmp_path / "base", adapter=adapter, output=tmp_path / "merged")
+    card = (tmp_path / "merged" / "README.md").read_text()
+    assert "base_model: other/one\n" in card
+    assert sha256_of_model_folder(tmp_path / "base") in card
+    assert str(tmp_path) not in card
 
 
 def test_a_tensor_larger_than_a_shard_gets_its_own():

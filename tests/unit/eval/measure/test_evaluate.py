@@ -203,3 +203,93 @@ def test_missing_split_and_missing_columns_are_the_users_error(tmp_path: Path) -
     (tmp_path / "test.parquet").write_bytes(b"junk")
     with pytest.raises(InputError, match="not a parquet file"):
         read_test_set(tmp_path / "test.parquet")
+
+
+def shortened(split: Path, path: Path, answer_tokens: int) -> Path:
+    """The split with every answer cut to so many tokens, as the stage `format` cuts it: without its stop token."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(split).to_pylist()
+    for row in rows:
+        row["input_ids"] = row["input_ids"][: row["prompt_length"] + answer_tokens]
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+    return path
+
+
+def test_bits_per_byte_counts_the_bytes_of_the_tokens_it_scores(base: Path, test_split: Path, tmp_path: Path) -> None:
+    from llada.chat_format import load_tokenizer
+
+    decode = load_tokenizer(base).decode
+    values = {}
+    for tokens in (512, 5):
+        split = shortened(test_split, tmp_path / str(tokens) / "test.parquet", tokens)
+        folder = run(base, split, tmp_path / str(tokens) / "evaluation")
+        content = json.loads((folder / "metrics.json").read_text())
+        rows = [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]
+        nats = sum(row["bound_nats"] for row in rows)
+        scored = read_test_set(split).answers
+        texts = [decode(ids, skip_special_tokens=True) for ids in scored]
+        by_hand = nats / np.log(2) / sum(len(text.encode()) for text in texts)
+        values[tokens] = content["metrics"]["bits_per_byte"]["value"]
+        assert values[tokens] == pytest.approx(by_hand, abs=1e-5)
+        groups = content["groups"]["answer_tokens"].values()
+        assert sum(group["bits_per_byte"]["n"] for group in groups) == ROWS
+        for row, text in zip(rows, texts, strict=True):
+            assert row["statistics"]["bits_per_byte"][1] == len(text.encode())
+    assert values[512] / 1.5 < values[5] < 1.5 * values[512]
+
+
+def test_one_likelihood_sample_has_no_sampling_error(base: Path, test_split: Path, tmp_path: Path) -> None:
+    measurement = Measurement(settings().model_copy(update={"likelihood_samples": 1}), GREEDY, ModelConfig(), seed=7)
+    evaluate(measurement, system="base", base=base, adapter=None, test=test_split, output=tmp_path / "base")
+    assert (
+        json.loads((tmp_path / "base" / "metrics.json").read_text())["metrics"]["bound_per_token"]["sampling_error"]
+        is None
+    )
+    first = json.loads((tmp_path / "base" / "items.jsonl").read_text().split("\n")[0])
+    assert first["bound_sampling_error"] is None
+    assert first["bound_nats"] > 0
+
+
+def test_weights_that_are_not_numbers_are_the_users_error_before_anything_is_generated(
+    base: Path, test_split: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    from eval.measure import generation
+
+    broken = shutil.copytree(base, tmp_path / "broken")
+    weights = load_file(broken / "model.safetensors")
+    weights["model.transformer.ln_f.weight"][3] = float("nan")
+    save_file(weights, broken / "model.safetensors", {"format": "pt"})
+    monkeypatch.setattr(generation, "generate_answers", lambda *_, **__: pytest.fail("generated all the same"))
+    with pytest.raises(InputError, match=r"not a finite number in torch\.float32") as caught:
+        run(broken, test_split, tmp_path / "evaluation")
+    assert len(caught.value.faults) == 1
+    assert not (tmp_path / "evaluation").exists()
+
+
+@pytest.mark.parametrize(
+    ("sampling", "words"),
+    [
+        (SamplerConfig(gen_length=16, block_length=8, steps=8, stop_token_ids=(99_999,)), "stop_token_ids holds"),
+        (SamplerConfig(gen_length=4096, block_length=8, steps=512), "leaves .* of the model's 512"),
+    ],
+)
+def test_settings_that_do_not_fit_the_model_are_refused_before_anything_runs(
+    base: Path, test_split: Path, tmp_path: Path, sampling: SamplerConfig, words: str
+) -> None:
+    with pytest.raises(InputError, match=words):
+        run(base, test_split, tmp_path / "evaluation", sampling=sampling)
+
+
+def test_a_sampler_option_that_is_off_is_not_among_the_settings_of_a_measurement() -> None:
+    """So that what was measured before there was the option is still recognised."""
+    penalised = SamplerConfig(repetition_penalty=1.2)
+    written = [Measurement(SETTINGS, one, ModelConfig(), 7).settings["sampling"] for one in (GREEDY, penalised)]
+    assert "repetition_penalty" not in written[0]
+    assert written[1]["repetition_penalty"] == 1.2

@@ -155,6 +155,42 @@ def test_csv_tasks_are_read(tmp_path: Path) -> None:
     assert read_task(TaskConfig(name="t", file=str(path), kind="nusax"))[0].answer == 2
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_csv_tasks_are_read_in_the_forms_that_spreadsheets_write(tmp_path: Path, delimiter: str, encoding: str) -> None:
+    path = tmp_path / "task.csv"
+    rows = [("text", "label"), ('"Buruk, sekali; ya"', "negative")]
+    path.write_bytes("".join(delimiter.join(row) + "\r\n" for row in rows).encode(encoding))
+    (question,) = read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
+    assert question.prompt.endswith("Buruk, sekali; ya")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\v"])
+def test_a_line_of_json_ends_at_the_line_feed_alone(tmp_path: Path, encoding: str, separator: str) -> None:
+    path = tmp_path / "task.jsonl"
+    row = {"text": f"Enak{separator}sekali.", "label": "positive"}
+    text = json.dumps(row, ensure_ascii=separator == "\v") + "\r\n"
+    path.write_bytes((text * 2).encode(encoding))
+    questions = read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
+    assert [question.prompt.endswith(row["text"]) for question in questions] == [True, True]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 100_000, b"3", b"null", b"[1]", b"\xc3("])
+def test_task_files_of_another_shape_are_the_users_error(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "task.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"evaluation\.tasks: t: .*task\.jsonl"):
+        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))
+
+
+def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
+    path = tmp_path / "task.csv"
+    path.write_text("id,teks,label\n1,Buruk.,negative\n")
+    with pytest.raises(InputError, match="no 'text' among id, teks, label"):
+        read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
+
+
 def test_wrong_task_files_are_the_users_error(tmp_path: Path) -> None:
     path = tmp_path / "task.jsonl"
     with pytest.raises(InputError, match="no such file"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from eval.report.flags import untrained_flags
 from eval.report.verdict import better
 from tests.support.report import Planted, english, faithful, judged, soup
 
@@ -34,3 +35,12 @@ def test_an_english_writing_adapter_is_flagged_and_never_the_best(tmp_path: Path
 def test_no_adapter_is_praised_when_all_are_flagged(tmp_path: Path) -> None:
     told, _ = judged(tmp_path, Planted("base", soup, 5.0), Planted("lora", soup, 3.0), Planted("pissa", english, 3.0))
     assert told.headline.startswith("No adapter can be recommended")
+
+
+def test_an_adapter_whose_best_validation_is_the_first_is_flagged_as_untrained() -> None:
+    runs = [{"validation": {"best": {"step": step, "loss": 5.135}}} for step in (0, 60)]
+    (flag,) = untrained_flags("lora", "LoRA", runs[0])
+    assert flag.severe
+    assert "never improved on the base in validation: the exported adapter is the untrained one" in flag.text
+    assert untrained_flags("lora", "LoRA", runs[1]) == []
+    assert untrained_flags("base", "Base", {}) == []

@@ -33,6 +33,17 @@ def test_reading_the_settings_imports_no_torch():
         ({"max_gen_length": 100, "stop_at_eos": True}, "max_gen_length is 100"),
         ({"max_gen_length": 256}, "only with stop_at_eos"),
         ({"threshold": float("nan")}, "threshold is nan"),
+        ({"temperature": float("inf")}, "temperature is inf, allowed: between 0 and 100"),
+        ({"guidance_scale": float("inf")}, "guidance_scale is inf, allowed: between 0 and 100"),
+        ({"entropy_bound": float("inf")}, "entropy_bound is inf"),
+        ({"factor": 1e300}, "factor is 1e"),
+        ({"gen_length": 10**30, "block_length": 10**30}, "gen_length is 1000"),
+        ({"cache_refresh": 10**30}, "cache_refresh is 1000"),
+        ({"max_gen_length": 32 * 10**9, "stop_at_eos": True}, "max_gen_length is 32000000000"),
+        ({"known_tokens": 10**30}, "known_tokens is 1000"),
+        ({"stop_token_ids": (10**30,)}, "stop_token_ids"),
+        ({"repetition_penalty": 0.5}, "repetition_penalty is 0.5, allowed: between 1 and 100"),
+        ({"confidence": "high"}, "confidence is 'high', allowed: plain, tempered"),
     ],
 )
 def test_faults_name_field_value_and_cure(values, words):

@@ -1,0 +1,338 @@
+"""What the report needs of the files that stages wrote. A file of another shape is refused by its place and its cure.
+
+Types are strict: what passes here is handed on as it was read.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Self
+
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
+
+from adapters.methods import METHODS
+from common.records import Record
+from eval.metrics.definitions import METRICS
+from eval.metrics.floors import FLOOR_LABELS
+
+LARGEST = 1e12
+Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+DEEPEST = 40
+
+
+def _shallow(value: Any) -> Any:
+    """Facts that are printed as they are: nested no deeper than any of ours."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [inner for one in level if isinstance(one, dict | list) for inner in _inner(one)]
+    if level:
+        raise ValueError("nested too deeply")
+    return value
+
+
+def _inner(value: dict[str, Any] | list[Any]) -> list[Any]:
+    return list(value.values()) if isinstance(value, dict) else value
+
+
+Facts = Annotated[dict[str, Any], AfterValidator(_shallow)]
+
+
+class Strict(Record):
+    """No value is read as another type."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class Score(Strict):
+    """A value with its interval, where it has one, and the items behind it."""
+
+    value: Number
+    low: Number | None
+    high: Number | None
+    n: Count
+    standard_error: Number = 0.0
+
+    @model_validator(mode="after")
+    def _has_both_ends_or_none(self) -> Self:
+        if (self.low is None) != (self.high is None):
+            raise ValueError("low, high: one end of an interval is missing")
+        return self
+
+
+class Level(Strict):
+    """The fit at one share of masked tokens."""
+
+    mask_share: Number
+    nats: Number
+    accuracy: Number
+    tokens: Count
+
+
+class Budget(Strict):
+    """Answers at one token budget."""
+
+    budget: Annotated[int, Field(ge=1)]
+    answer_tokens: Score
+    stopped: Score
+    empty: Score
+
+
+class BoundStatistics(Strict):
+    """Per item (nats, tokens)."""
+
+    bound_per_token: list[Annotated[list[Number], Field(min_length=2, max_length=2)]]
+
+
+class English(Strict):
+    """The bound on the English sample."""
+
+    bound_per_token: Score
+    bits_per_byte: Score
+    statistics: BoundStatistics
+
+
+class Task(Strict):
+    """One multiple-choice task."""
+
+    n: Count
+    chance: Number
+    accuracy: Score
+    accuracy_normalised: Score
+
+
+class Settings(Strict):
+    """Of the measurement; more is copied as it is."""
+
+    seed: int
+    sampling: Facts = Field({})
+
+
+class Groups(Strict):
+    """Scores by kind of group."""
+
+    subset_name: dict[str, dict[str, Score]]
+    cluster: dict[str, dict[str, Score]]
+    answer_tokens: dict[str, dict[str, Score]]
+
+
+class Metrics(Strict):
+    """metrics.json."""
+
+    system: str
+    n: Annotated[int, Field(ge=1)]
+    metrics: dict[str, Score]
+    floors: dict[str, dict[str, Number]]
+    ceiling: dict[str, Number]
+    groups: Groups
+    signatures: dict[str, str]
+    settings: Settings
+    noise_levels: list[Level] = Field([])
+    english: English | None = None
+    eos_overflow: list[Budget] = Field([])
+    tasks: dict[str, Task] = Field({})
+
+    @model_validator(mode="after")
+    def _holds_what_every_system_is_judged_by(self) -> Self:
+        text = {key for key in METRICS if key not in ("bound_per_token", "bits_per_byte", "cosine", "f1_at_half")}
+        text |= {"distinct1", "distinct2", "same_answer"}
+        missing = (text | {"bound_per_token", "bits_per_byte"}) - self.metrics.keys()
+        if self.floors.keys() != FLOOR_LABELS.keys():
+            raise ValueError(f"floors: expected {', '.join(FLOOR_LABELS)}")
+        for values in (*self.floors.values(), self.ceiling):
+            missing |= text - {"truncated"} - values.keys()
+        if missing:
+            raise ValueError(f"lacks {sorted(missing)[0]}")
+        return self
+
+
+class Item(Strict):
+    """A row of items.jsonl."""
+
+    id: str
+    subset_name: str
+    cluster: int
+    prompt: str
+    reference: str
+    answer: str
+    stopped: bool
+    scores: dict[str, Number]
+    statistics: dict[str, list[Number]]
+
+    @model_validator(mode="after")
+    def _has_its_scores(self) -> Self:
+        if not {"bound_per_token", "chrf"} <= self.scores.keys():
+            raise ValueError("scores: lacks bound_per_token or chrf")
+        return self
+
+
+class Step(Strict):
+    """One step of a replay."""
+
+    commit: list[Annotated[list[Any], Field(min_length=3, max_length=3)]]
+    take_back: list[int]
+
+    @model_validator(mode="after")
+    def _commits_pieces(self) -> Self:
+        for place, piece, confidence in self.commit:
+            if type(place) is not int or type(piece) is not str or type(confidence) not in (int, float):
+                raise ValueError("commit: expected [position, piece, confidence]")
+            if not math.isfinite(confidence):
+                raise ValueError("commit: a confidence is not finite")
+        return self
+
+
+class Replay(Strict):
+    """How one answer was written."""
+
+    prompt: str
+    reference: str
+    length: Count
+    forward_passes: Count
+    steps: list[Step]
+
+
+class Trace(Strict):
+    """trace.json."""
+
+    items: list[Replay]
+
+
+class Accounting(Strict):
+    """accounting.json."""
+
+    generation_seconds: Number | None = None
+    forward_passes: Count | None = None
+    tokens_per_second: Number | None = None
+    peak_memory_bytes: Count | None = None
+
+
+class Best(Strict):
+    """The validation whose adapter was exported."""
+
+    step: Count | None = None
+
+
+class Validation(Strict):
+    best: Best | None = None
+
+
+class Run(Strict):
+    """run.json. Everything in it is printed, and so must be shallow."""
+
+    validation: Validation | None = None
+    settings: Facts = Field({})
+    trainable_parameters: Count | None = None
+    training_seconds: Number | None = None
+    data: Facts = Field({})
+    base: Facts = Field({})
+
+
+class Last(Strict):
+    loss: Number
+
+
+class SweepRun(Strict):
+    """One training of a sweep."""
+
+    method: str
+    learning_rate: Annotated[float, Field(gt=0, allow_inf_nan=False)]
+    last: Last
+    curve: list[Annotated[list[Number], Field(min_length=2, max_length=2)]]
+
+
+class BestRate(Strict):
+    """A method's best rate."""
+
+    learning_rate: Number
+    bound: Number
+    seeds: Annotated[int, Field(ge=1)]
+    deviation: Number | None = None
+
+
+class Difference(Strict):
+    """Against the first method."""
+
+    difference: Number
+    low: Number | None
+    high: Number | None
+
+
+class Sweep(Strict):
+    """sweep.json."""
+
+    runs: Annotated[list[SweepRun], Field(min_length=1)]
+    best: Annotated[dict[str, BestRate], Field(min_length=1)]
+    steps_to_reach: dict[str, Number | None] = Field({})
+    minus_reference: dict[str, Difference] = Field({})
+
+    @model_validator(mode="after")
+    def _methods_have_their_runs(self) -> Self:
+        runs = {(run.method, run.learning_rate) for run in self.runs}
+        for method, best in self.best.items():
+            if method not in METHODS:
+                raise ValueError(f"best: {method} is no method")
+            if (method, best.learning_rate) not in runs:
+                raise ValueError(f"best.{method}: no run has the rate {best.learning_rate}")
+            if best.seeds > 1 and best.deviation is None:
+                raise ValueError(f"best.{method}: lacks deviation")
+        missing = list(self.best)[1:]
+        if not set(missing) <= self.steps_to_reach.keys():
+            raise ValueError("steps_to_reach: lacks a method")
+        return self
+
+
+class Select(Strict):
+    """select.json: rows after each step, in all and by subset."""
+
+    steps: list[str] = Field([])
+    total: dict[str, Count] = Field({})
+    subsets: dict[str, dict[str, Count]] = Field({})
+
+    @model_validator(mode="after")
+    def _counts_every_step(self) -> Self:
+        counted = {step for step in self.steps if step in self.total}
+        if any(not counted <= counts.keys() for counts in self.subsets.values()):
+            raise ValueError("subsets: a step is not counted")
+        return self
+
+
+class Before(Strict):
+    row_disjoint_test: Facts = Field({})
+
+
+class After(Strict):
+    test: Facts | None = None
+    validation: Facts = Field({})
+
+
+class Leakage(Strict):
+    """leakage.json."""
+
+    before: Before = Before()
+    after: After = After()
+
+
+class Source(Strict):
+    """A part of inputs.json."""
+
+    kind: str | None = None
+    source: str | None = None
+
+
+class Inputs(Strict):
+    """inputs.json."""
+
+    base: Source = Source()
+    dataset: Source = Source()
+    encoder: Source = Source()
+
+
+class Point(Strict):
+    """A row of umap.parquet."""
+
+    x: Number
+    y: Number
+    cluster: int
+    subset_name: str
+    text: str

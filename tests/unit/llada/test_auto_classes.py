@@ -1,0 +1,36 @@
+"""`import llada` registers the network with transformers' Auto classes, in whatever order things are imported."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.imports import REPOSITORY
+from tests.support.llama_twin import tiny_model
+
+ORDERS = {
+    "llada first": "import llada; from transformers import AutoModelForCausalLM, AutoConfig",
+    "transformers first": "from transformers import AutoModelForCausalLM, AutoConfig; import llada",
+    "config first": "import llada; from transformers import AutoConfig, AutoModelForCausalLM",
+    "model first": "import llada.network.modeling; from transformers import AutoConfig, AutoModelForCausalLM",
+    "trainer first": "import llada; from transformers import Trainer, AutoConfig, AutoModelForCausalLM",
+}
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_auto_classes_load_a_folder_after_import_llada(order: str, tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path)
+    program = f"""
+{ORDERS[order]}
+assert type(AutoConfig.from_pretrained({str(tmp_path)!r})).__module__ == "llada.network.configuration"
+assert type(AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})).__name__ == "LLaDAModelLM"
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
+
+
+def test_importing_llada_imports_neither_torch_nor_transformers() -> None:
+    program = "import sys, llada; sys.exit(bool({'torch', 'transformers'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=False).returncode == 0
