@@ -251,8 +251,8 @@ def _quantised_pissa(folder: Path) -> ModelConfig | None:
 
 
 class _Settings(Record):
-    model: ModelConfig = ModelConfig()
-    method: MethodConfig = MethodConfig()
+    model: ModelConfig = ModelConfig.model_validate({})
+    method: MethodConfig = MethodConfig.model_validate({})
 
 
 class _Run(Record):

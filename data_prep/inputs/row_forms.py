@@ -176,5 +176,6 @@ def _content(value: Any) -> str | None:
     """A message's text, which may come in parts ([{"type": "text", "text": ...}]); None where a part is none."""
     if isinstance(value, list):
         parts = [part.get("text") if isinstance(part, dict) else part for part in value]
-        return "\n\n".join(parts) if parts and all(isinstance(part, str) for part in parts) else None
+        texts = [part for part in parts if isinstance(part, str)]
+        return "\n\n".join(texts) if parts and len(texts) == len(parts) else None
     return value if isinstance(value, str) else None

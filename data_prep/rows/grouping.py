@@ -89,8 +89,8 @@ def content_groups(
     histories, conversations = histories or [None] * len(ids), conversations or [None] * len(ids)
     earlier = [[message["content"] for message in read_history(history)] for history in histories]
     asked = [
-        _question_keys(*row) | _turn_keys(turns)
-        for *row, turns in zip(subsets, inputs, questions, earlier, strict=True)
+        _question_keys(subset, given, question) | _turn_keys(turns)
+        for subset, given, question, turns in zip(subsets, inputs, questions, earlier, strict=True)
     ]
     answered = [
         {_text_key(text) for text in texts if len(text) >= LONG} for texts in zip(output_words, contents, strict=True)

@@ -309,8 +309,8 @@ class After(Strict):
 class Leakage(Strict):
     """leakage.json."""
 
-    before: Before = Before()
-    after: After = After()
+    before: Before = Before.model_validate({})
+    after: After = After.model_validate({})
 
 
 class Source(Strict):
