@@ -33,7 +33,7 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
-from llada.auto_classes import register_when_imported
+from llada.network.auto_classes import register_when_imported
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name
 from llada.network.configuration import LLaDAConfig

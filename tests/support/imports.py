@@ -2,8 +2,8 @@
 
 A stage's code begins at its file in `pipeline/stages`. Imports anywhere in a module count, also those inside functions;
 imports under `if TYPE_CHECKING` do not, nor does a package's `__init__.py` that imports nothing of ours when it is
-loaded. The command line, the profile's loading and `train_adapter.py` stand before the stages: what they hand over is
-compared by value, as the parameters of `dvc.yaml`.
+loaded, nor the lazy faces. The command line, the profile's loading and `train_adapter.py` stand before the stages: what
+they hand over is compared by value, as the parameters of `dvc.yaml`.
 """
 
 from __future__ import annotations
@@ -84,7 +84,12 @@ def _files_of(module: str) -> Iterator[Path]:
     for depth in range(1, len(parts) + 1):
         place = REPOSITORY.joinpath(*parts[:depth])
         face = place / "__init__.py"
-        if face.is_file() and any(name.split(".")[0] in PACKAGES for name in imports(tree_of(face).body, False)):
+        lazy = depth == 1 and parts[0] in LAZY_FACES
+        if (
+            face.is_file()
+            and not lazy
+            and any(name.split(".")[0] in PACKAGES for name in imports(tree_of(face).body, False))
+        ):
             yield face
         if place.with_suffix(".py").is_file():
             yield place.with_suffix(".py")

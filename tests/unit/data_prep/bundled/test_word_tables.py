@@ -66,5 +66,5 @@ def test_entries_keep_the_order_of_their_lines() -> None:
 
 
 def test_every_table_is_read_by_the_code() -> None:
-    code = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.parent.glob("*.py"))
+    code = "\n".join(path.read_text(encoding="utf-8") for path in FOLDER.parent.rglob("*.py"))
     assert [path.name for path in FOLDER.iterdir() if f'"{path.stem}"' not in code] == []
