@@ -108,12 +108,20 @@ class Settings(Strict):
     sampling: Facts = Field({})
 
 
+class GroupScores(Strict):
+    """Of one group of items: GROUP_METRICS."""
+
+    bound_per_token: Score
+    bits_per_byte: Score
+    chrf: Score
+
+
 class Groups(Strict):
     """Scores by kind of group."""
 
-    subset_name: dict[str, dict[str, Score]]
-    cluster: dict[str, dict[str, Score]]
-    answer_tokens: dict[str, dict[str, Score]]
+    subset_name: dict[str, GroupScores]
+    cluster: dict[str, GroupScores]
+    answer_tokens: dict[str, GroupScores]
 
 
 class Metrics(Strict):

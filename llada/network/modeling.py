@@ -238,6 +238,11 @@ class LLaDAModelLM(PreTrainedModel):
         """(..., D) -> logits (..., V)."""
         return self.get_output_embeddings()(hidden)
 
+    @classmethod
+    def can_generate(cls) -> bool:
+        """No: the method below is there for peft alone."""
+        return False
+
     def prepare_inputs_for_generation(self, input_ids: Tensor, **_: Any) -> dict[str, Any]:
         """peft asks for this method by the task type CAUSAL_LM; token by token this network cannot generate.
 

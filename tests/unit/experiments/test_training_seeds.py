@@ -174,7 +174,10 @@ def test_a_training_that_differs_in_more_than_its_seed_is_left_out(tmp_path: Pat
     if part == "id":
         write_evaluation(evaluation, PLANTED[3], items(59))
     elif part in metrics:
-        write_json(evaluation / "metrics.json", metrics | {part: metrics[part] | {"sampling": {}}})
+        write_json(
+            evaluation / "metrics.json",
+            metrics | {part: metrics[part] | {"sampling": {} if part == "settings" else "another"}},
+        )
     elif part == "rank":
         write_json(adapter / "run.json", run | {"settings": run["settings"] | {"rank": 8}})
     else:
