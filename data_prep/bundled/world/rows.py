@@ -1,0 +1,65 @@
+"""All instruction rows of the world: kinds in fixed shares, unique, deterministic in (count, seed)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from functools import partial
+
+from data_prep.bundled.content import generator
+from data_prep.bundled.world import articles, conduct, exercises, steps, verse
+from data_prep.bundled.world.task import Task
+from data_prep.rows.quotas import largest_remainder
+from data_prep.rows.text import normal_form
+
+Maker = Callable[[random.Random], list[Task]]
+MAKERS: dict[str, tuple[int, Maker]] = {
+    **{kind: (280, partial(exercises.rewriting, kind=kind)) for kind in ("passive", "active")},
+    **{
+        kind: (150, partial(exercises.rewriting, kind=kind))
+        for kind in ("negative", "positive", "question", "yes", "no", "front")
+    },
+    "replace": (180, exercises.replacing),
+    "join": (180, exercises.joining),
+    "reading": (1400, exercises.reading),
+    "summary": (160, exercises.summary),
+    "people": (160, exercises.people),
+    **{kind: (80, partial(exercises.lists, kind=kind)) for kind in ("first", "last", "reverse", "count")},
+    "odd_one": (160, exercises.odd_one),
+    "sorting": (200, exercises.sorting),
+    "spelling": (260, exercises.spelling),
+    "sums": (200, exercises.sums),
+    "comparing": (200, exercises.comparing),
+    "writing": (700, articles.writing),
+    "looking up": (300, articles.looking_up),
+    "asking": (500, articles.asking),
+    "verse": (640, verse.verse),
+    "steps": (640, steps.howto),
+}
+"""Weights of the kinds that can be drawn without end; the closed ones come in whole."""
+
+
+def closed() -> list[list[Task]]:
+    """Contents of the closed sets."""
+    return [*exercises.opposites(), *articles.facts(), *conduct.refusals(), *conduct.identity()]
+
+
+def tasks(count: int, seed: int) -> list[Task]:
+    """`count` tasks whose normalised pairs are all different."""
+    fixed = [task for content in closed() for task in content]
+    quotas = largest_remainder({name: weight for name, (weight, _) in MAKERS.items()}, count - len(fixed))
+    made, seen = [], set()
+    for task in fixed:
+        made.append(task)
+        seen.add(normal_form(task.prompt))
+    for name, quota in quotas.items():
+        taken, number = 0, 0
+        while taken < quota:
+            for task in MAKERS[name][1](generator(seed, "world", name, number))[: quota - taken]:
+                key = normal_form(task.prompt)
+                if key not in seen:
+                    seen.add(key)
+                    made.append(task)
+                    taken += 1
+            number += 1
+    return made

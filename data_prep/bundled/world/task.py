@@ -1,0 +1,35 @@
+"""The unit of the world's instruction rows: one prompt with its answer, and what in the answer was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from data_prep.rows.text import words
+
+
+@dataclass(frozen=True)
+class Task:
+    """One instruction row.
+
+    kind: the kind of task under which accuracy is reported.
+    required: phrases that a right answer contains, each as a run of words; empty where no one answer is right.
+    forbidden: phrases that it does not contain (what else the prompt offers).
+    """
+
+    subset: str
+    template: str
+    kind: str
+    prompt: str
+    answer: str
+    required: tuple[str, ...] = ()
+    forbidden: tuple[str, ...] = ()
+
+
+def is_right(answer: str, required: tuple[str, ...], forbidden: tuple[str, ...] = ()) -> bool:
+    """Whether `answer` says what was asked for, and nothing of what it must not; case and punctuation aside."""
+    told = _run(answer)
+    return all(_run(phrase) in told for phrase in required) and not any(_run(phrase) in told for phrase in forbidden)
+
+
+def _run(text: str) -> str:
+    return f" {' '.join(words(text))} "
