@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from data_prep.bundled.content import capitalised
 from data_prep.bundled.world.events import names
-from data_prep.bundled.world.tables import cell, column, table
+from data_prep.bundled.world.tables import column, members, table
 from data_prep.bundled.world.task import Task
 
 WRITE = (
@@ -45,7 +45,7 @@ def person(chance: random.Random) -> Subject:
     name = chance.choice(names())
     work = chance.choice(table("people"))
     city = chance.choice(cities())
-    colour = chance.choice(colours())
+    colour = chance.choice(members("warna"))
     animal = chance.choice(column("pets", "animal"))
     fields = (("nama", name), ("pekerjaan", work["job"]), ("kota", city))
     extra = chance.choice((("warna kesukaan", colour), ("hewan kesukaan", animal), ("kegiatan", work["duty"])))
@@ -93,10 +93,6 @@ def pet(chance: random.Random) -> Subject:
         f"Pemilik {name} adalah {owner}.",
     )
     return Subject((*fields, extra), f"{name} adalah {animal} berwarna {colour} milik {owner}. {last}", asked, retold)
-
-
-def colours() -> tuple[str, ...]:
-    return next(cell(row["members"]) for row in table("groups") if row["group"] == "warna")
 
 
 def cities() -> tuple[str, ...]:

@@ -7,7 +7,7 @@ from functools import cache
 
 from num2words import num2words
 
-from data_prep.bundled.content import capitalised, listed
+from data_prep.bundled.content import capitalised
 from data_prep.bundled.world.events import Event, event, names, several
 from data_prep.bundled.world.stories import people_named, story
 from data_prep.bundled.world.tables import cell, table
@@ -222,8 +222,8 @@ def comparing(chance: random.Random) -> list[Task]:
     adjectives = (row["more"], row["less"])
     told = adjectives[chance.randrange(2)]
     asked = adjectives[chance.randrange(2)]
-    right, wrong = (one, other) if told == asked else (other, one)
-    names_ = (first, second) if told == asked else (second, first)
+    right = one if told == asked else other
+    order = (first, second) if told == asked else (second, first)
     text = f"{capitalised(one)} lebih {told} daripada {other}."
     question = f"{capitalised(thing)} siapa yang lebih {asked}?" if thing else f"Siapa yang lebih {asked}?"
     number = chance.randrange(2)
@@ -236,8 +236,8 @@ def comparing(chance: random.Random) -> list[Task]:
             kind,
             prompt,
             f"{capitalised(right)} lebih {asked}.",
-            (names_[0], f"lebih {asked}"),
-            (names_[1],),
+            (order[0], f"lebih {asked}"),
+            (order[1],),
         )
     ]
 

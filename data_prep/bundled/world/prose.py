@@ -81,14 +81,14 @@ def _about(tale: Story, chance: random.Random) -> list[str]:
 def told_events(chance: random.Random) -> Document:
     """One event in several forms."""
     one = event(chance)
-    other = chance.choice([name for name in names() if name != one.agent])
+    other, third = chance.sample([name for name in names() if name != one.agent], 2)
     forms = [
         one.passive_telling(),
         one.at_front().telling() if one.time else one.passive_telling(),
         one.at_end().telling(),
         one.at_end().passive_telling(),
         one.telling().replace(one.agent, other),
-        one.negative().replace(one.agent, other),
+        one.negative().replace(one.agent, third),
         f"{capitalised(_reporter(chance))} bertanya apakah {one.at_end().telling()}",
         f"Benar, {one.at_end().telling()}",
         f"Kata {_reporter(chance)}, {one.at_end().telling()}",
@@ -257,7 +257,7 @@ def told_article(chance: random.Random) -> Document:
 def told_verse(chance: random.Random) -> Document:
     found = verse.pantun(chance)
     place = chance.randrange(2)
-    one, other = (verse.last_word(found.lines[line]) for line in (place, place + 2))
+    one, other = (found.lines[line].split()[-1] for line in (place, place + 2))
     style = chance.randrange(5)
     if style == 0:
         return found.text, f"Isinya berbunyi:\n{found.meaning}"

@@ -14,24 +14,24 @@ from data_prep.rows.text import normal_form
 
 Maker = Callable[[random.Random], list[Task]]
 MAKERS: dict[str, tuple[int, Maker]] = {
-    **{kind: (280, partial(exercises.rewriting, kind=kind)) for kind in ("passive", "active")},
+    **{kind: (260, partial(exercises.rewriting, kind=kind)) for kind in ("passive", "active")},
     **{
-        kind: (150, partial(exercises.rewriting, kind=kind))
+        kind: (110, partial(exercises.rewriting, kind=kind))
         for kind in ("negative", "positive", "question", "yes", "no", "front")
     },
-    "replace": (180, exercises.replacing),
-    "join": (180, exercises.joining),
+    "replace": (110, exercises.replacing),
+    "join": (110, exercises.joining),
     "reading": (1400, exercises.reading),
-    "summary": (160, exercises.summary),
-    "people": (160, exercises.people),
-    **{kind: (80, partial(exercises.lists, kind=kind)) for kind in ("first", "last", "reverse", "count")},
-    "odd_one": (160, exercises.odd_one),
-    "sorting": (200, exercises.sorting),
-    "spelling": (260, exercises.spelling),
-    "sums": (200, exercises.sums),
-    "comparing": (200, exercises.comparing),
-    "writing": (700, articles.writing),
-    "looking up": (300, articles.looking_up),
+    "summary": (200, exercises.summary),
+    "people": (260, exercises.people),
+    **{kind: (120, partial(exercises.lists, kind=kind)) for kind in ("first", "last", "reverse", "count")},
+    "odd_one": (240, exercises.odd_one),
+    "sorting": (280, exercises.sorting),
+    "spelling": (340, exercises.spelling),
+    "sums": (260, exercises.sums),
+    "comparing": (240, exercises.comparing),
+    "writing": (600, articles.writing),
+    "looking up": (400, articles.looking_up),
     "asking": (500, articles.asking),
     "verse": (640, verse.verse),
     "steps": (640, steps.howto),

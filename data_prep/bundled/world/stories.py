@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from data_prep.bundled.content import capitalised, listed
 from data_prep.bundled.countries import weekdays
 from data_prep.bundled.world.events import names, several
-from data_prep.bundled.world.tables import cell, column, table
+from data_prep.bundled.world.tables import column, members, table
 
 NUMBERS = ("dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan")
 
@@ -227,7 +227,7 @@ def belongings(chance: random.Random) -> Story:
 def colours(chance: random.Random) -> Story:
     count = chance.choice((2, 3, 3))
     owners = chance.sample(names(), count)
-    shades = chance.sample(dict((row["group"], cell(row["members"])) for row in table("groups"))["warna"], count)
+    shades = chance.sample(members("warna"), count)
     things = chance.sample(("tas", "topi", "baju", "payung", "sepeda", "mobil", "rumah", "bola"), count)
     told, questions, retold = [], [], []
     for owner, thing, shade in zip(owners, things, shades, strict=True):

@@ -24,3 +24,8 @@ def column(name: str, field: str) -> tuple[str, ...]:
 def cell(text: str) -> tuple[str, ...]:
     """The items of a cell."""
     return tuple(text.split("/"))
+
+
+def members(group: str) -> tuple[str, ...]:
+    """The things of one group of `groups.csv`."""
+    return next(cell(row["members"]) for row in table("groups") if row["group"] == group)

@@ -17,7 +17,6 @@ JOIN = (
     "Gabungkan menjadi pantun.\n\nSampiran:\n{hint}\n\nIsi:\n{meaning}",
 )
 RHYME = ("{pantun}\n\nKata apa yang bersajak dengan {word}?", "Carilah kata yang bersajak dengan {word}.\n\n{pantun}")
-CHOOSE = ("Pilihlah baris terakhir yang bersajak.\n\n{start}\n\nPilihan:\n{one}\n{other}",)
 
 
 @dataclass(frozen=True)
@@ -57,19 +56,17 @@ def pantun(chance: random.Random) -> Pantun:
         one, three = chance.choice(lines_of("hint", first)), chance.choice(lines_of("aim", first))
         two, four = chance.choice(lines_of("hint", second)), chance.choice(lines_of("advice", second))
         if len({last_word(line) for line in (one, two, three, four)}) == 4:
-            return Pantun(
-                (
-                    one,
-                    two.lower().replace("pulau jawa", "Pulau Jawa").replace("ibu ", "Ibu ").replace("kediri", "Kediri"),
-                    three,
-                    four.replace("tuhan", "Tuhan"),
-                )
-            )
+            return Pantun((one, _continued(two), three, four))
+
+
+def _continued(line: str) -> str:
+    """A line that does not begin the sentence."""
+    return line[0].lower() + line[1:]
 
 
 def verse(chance: random.Random) -> list[Task]:
     found = pantun(chance)
-    kind = chance.choice(("meaning", "hint", "pantun", "pantun", "rhyme"))
+    kind = chance.choice(("meaning", "hint", "pantun", "rhyme", "rhyme"))
     if kind == "meaning":
         return [_task(chance, kind, MEANING, found.meaning, found.text)]
     if kind == "hint":
@@ -77,7 +74,7 @@ def verse(chance: random.Random) -> list[Task]:
     if kind == "pantun":
         return [_task(chance, kind, JOIN, found.text, meaning=found.meaning, hint=found.hint)]
     place = chance.randrange(2)
-    word, other = last_word(found.lines[place]), last_word(found.lines[place + 2])
+    word, other = (found.lines[line].split()[-1] for line in (place, place + 2))
     return [_task(chance, kind, RHYME, f"{capitalised(word)} bersajak dengan {other}.", pantun=found.text, word=word)]
 
 
