@@ -1,4 +1,4 @@
-"""LoRA, LoRA+ and PiSSA on a frozen LLaDA base: the methods, the training loop, and adapters that load anywhere.
+"""LoRA, LoRA+ and PiSSA on a frozen LLaDA base: what an adapter is, how it starts, how it is saved and loaded.
 
 Names are resolved on first use (PEP 562), so that `import adapters` costs nothing.
 """

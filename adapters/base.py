@@ -37,11 +37,11 @@ def target_modules(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Mod
         ValueError: the model does not have each target exactly once in every block, or an unknown target was named.
     """
     pattern = re.compile(target_pattern(targets))
-    found = {name: module for name, module in model.named_modules() if pattern.fullmatch(name)}
+    modules = {name: module for name, module in model.named_modules() if pattern.fullmatch(name)}
     expected = model.config.n_layers * len(set(targets))  # type: ignore[union-attr,operator]
-    if len(found) != expected:
-        raise ValueError(f"{len(found)} modules match {list(targets)}, expected {expected}: one per target and block")
-    return found
+    if len(modules) != expected:
+        raise ValueError(f"{len(modules)} modules match {list(targets)}, expected {expected}: one per target and block")
+    return modules
 
 
 def load_base(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
@@ -53,8 +53,7 @@ def load_base(model: ModelConfig, folder: Path, device: torch.device | str | Non
         device: where it ends up; default CUDA where there is one, else the CPU.
 
     Returns:
-        LLaDAModelLM whose parameters need no gradient. `base_folder` on it remembers `folder`, because a PiSSA adapter
-        of a quantised base needs the original weights again (see `adapters.storage.load_adapter`).
+        LLaDAModelLM whose parameters need no gradient.
 
     Raises:
         llada.errors.CheckpointError: no weights there, or they do not fit the configuration.
@@ -72,7 +71,6 @@ def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | st
     base = LLaDAModelLM.from_pretrained(folder, dtype=getattr(torch, model.dtype))
     base.requires_grad_(False)
     base.eval()
-    base.base_folder = Path(folder)
     if model.quantization == "none":
         base.to(device or default_device())  # type: ignore[arg-type]
     return base

@@ -41,8 +41,8 @@ class _LoraProduct(torch.autograd.Function):
         return to_x, None, to_A, to_B, None
 
 
-def fuse(adapted: Any) -> int:
-    """Switch every layer that qualifies to the fused forward pass; returns how many were switched."""
+def merge_forward_passes(adapted: Any) -> int:
+    """Switch every layer that qualifies to the merged forward pass; returns how many were switched."""
     layers = [layer for layer in adapted_layers(adapted).values() if _qualifies(layer)]
     for layer in layers:
         layer.forward = types.MethodType(_forward, layer)

@@ -21,9 +21,9 @@ class AdapterName:
 
     @classmethod
     def parse(cls, name: str) -> AdapterName:
-        """The parts of a name; whether the method exists is for others to say."""
-        found = _SEEDED.fullmatch(name)
-        return cls(name) if found is None else cls(found["method"], int(found["seed"]))
+        """The parts of a name. Whether there is such a method is not checked."""
+        parts = _SEEDED.fullmatch(name)
+        return cls(name) if parts is None else cls(parts["method"], int(parts["seed"]))
 
     def __str__(self) -> str:
         return self.method if self.seed is None else f"{self.method}-seed{self.seed}"

@@ -77,9 +77,9 @@ def cached_factors(
     devices = {name: _weight(module).device for name, module in modules.items()}
     if path.exists():
         try:
-            stored = load_file(path)
+            cached = load_file(path)
             return {
-                name: (stored[f"{name}.A"].to(devices[name]), stored[f"{name}.B"].to(devices[name])) for name in modules
+                name: (cached[f"{name}.A"].to(devices[name]), cached[f"{name}.B"].to(devices[name])) for name in modules
             }
         except (SafetensorError, KeyError) as error:
             console.print(f"{path}: damaged ({error}); the PiSSA factors are computed again")

@@ -64,32 +64,32 @@ def save_adapter(
         initial: PiSSA's A0 and B0 as they stood in the layers at step 0; None for the other methods.
         base_name: what adapter_config.json names as the base: a hub id, or None.
     """
-    stored = plain_tensors(tensors, initial)
+    plain = plain_tensors(tensors, initial)
     written = lora_config(method, config)
     written.base_model_name_or_path = base_name
     written.inference_mode = True
     if initial is not None:  # rank and alpha double together, so that the scaling stays
         written.r, written.lora_alpha = 2 * config.rank, 2 * lora_alpha(config)
     expected = len(adapted_layers(adapted)) * (3 if method.weight_decomposed else 2)
-    if len(stored) != expected:
-        raise ValueError(f"{len(stored)} adapter tensors to save, expected {expected}")
-    save_file(stored, folder / WEIGHTS, metadata={"format": "pt"})
+    if len(plain) != expected:
+        raise ValueError(f"{len(plain)} adapter tensors to save, expected {expected}")
+    save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
     written.save_pretrained(folder)
 
 
 def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dict[str, Tensor]:
     """Trained tensors under the keys that peft reads, PiSSA's turned into LoRA of rank 2R on the original base."""
-    stored = {}
+    plain = {}
     for name, value in tensors.items():
         tensor = value.detach().cpu()
         if initial is not None:
             A0, B0 = (factor.cpu() for factor in initial[_module_name(name)])
             tensor = torch.cat([tensor, A0], dim=0) if ".lora_A." in name else torch.cat([tensor, -B0], dim=1)
-        stored[stored_key(name)] = tensor.contiguous()
-    return stored
+        plain[file_key(name)] = tensor.contiguous()
+    return plain
 
 
-def stored_key(name: str) -> str:
+def file_key(name: str) -> str:
     """The parameter's key in an adapter's file: without the adapter's name, DoRA's magnitude without ".weight"."""
     return name.replace(".lora_magnitude_vector.default.weight", ".lora_magnitude_vector").replace(".default", "")
 
@@ -111,8 +111,8 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
 
     On an unquantised base this is `peft.PeftModel.from_pretrained`. A PiSSA adapter that was trained on a quantised
     base saw the quantised *residual*; loaded onto a base quantised the same way, the residual is made and quantised
-    again from the original weights in `model.base_folder`, which gives exactly the model that was trained (the base is
-    changed in place).
+    again from the original weights in the folder that the base was loaded from (transformers keeps it as
+    `model.name_or_path`), which gives exactly the model that was trained (the base is changed in place).
 
     Raises:
         InputError: no adapter in the folder, or a damaged one.
@@ -162,13 +162,13 @@ def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
     run = read_json(folder / "run.json")
     method, config = METHODS[run["method"]], MethodConfig(**run["settings"]["method"])
     scaling, rank = method.scaling(config), config.rank
-    stored = load_file(folder / WEIGHTS)
-    originals = _original_weights(Path(model.base_folder), list(target_modules(model, config.targets)))
+    saved = load_file(folder / WEIGHTS)
+    originals = _original_weights(Path(model.name_or_path), list(target_modules(model, config.targets)))
     trained: dict[str, Tensor] = {}
     for name, weight in originals.items():
         key = f"{PREFIX}{name}"
-        A, A0 = stored[f"{key}.lora_A.weight"].split(rank, dim=0)
-        B, minus_B0 = stored[f"{key}.lora_B.weight"].split(rank, dim=1)
+        A, A0 = saved[f"{key}.lora_A.weight"].split(rank, dim=0)
+        B, minus_B0 = saved[f"{key}.lora_B.weight"].split(rank, dim=1)
         parent, _, child = name.rpartition(".")
         owner = model.get_submodule(parent)
         device = getattr(owner, child).weight.device
@@ -183,14 +183,14 @@ def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
 
 def _original_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
     wanted = {f"{name}.weight": name for name in names}
-    found = {}
+    weights = {}
     for path in sorted(folder.glob("*.safetensors")):
         with safe_open(path, framework="pt") as stream:
             for key in wanted.keys() & set(stream.keys()):
-                found[wanted[key]] = stream.get_tensor(key)
-    if len(found) != len(names):
-        raise InputError(f"{folder}: {len(names) - len(found)} of the weights that this adapter needs are not there")
-    return {name: found[name] for name in names}
+                weights[wanted[key]] = stream.get_tensor(key)
+    if len(weights) != len(names):
+        raise InputError(f"{folder}: {len(names) - len(weights)} of the weights that this adapter needs are not there")
+    return {name: weights[name] for name in names}
 
 
 def _module_name(parameter: str) -> str:

@@ -21,7 +21,7 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -31,21 +31,20 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.files import write_json
-from data_prep.embed.embedding import MAX_TOKENS, batches, encode, load_encoder, tokenize
-
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
+from data_prep.embed.embedding import batches, tokenize
 
 BATCH = 64
 
 
-def ours(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
+def ours(encoder: SentenceEncoder, texts: list[str]) -> np.ndarray:
     """As the stage embeds: sorted by length, in batches of about equal numbers of tokens. (N, D)."""
-    tokens = tokenize(model, texts)
+    tokens = tokenize(encoder, texts)
     lengths = tokens.lengths()
     order = np.argsort(lengths, kind="stable")
     parts = [
-        encode(model, [tokens.ids[row] for row in order[batch]], tokens.pad) for batch in batches(lengths[order], BATCH)
+        encoder.encode([tokens.ids[row] for row in order[batch]], torch.float32)
+        for batch in batches(lengths[order], BATCH)
     ]
     vectors = np.concatenate(parts)
     result = np.empty_like(vectors)
@@ -53,15 +52,16 @@ def ours(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
     return result
 
 
-def naive(model: SentenceTransformer, texts: list[str]) -> np.ndarray:
+def naive(encoder: SentenceEncoder, texts: list[str]) -> np.ndarray:
     """A plain loop: 64 texts at a time in the given order, each padded to 512 tokens. (N, D)."""
     parts = []
     for start in range(0, len(texts), BATCH):
         options = {"padding": "max_length", "truncation": True, "max_length": MAX_TOKENS, "return_tensors": "pt"}
-        batch = model.tokenizer(texts[start : start + BATCH], **options).to(model.device)
+        batch = encoder.tokenizer(texts[start : start + BATCH], **options).to(encoder.network.device)
+        ids, mask = batch["input_ids"], batch["attention_mask"]
         with torch.inference_mode():
-            features = {"input_ids": batch["input_ids"], "attention_mask": batch["attention_mask"]}
-            pooled = model(features)["sentence_embedding"].float()
+            hidden = encoder.network(input_ids=ids, attention_mask=mask).last_hidden_state.float()  # (B, L, D)
+            pooled = (hidden * mask[..., None]).sum(dim=1) / mask.sum(dim=1, keepdim=True)
         parts.append(torch.nn.functional.normalize(pooled, dim=1).cpu().numpy())
     return np.concatenate(parts)
 
@@ -78,9 +78,9 @@ def timed(work: Callable[[], Any], repeats: int, device: str) -> tuple[float, An
     return best, result
 
 
-def useful_flops(model: SentenceTransformer, lengths: np.ndarray) -> float:
+def useful_flops(encoder: SentenceEncoder, lengths: np.ndarray) -> float:
     """FLOPs of the encoder's layers on the rows' own tokens."""
-    [layers] = [module for name, module in model.named_modules() if name.endswith("encoder.layer")]
+    [layers] = [module for name, module in encoder.network.named_modules() if name.endswith("encoder.layer")]
     linear = [module for module in layers.modules() if isinstance(module, torch.nn.Linear)]
     weights, width = sum(module.weight.numel() for module in linear), linear[0].in_features
     attention = 4 * len(list(layers.children())) * width * float((lengths.astype(np.float64) ** 2).sum())
@@ -124,8 +124,8 @@ def main() -> None:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     with tempfile.TemporaryDirectory() as name:
         folder = bert_base(arguments.encoder, Path(name)) if arguments.bert_base else arguments.encoder
-        model = load_encoder(folder, device)
-    measured = measure(model, texts, arguments.repeats, device)
+        encoder = load_encoder(folder, device, torch.bfloat16 if device == "cuda" else torch.float32)
+    measured = measure(encoder, texts, arguments.repeats, device)
     shape = "BERT-base, random weights" if arguments.bert_base else "the given encoder"
     report = {"encoder": shape, "column": arguments.column, "torch": version("torch"), **measured}
     print("\n".join(f"{key}: {value}" for key, value in report.items()))
@@ -133,19 +133,19 @@ def main() -> None:
         write_json(arguments.output, report)
 
 
-def measure(model: SentenceTransformer, texts: list[str], repeats: int, device: str) -> dict[str, Any]:
+def measure(encoder: SentenceEncoder, texts: list[str], repeats: int, device: str) -> dict[str, Any]:
     """Rates of both ways, their ratio and largest difference, and the share of the ceiling."""
-    lengths = tokenize(model, texts).lengths()
+    lengths = tokenize(encoder, texts).lengths()
     for way in (ours, naive):
-        way(model, texts[:8])
-    mine, vectors = timed(lambda: ours(model, texts), repeats, device)
-    plain, expected = timed(lambda: naive(model, texts), 1, device)
-    peak = matmul_peak(device, next(model.parameters()).dtype)
-    flops = useful_flops(model, lengths)
+        way(encoder, texts[:8])
+    mine, vectors = timed(lambda: ours(encoder, texts), repeats, device)
+    plain, expected = timed(lambda: naive(encoder, texts), 1, device)
+    peak = matmul_peak(device, encoder.network.dtype)
+    flops = useful_flops(encoder, lengths)
     return {
         "device": device,
         "threads": torch.get_num_threads(),
-        "dtype": str(next(model.parameters()).dtype),
+        "dtype": str(encoder.network.dtype),
         "rows": len(texts),
         "tokens": int(lengths.sum()),
         "tokens_median": float(np.median(lengths)),

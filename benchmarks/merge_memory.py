@@ -34,7 +34,7 @@ from common.files import write_json
 from llada import LLaDAConfig
 from llada.network.checkpoint import published_shapes
 from release.merge import merge
-from training.adapter_folder import peak_memory
+from training.run.adapter_folder import peak_memory
 
 ROOT = Path(__file__).resolve().parent.parent
 RANK, SHARD_BYTES = 16, 5 * 10**9
@@ -96,8 +96,8 @@ def measure(folder: Path, checked: bool) -> dict[str, float]:
     shutil.rmtree(folder / "merged", ignore_errors=True)
     command = [sys.executable, __file__, "--child", str(folder), *(["--checked"] if checked else [])]
     run = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-    found = json.loads(run.stdout.splitlines()[-1])
-    return {"seconds": round(found["seconds"], 1), "peak_gib": round(found["peak_gib"], 2)}
+    measured = json.loads(run.stdout.splitlines()[-1])
+    return {"seconds": round(measured["seconds"], 1), "peak_gib": round(measured["peak_gib"], 2)}
 
 
 def main() -> None:

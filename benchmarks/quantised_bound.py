@@ -27,7 +27,7 @@ from eval.measure.evaluate import TestSet, read_test_set
 from eval.measure.likelihood import bounds
 from eval.metrics.statistics import bootstrap_scores, mean
 from release.merge import merge
-from training.estimate import NF4_BYTES
+from training.memory.estimate import NF4_BYTES
 
 ROOT = Path(__file__).resolve().parent.parent
 SEED, RESAMPLES = 42, 10_000
@@ -38,8 +38,8 @@ def nats(folder: Path, kind: str, test: TestSet, samples: int) -> np.ndarray:
     """(n,) nats of each answer under the model in `folder`, stored as `kind`."""
     model = load_base(ModelConfig.model_validate({"quantization": kind}), folder, "cpu")
     label = f"{folder.name}, {kind}"
-    found = bounds(model, test.prompts, test.answers, samples=samples, seed=SEED, label=label)
-    return np.array([-entry.estimate for entry in found])
+    estimates = bounds(model, test.prompts, test.answers, samples=samples, seed=SEED, label=label)
+    return np.array([-entry.estimate for entry in estimates])
 
 
 def rows_of(system: str, folder: Path, test: TestSet, samples: int) -> list[dict[str, object]]:

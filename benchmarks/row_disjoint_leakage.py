@@ -26,7 +26,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from common.files import write_json
 from common.progress import track
 from data_prep.config import INDONESIAN_SUBSETS
-from data_prep.rows.text import normal_form, words
+from data_prep.rows.text import folded_words, normal_form
 
 REAL_ROWS = {"wikipedia_id": 6_069_267, "indo_puisi": 144_460, "wikihow": 97_848, "safety_prompt": 93_500,
              "dolly": 75_055, "identity_prompt": 62_500}  # fmt: skip
@@ -46,7 +46,7 @@ def fingerprints(folder: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     texts = zip(table["input"].to_pylist(), table["output"].to_pylist(), strict=True)
     for row, (given, answer) in enumerate(track(texts, "hashing", total=len(subsets))):
         pairs[row] = xxhash.xxh3_64_intdigest(f"{normal_form(given)}\0{normal_form(answer)}".encode())
-        found = words(answer)
+        found = folded_words(answer)
         answers[row] = xxhash.xxh3_64_intdigest(" ".join(found).encode()) if len(found) >= 8 else 0
     return subsets, pairs, answers
 

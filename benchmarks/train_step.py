@@ -288,17 +288,17 @@ def cpu_memory(options: argparse.Namespace, variant: str) -> dict[str, int]:
 
 
 def ratios(results: dict[str, dict[str, Any]]) -> dict[str, float]:
-    found = {}
+    figures = {}
     for other in ("b", "c"):
         if "a" in results and other in results:
-            found[f"speed_over_{other}"] = results["a"]["tokens_per_second"] / results[other]["tokens_per_second"]
+            figures[f"speed_over_{other}"] = results["a"]["tokens_per_second"] / results[other]["tokens_per_second"]
             if "cpu_seconds_per_step" in results["a"]:
                 cpu = (results[variant]["cpu_seconds_per_step"] for variant in (other, "a"))
-                found[f"cpu_seconds_of_{other}_over_a"] = next(cpu) / next(cpu)
+                figures[f"cpu_seconds_of_{other}_over_a"] = next(cpu) / next(cpu)
             for field in ("peak_bytes", "step_growth_bytes", "process_peak_bytes"):
                 if field in results["a"]:
-                    found[f"{field}_of_{other}_over_a"] = results[other][field] / results["a"][field]
-    return found
+                    figures[f"{field}_of_{other}_over_a"] = results[other][field] / results["a"][field]
+    return figures
 
 
 def theory(setup: Setup, options: argparse.Namespace, results: dict[str, dict[str, Any]]) -> dict[str, Any]:
@@ -317,11 +317,11 @@ def theory(setup: Setup, options: argparse.Namespace, results: dict[str, dict[st
     model = 4 * body + 6 * adapter + config.n_layers * 12 * length * config.d_model
     model += 4 * masked * config.embedding_size * config.d_model
     executed = model + (forward if options.checkpointing else 0)
-    found: dict[str, Any] = {"model_flop_per_token": model, "executed_flop_per_token": executed}
+    figures: dict[str, Any] = {"model_flop_per_token": model, "executed_flop_per_token": executed}
     if setup.device.type == "cuda" and "a" in results:
         speed = results["a"]["tokens_per_second"]
         measured = measure_matrix_product(setup.device, setup.dtype)
-        found |= {
+        figures |= {
             "device": torch.cuda.get_device_name(setup.device),
             "measured_matrix_flop_per_second": measured,
             "ceiling_tokens_per_second_h200": DENSE_BF16_H200 / executed,
@@ -329,7 +329,7 @@ def theory(setup: Setup, options: argparse.Namespace, results: dict[str, dict[st
             "share_of_measured_ceiling": speed * executed / measured,
             "model_flop_utilisation": speed * model / measured,
         }
-    return found
+    return figures
 
 
 def measure_matrix_product(device: torch.device, dtype: torch.dtype, size: int = 8192) -> float:

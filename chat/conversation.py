@@ -102,7 +102,7 @@ def changed(sampling: SamplerConfig, values: dict[str, Any]) -> SamplerConfig:
     names = [entry.name for entry in dataclasses.fields(sampling)]
     faults = [f"{key} is no setting; there are {', '.join(names)}, seed" for key in values if key not in names]
     faults += [
-        f"{key} is {value!r}, allowed: {_words(kinds[key])}"
+        f"{key} is {value!r}, allowed: {_allowed(kinds[key])}"
         for key, value in values.items()
         if key in names and not _fits(value, kinds[key])
     ]
@@ -125,14 +125,15 @@ def _fits(value: Any, kind: Any) -> bool:
     return type(value) is kind or (kind is float and type(value) is int)
 
 
-def _words(kind: Any) -> str:
+def _allowed(kind: Any) -> str:
+    """What may be typed for a setting of this type, in words."""
     choices = typing.get_args(kind)
     if typing.get_origin(kind) is typing.Literal:
         return ", ".join(map(str, choices))
     if choices and typing.get_origin(kind) is tuple:
         return "a list of whole numbers"
     if choices:
-        return " or ".join(_words(choice) for choice in choices)
+        return " or ".join(_allowed(choice) for choice in choices)
     return {int: "a whole number", float: "a number", bool: "true or false"}.get(kind, "null")
 
 

@@ -22,10 +22,10 @@ _LONGEST_CHARACTER = 4  # bytes of UTF-8, and so tokens of a byte-level vocabula
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One answer position."""
+class TokenView:
+    """One answer position as a reader sees it."""
 
-    text: str  # empty where masked, and where the character ends in a later cell
+    text: str  # empty where masked, and where the character ends in a later token
     confidence: float | None  # the score with which it was committed; None while masked
     step: int  # the step that committed it, -1 while masked
 
@@ -46,13 +46,13 @@ class Frame:
     step: int  # from 0
     forward_passes: int  # so far
     seconds: float  # of computing, so far
-    cells: tuple[Cell, ...]  # up to the answer's end, once that is known
+    tokens: tuple[TokenView, ...]  # up to the answer's end, once that is known
     answer: str  # the text up to the first stop token, without masks
     taken_back: int  # tokens that this step masked again
 
-    def new(self, cell: Cell) -> bool:
-        """Was this cell written by this step?"""
-        return cell.step == self.step
+    def new(self, token: TokenView) -> bool:
+        """Was it written by this step?"""
+        return token.step == self.step
 
 
 def frames(
@@ -81,10 +81,10 @@ def frames(
                 confidence[place], written[place] = scores[place], number
         length = _visible(ids, mask, stops)
         texts = pieces(tokenizer, ids[:length], mask, stops)
-        cells = (Cell(*cell) for cell in zip(texts, confidence, written, strict=False))
+        views = tuple(map(TokenView, texts, confidence, written))
         answer = decode_answer(tokenizer, [token for token in ids[:length] if token != mask], stops)
         back = int(torch.count_nonzero(step.taken_back))
-        yield Frame(number, step.forward_passes, seconds, tuple(cells), answer, back)
+        yield Frame(number, step.forward_passes, seconds, views, answer, back)
         begin = time.perf_counter()
 
 

@@ -20,7 +20,7 @@ from common.errors import InputError
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
-    from chat.frames import Frame
+    from chat.frames import Frame, TokenView
     from chat.systems import Systems
 
 TITLE = "LLaDA, in Indonesian"
@@ -171,7 +171,7 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
     if question:
         parts.append(f'<p class="question">{html.escape(question)}</p>')
     if frame is not None:
-        tokens = "".join(_token(frame, cell) for cell in frame.cells) or '<span class="cost">(empty answer)</span>'
+        tokens = "".join(_token(frame, token) for token in frame.tokens) or '<span class="cost">(empty answer)</span>'
         parts.append(f'<p class="answer now">{tokens}</p>')
         back = f", {frame.taken_back} taken back" if frame.taken_back else ""
         parts.append(
@@ -180,13 +180,13 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
     return "".join([*parts, "</section>"])
 
 
-def _token(frame: Frame, cell: Any) -> str:
-    if cell.masked:
+def _token(frame: Frame, token: TokenView) -> str:
+    if token.masked:
         return f'<span class="token masked"> {MASK}</span>'
-    if not frame.new(cell):
-        return f'<span class="token">{html.escape(cell.text)}</span>'
-    title = f"confidence {cell.confidence:.2f}"
-    return f'<span class="token new level-{cell.level}" title="{title}">{html.escape(cell.text)}</span>'
+    if not frame.new(token):
+        return f'<span class="token">{html.escape(token.text)}</span>'
+    title = f"confidence {token.confidence:.2f}"
+    return f'<span class="token new level-{token.level}" title="{title}">{html.escape(token.text)}</span>'
 
 
 def _painted(names: Sequence[str], now: Shown, step: int) -> list[str]:
@@ -203,22 +203,22 @@ def _column(gr: Any, content: str) -> Any:
 def _controls(gr: Any, conversation: Conversation) -> dict[str, Any]:
     """One control per setting that is a number, a switch or a choice; and the seed."""
     meanings = attribute_docstrings(SamplerConfig)
-    found: dict[str, Any] = {}
+    controls: dict[str, Any] = {}
     with gr.Row():
         for name, kind in typing.get_type_hints(SamplerConfig).items():
             value = getattr(conversation.sampling, name, None)
             about = {"label": name, "info": meanings.get(name, ""), "value": value, "min_width": 220}
             if typing.get_origin(kind) is typing.Literal:
-                found[name] = gr.Dropdown(list(typing.get_args(kind)), **about)
+                controls[name] = gr.Dropdown(list(typing.get_args(kind)), **about)
             elif kind is bool:
-                found[name] = gr.Checkbox(**about)
+                controls[name] = gr.Checkbox(**about)
             elif kind in (int, float):
-                found[name] = gr.Number(precision=0 if kind is int else None, **about)
-        found["seed"] = gr.Number(
+                controls[name] = gr.Number(precision=0 if kind is int else None, **about)
+        controls["seed"] = gr.Number(
             label="seed", info="of the noise, where the settings want any", value=conversation.seed, precision=0,
             min_width=220,
         )  # fmt: skip
-    return found
+    return controls
 
 
 def _apply(talk: Conversation, values: dict[str, Any]) -> None:

@@ -162,11 +162,11 @@ def paint(frame: Frame, finished: bool = False) -> Text:
     if finished:
         return Text(frame.answer or "(empty answer)", style="" if frame.answer else "dim")
     text = Text()
-    for cell in frame.cells:
-        if cell.masked:
+    for token in frame.tokens:
+        if token.masked:
             text.append(" " + MASK, style="dim")
         else:
-            text.append(cell.text, style=STYLES[cell.level] if frame.new(cell) else "")
+            text.append(token.text, style=STYLES[token.level] if frame.new(token) else "")
     return text
 
 
@@ -199,7 +199,7 @@ def _subtitle(frame: Frame) -> str:
     """Short, because three panels share a line; the passes only where caches or verification make them differ."""
     step, passes = frame.step + 1, frame.forward_passes
     spent = f"step {step}" if passes == step else f"step {step} · {passes} passes"
-    tokens = sum(not cell.masked for cell in frame.cells)
+    tokens = sum(not token.masked for token in frame.tokens)
     back = f" · {frame.taken_back} taken back" if frame.taken_back else ""
     return f"{tokens} tokens · {frame.seconds:.1f} s · {spent}{back}"
 

@@ -13,8 +13,8 @@ def attribute_docstrings(model: Any) -> dict[str, str]:
     """Field -> its text, read from the class's source."""
     [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
     assert isinstance(definition, ast.ClassDef)
-    found: dict[str, str] = {}
+    texts: dict[str, str] = {}
     for field, text in pairwise(definition.body):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
-            found[field.target.id] = ast.literal_eval(text.value)
-    return found
+            texts[field.target.id] = ast.literal_eval(text.value)
+    return texts

@@ -28,9 +28,9 @@ def language_of(text: str) -> str:
     if len(words) < MINIMUM_WORDS:
         return "short"
     # digits and punctuation carry no language and pull numbers-heavy answers elsewhere
-    _, _, found = pycld2.detect(" ".join(words).lower(), bestEffort=True)
-    first = _CODES.get(found[0][1], found[0][1])
-    indonesian = sum(percent for _, code, percent, _ in found if code == "id")
+    _, _, ranked = pycld2.detect(" ".join(words).lower(), bestEffort=True)
+    first = _CODES.get(ranked[0][1], ranked[0][1])
+    indonesian = sum(percent for _, code, percent, _ in ranked if code == "id")
     if first not in ("ms", "jv", "su") and indonesian >= INDONESIAN_PERCENT:
         return "id"
     return first if first in LANGUAGES else "other"

@@ -11,7 +11,7 @@ from common.section import Section
 INDONESIAN_SUBSETS = ("wikipedia_id", "indo_puisi", "wikihow", "safety_prompt", "dolly", "identity_prompt")
 
 
-class EmbeddedConfig(Section):
+class BundledConfig(Section):
     """Sizes of what the `inputs` stage makes when something is `embedded`. The defaults serve the profile `mini`."""
 
     rows: int = Field(default=8000, ge=500, description="unique usable instruction rows to write")
@@ -104,4 +104,4 @@ class DataConfig(Section):
     )
     system_prompt: str | None = Field(None, description="system message before each prompt")
 
-    embedded: EmbeddedConfig = EmbeddedConfig()
+    embedded: BundledConfig = BundledConfig()

@@ -18,7 +18,7 @@ from typing import Any
 from common.errors import InputError
 
 if find_spec("lm_eval") is None:
-    message = "eval.harness needs lm-evaluation-harness: pip install 'llada-indonesian[lm-eval]'"
+    message = "eval.harness needs lm-evaluation-harness: pip install --editable '.[lm-eval]'"
     if __name__ == "__main__":
         print(message, file=sys.stderr)
         sys.exit(2)
@@ -122,8 +122,8 @@ class LLaDAHarness(LM):
         if not rows:
             return [0.0] * len(pairs)
         prompts, answers = [pairs[row][0] for row in rows], [pairs[row][1] for row in rows]
-        found = bounds(self.network, prompts, answers, samples=self.samples, seed=self.seed, label="likelihoods")
-        values = dict(zip(rows, (estimate.estimate for estimate in found), strict=True))
+        estimates = bounds(self.network, prompts, answers, samples=self.samples, seed=self.seed, label="likelihoods")
+        values = dict(zip(rows, (estimate.estimate for estimate in estimates), strict=True))
         return [values.get(index, 0.0) for index in range(len(pairs))]
 
     def _pair(self, context: str, continuation: str) -> tuple[list[int], list[int]]:

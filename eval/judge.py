@@ -1,6 +1,6 @@
-"""Second opinions on two systems' answers, off by default: BERTScore, and a language model that judges pairs.
+"""Two systems' answers compared by BERTScore, or by a language model that judges pairs; off by default.
 
-Both are an `Opinion`: scores of the two answers to every question. The difference is then tested like every other
+Both are a `PairScorer`: scores of the two answers to every question. The difference is then tested like every other
 (`eval.metrics.statistics.compare`). A judge sees each pair in both orders, because language models prefer a place; a
 win is what both orders agree on.
 
@@ -22,7 +22,7 @@ import numpy as np
 from common.errors import InputError
 from common.files import read_json_lines, sha256_of_json, write_json, write_json_lines
 from common.progress import track
-from eval.metrics.statistics import Array, Comparison, compare, mean
+from eval.metrics.statistics import Array, Comparison, compare, mean, mean_statistics
 
 PROMPT = """Anda menilai dua jawaban atas sebuah permintaan dalam bahasa Indonesia. Jawaban yang lebih baik itu benar, \
 menjawab permintaan, dan ditulis dalam bahasa Indonesia yang wajar. Panjang jawaban bukan ukuran.
@@ -51,7 +51,7 @@ class Pair:
     second: str
 
 
-class Opinion(Protocol):
+class PairScorer(Protocol):
     """Anything that scores both answers of every pair."""
 
     name: str
@@ -81,9 +81,7 @@ class BertScore:
     def score(self, pairs: Sequence[Pair]) -> tuple[Array, Array]:
         """F1 in 0..1, without rescaling to a baseline."""
         if find_spec("bert_score") is None:
-            raise InputError(
-                "--by bertscore: bert-score is not installed; run `pip install 'llada-indonesian[bertscore]'`"
-            )
+            raise InputError("--by bertscore: bert-score is not installed; run `pip install --editable '.[bertscore]'`")
         from bert_score import BERTScorer  # pyright: ignore[reportMissingImports]
 
         scorer = BERTScorer(model_type=self.model, num_layers=self.layer)
@@ -194,8 +192,8 @@ def read_pairs(first: Path, second: Path, limit: int | None = None) -> list[Pair
     return pairs[:limit]
 
 
-def ask_opinion(
-    opinion: Opinion,
+def compare_answers(
+    scorer: PairScorer,
     names: tuple[str, str],
     pairs: Sequence[Pair],
     output: Path,
@@ -205,12 +203,11 @@ def ask_opinion(
     seed: int,
 ) -> Comparison:
     """Score all pairs, compare the two systems, write `output` (.json) and the scores beside it (.jsonl)."""
-    first, second = opinion.score(pairs)
-    statistics = [np.stack([scores, np.ones_like(scores)], axis=1) for scores in (first, second)]
-    found = compare(
+    first, second = scorer.score(pairs)
+    comparison = compare(
         names,
-        opinion.name,
-        (statistics[0], statistics[1]),
+        scorer.name,
+        (mean_statistics(first), mean_statistics(second)),
         (first, second),
         mean,
         resamples=resamples,
@@ -222,5 +219,5 @@ def ask_opinion(
     ]
     write_json_lines(output.with_suffix(".jsonl"), rows)
     means = {names[0]: float(first.mean()), names[1]: float(second.mean())}
-    write_json(output, {"opinion": opinion.name, **opinion.facts(), "means": means, "comparison": vars(found)})
-    return found
+    write_json(output, {"opinion": scorer.name, **scorer.facts(), "means": means, "comparison": vars(comparison)})
+    return comparison

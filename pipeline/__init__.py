@@ -1,4 +1,8 @@
-"""The spine: one command per stage, the profile, and where artefacts lie."""
+"""The spine: one command per stage, the profile, and where artefacts lie.
+
+`from pipeline import load_profile` is for users. It is loaded when it is used, so that a stage which imports from this
+package reads no profile.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,7 @@ __all__ = ["load_profile"]
 
 
 def __getattr__(name: str) -> Any:
-    if name != "load_profile":  # loaded when it is used: a stage that imports from here reads no profile's sections
+    if name != "load_profile":
         raise AttributeError(f"module 'pipeline' has no attribute {name!r}")
     from pipeline.profile import load_profile
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import chat, demo, judge, merge, plan, preview, push, seeds, stage, status, sweep
+from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, stage, status, sweep
 
 app = typer.Typer(
     name="python -m pipeline",
@@ -21,7 +21,7 @@ for command in (stage.evaluate, preview.preview, sweep.sweep, seeds.seeds, judge
     app.command()(command)
 for talking in (chat.chat, demo.demo):
     app.command(context_settings=chat.TAKES_SAMPLER_FLAGS, epilog=chat.sampler_flags_help())(talking)
-for sharing in (merge.merge, push.push):
+for sharing in (release.merge, release.push):
     app.command()(sharing)
 app.command("opinion", hidden=True)(judge.judge)  # the name of `judge` up to version 0.1
 

@@ -1,6 +1,6 @@
 """What `plan` says before anything is run: will it fit, how long will it take, what does it leave on disk.
 
-Memory comes from `training.estimate`. Rows come from the formatted split where there is one; before that they are
+Memory comes from `training.memory`. Rows come from the formatted split where there is one; before that they are
 assumed, all of them at `data.max_length`, which is the worst case. The network's shape comes from the resolved base;
 before `inputs` has run, from the profile (embedded) or from what is published (LLaDA-8B). Nothing is downloaded.
 """
@@ -17,13 +17,14 @@ import numpy as np
 
 from adapters.config import ModelConfig
 from adapters.methods import METHODS
+from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json
 from pipeline.paths import Paths
 from pipeline.profile import Profile
 from training.batching import read_rows, steps_per_epoch
-from training.config import TrainConfig
-from training.estimate import GIB, Machine, Memory, Workload, count, remedies, this_machine, type_bytes
+from training.memory.dry_run import print_memory
+from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, estimate, remedies, type_bytes
 
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
@@ -92,30 +93,26 @@ def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tfl
     """
     import training.trainer  # noqa: F401  # the memory of a CPU process is measured with all of it imported
 
-    config, model, train = profile.method(method), profile.model, profile.train
+    config, adaptation = profile.method(method), METHODS[AdapterName.parse(method).method]
     shape, shape_source = network_shape(profile, paths)
     lengths, rows_source = row_lengths(profile, paths)
-    counts = count(shape, METHODS[method], config)
-    workload = Workload(shape, counts, METHODS[method], config, lengths, profile.seed)
-    machine = this_machine() if gpu is None else Machine(True, gpu * GIB, f"a GPU of {gpu:g} GiB")
-    own = workload.memory(model, train, machine)
-    changes = []
-    if own.total > machine.available:
-        changes = [(change, memory.total) for change, memory in remedies(workload, model, train, machine)]
+    machine = None if gpu is None else Machine(True, gpu * GIB, f"a GPU of {gpu:g} GiB")
+    train, seed = profile.train, profile.seed
+    own = estimate(adaptation, config, profile.model, train, shape, lengths, seed, machine=machine)
     return Forecast(
         profile=profile.name,
         method=method,
-        machine=machine,
+        machine=own.machine,
         rows=len(lengths),
         longest=int(lengths.max()),
         rows_source=rows_source,
         shape_source=shape_source,
-        variants=[Variant("profile", model, own), *variants(workload, model, train, machine)],
-        host_bytes=float(counts.base * type_bytes(model)),
-        time=time_of(profile, paths, method, workload, tflops),
-        disk=disk(profile, workload),
+        variants=[Variant("profile", own.model, own.memory), *variants(own)],
+        host_bytes=float(own.workload.counts.base * type_bytes(own.model)),
+        time=time_of(profile, paths, method, own.workload, tflops),
+        disk=disk(profile, own.workload),
         disk_free=float(shutil.disk_usage(existing_parent(paths.root)).free),
-        changes=changes,
+        changes=[] if own.fits else [(change, memory.total) for change, memory in remedies(own)],
     )
 
 
@@ -157,14 +154,14 @@ def row_lengths(profile: Profile, paths: Paths) -> tuple[np.ndarray, str]:
     return np.full(rows, data.max_length, dtype=np.int64), f"{assumed}; not formatted yet"
 
 
-def variants(workload: Workload, model: ModelConfig, train: TrainConfig, machine: Machine) -> Iterator[Variant]:
+def variants(own: Estimate) -> Iterator[Variant]:
     """bfloat16, int8 and NF4, each with and without activation checkpointing, everything else as in the profile."""
     for label, kind in (("bfloat16", "none"), ("int8", "int8"), ("NF4", "nf4")):
         for recompute in (False, True):
             changes = {"dtype": "bfloat16", "quantization": kind, "activation_checkpointing": recompute}
-            changed = model.model_copy(update=changes)
+            changed = own.model.model_copy(update=changes)
             name = f"{label}, ckpt" if recompute else label
-            yield Variant(name, changed, workload.memory(changed, train, machine))
+            yield Variant(name, changed, own.workload.memory(changed, own.train, own.machine))
 
 
 # --- time ---
@@ -223,14 +220,14 @@ def disk(profile: Profile, workload: Workload) -> dict[str, float]:
     """Bytes that training leaves: base in its published type, all adapters, what one run needs to resume, PiSSA's
     factors.
     """
-    stored = 4 if profile.model.base == "embedded" else 2
+    published = 4 if profile.model.base == "embedded" else 2  # bytes per weight
     one = 4.0 * workload.counts.trainable
     moments = 8.0 if profile.train.optimizer == "adamw" else 2.04
     resumable = profile.train.keep_checkpoints * workload.counts.trainable * (4 + 4 + moments)
     decomposed = [name for name in profile.methods if METHODS[name].pissa]
     adapters = sum(2 * one * (2 if METHODS[name].pissa else 1) for name in profile.methods)  # the best and the last
     return {
-        "base": float(workload.counts.base * stored),
+        "base": float(workload.counts.base * published),
         f"adapters ({len(profile.methods)} methods, best and last)": adapters,
         "resumable state while one trains": resumable,
         **({"PiSSA's factors": one} if decomposed else {}),
@@ -277,35 +274,21 @@ def as_json(result: Forecast) -> dict[str, Any]:
 def show(result: Forecast) -> None:
     """Print it as tables."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     console.print(f"[bold]{result.profile}, {result.method}[/bold] on {result.machine.name}")
     console.print(f"network: {result.shape_source}; rows: {result.rows:,}, the longest {result.longest} tokens")
     console.print(f"lengths: {result.rows_source}")
-    console.print("memory of one process at the worst noise level, GiB (ckpt: with activation checkpointing)")
-    grid = Table(box=None, pad_edge=False)
-    grid.add_column("base stored as", no_wrap=True)
-    for label in (*asdict(result.variants[0].memory), "total", "fits"):
-        grid.add_column(label, justify="right", no_wrap=True)
-    for variant in result.variants:
-        values = [*asdict(variant.memory).values(), variant.memory.total]
-        fits = "yes" if variant.memory.total <= result.machine.available else "no"
-        grid.add_row(variant.label, *(f"{value / GIB:.2f}" for value in values), fits)
-    console.print(grid)
+    print_memory(console, {variant.label: variant.memory for variant in result.variants}, result.machine)
     console.print(f"the profile: {_described(result.variants[0].model)}", highlight=False)
-    console.print(f"available: {_gib(result.machine.available)}; host, while the base loads: {_gib(result.host_bytes)}")
+    console.print(f"host, while the base loads: {result.host_bytes / GIB:.2f} GiB")
     for line in (*_advice(result), *_time(result), *_disk(result)):
         console.print(line, highlight=False)
 
 
 def _described(model: ModelConfig) -> str:
-    stored = model.dtype if model.quantization == "none" else f"{model.quantization} in {model.dtype}"
-    return f"{stored}, activation checkpointing" if model.activation_checkpointing else stored
-
-
-def _gib(size: float) -> str:
-    return f"{size / GIB:.2f} GiB"
+    kind = model.dtype if model.quantization == "none" else f"{model.quantization} in {model.dtype}"
+    return f"{kind}, activation checkpointing" if model.activation_checkpointing else kind
 
 
 def _advice(result: Forecast) -> Iterator[str]:

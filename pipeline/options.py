@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 AdapterOption = Annotated[str, typer.Option("--method", metavar="M", help="The adapter's method.")]
 SystemOption = Annotated[str, typer.Option("--method", metavar="M", help="base, or the adapter's method.")]
-MethodsOption = Annotated[str, typer.Option("--methods", help="Methods, with commas.")]
+MethodsOption = Annotated[str, typer.Option("--methods", metavar="M[,M2]", help="Methods, with commas.")]
 ProfileOption = Annotated[
     str | None,
     typer.Option("--profile", metavar="NAME", help="A profile under configs/. Default: the one in params.yaml."),
@@ -86,12 +86,12 @@ def default_profile() -> str:
 def values(option: str, text: str, of: Callable[[str], T]) -> list[T]:
     """The distinct values of an option that takes several, with commas."""
     try:
-        found = list(dict.fromkeys(of(part.strip()) for part in text.split(",") if part.strip()))
+        distinct = list(dict.fromkeys(of(part.strip()) for part in text.split(",") if part.strip()))
     except ValueError:
         raise InputError(f"{option} {text}: not a list of values with commas between them") from None
-    if not found:
+    if not distinct:
         raise InputError(f"{option}: empty; name at least one value")
-    return found
+    return distinct
 
 
 def positive(text: str) -> float:

@@ -1,4 +1,4 @@
-"""Where artefacts lie: one property per artefact, so that no other module spells a file name of another stage."""
+"""Where artefacts lie: one attribute per artefact, so that no other module spells a file name of another stage."""
 
 from __future__ import annotations
 
@@ -9,6 +9,16 @@ from common.errors import InputError
 from common.files import read_json
 
 SPLITS = ("train", "validation", "test")
+
+
+class _Artifact:
+    """An artefact of a profile, by its place below the artefacts' root."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, paths: Paths, owner: type[Paths]) -> Path:
+        return paths.root / self.place
 
 
 @dataclass(frozen=True)
@@ -24,84 +34,31 @@ class Paths:
             return cls(artifacts, artifacts / "report")
         return cls(Path("artifacts") / profile_name, Path("reports") / profile_name)
 
-    @property
-    def inputs_facts(self) -> Path:
-        return self.root / "inputs.json"
-
-    @property
-    def inputs(self) -> Path:
-        return self.root / "inputs"
-
-    @property
-    def candidates(self) -> Path:
-        return self.root / "candidates.parquet"
-
-    @property
-    def select_facts(self) -> Path:
-        return self.root / "select.json"
-
-    @property
-    def embeddings(self) -> Path:
-        return self.root / "embeddings.npy"
-
-    @property
-    def embedding_ids(self) -> Path:
-        return self.root / "embedding_ids.parquet"
-
-    @property
-    def embed_facts(self) -> Path:
-        return self.root / "embed.json"
-
-    @property
-    def clusters(self) -> Path:
-        return self.root / "clusters.parquet"
-
-    @property
-    def centroids(self) -> Path:
-        return self.root / "centroids.npy"
-
-    @property
-    def umap_picture(self) -> Path:
-        return self.root / "umap.png"
-
-    @property
-    def umap_points(self) -> Path:
-        return self.root / "umap.parquet"
-
-    @property
-    def cluster_facts(self) -> Path:
-        return self.root / "cluster.json"
-
-    @property
-    def splits(self) -> Path:
-        return self.root / "splits"
-
-    @property
-    def leakage_facts(self) -> Path:
-        return self.root / "leakage.json"
-
-    @property
-    def formatted(self) -> Path:
-        return self.root / "formatted"
-
-    @property
-    def format_facts(self) -> Path:
-        return self.root / "format.json"
+    inputs_facts = _Artifact("inputs.json")
+    inputs = _Artifact("inputs")
+    candidates = _Artifact("candidates.parquet")
+    select_facts = _Artifact("select.json")
+    embeddings = _Artifact("embeddings.npy")
+    embedding_ids = _Artifact("embedding_ids.parquet")
+    embed_facts = _Artifact("embed.json")
+    clusters = _Artifact("clusters.parquet")
+    centroids = _Artifact("centroids.npy")
+    umap_picture = _Artifact("umap.png")
+    umap_points = _Artifact("umap.parquet")
+    cluster_facts = _Artifact("cluster.json")
+    splits = _Artifact("splits")
+    leakage_facts = _Artifact("leakage.json")
+    formatted = _Artifact("formatted")
+    format_facts = _Artifact("format.json")
+    sweep = _Artifact("sweep")
+    scratch = _Artifact("scratch")
+    """Resumable state and caches: never an output of a stage, safe to delete when nothing runs."""
 
     def adapter(self, method: str) -> Path:
         return self.root / "adapters" / method
 
     def evaluation(self, system: str) -> Path:
         return self.root / "evaluation" / system
-
-    @property
-    def sweep(self) -> Path:
-        return self.root / "sweep"
-
-    @property
-    def scratch(self) -> Path:
-        """Resumable state and caches: never an output of a stage, safe to delete when nothing runs."""
-        return self.root / "scratch"
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pydantic_core import PydanticUndefined
 
 from adapters.config import MethodConfig, ModelConfig
 from common.docstrings import attribute_docstrings
-from data_prep.config import DataConfig, EmbeddedConfig, LeakageConfig, QualityConfig
+from data_prep.config import BundledConfig, DataConfig, LeakageConfig, QualityConfig
 from eval.config import EvaluationConfig
 from llada.sampling.settings import SamplerConfig
 from training.config import TrainConfig
@@ -20,7 +20,7 @@ SECTIONS: tuple[tuple[str, Any], ...] = (
     ("data", DataConfig),
     ("data.quality", QualityConfig),
     ("data.leakage", LeakageConfig),
-    ("data.embedded", EmbeddedConfig),
+    ("data.embedded", BundledConfig),
     ("model", ModelConfig),
     ("train", TrainConfig),
     ("methods.<M>", MethodConfig),
@@ -68,7 +68,7 @@ def _rows(model: Any) -> Iterator[tuple[str, Any, str, str]]:
             yield field.name, hints[field.name], _value(field.default), descriptions[field.name]
         return
     for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and field.annotation in (QualityConfig, LeakageConfig, EmbeddedConfig):
+        if isinstance(field.annotation, type) and field.annotation in (QualityConfig, LeakageConfig, BundledConfig):
             yield key, "section", "", f"see `{'data.' + key}` below"
         else:
             default = field.get_default(call_default_factory=True)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adapters.base import default_device, quiet_bitsandbytes
-from adapters.storage import PREFIX, WEIGHTS, stored_key
+from adapters.storage import PREFIX, WEIGHTS, file_key
 from common.progress import track
 from release.tensor_files import Stored, stored_tensors
 
@@ -66,9 +66,9 @@ def compare(base: Path, adapter: Path, merged: Path, rows: Sequence[Sequence[int
     """
     before, after = _by_name(base), _by_name(merged)
     expected = _final_states(base, before, rows, adapter)
-    found = _final_states(merged, after, rows)
+    actual = _final_states(merged, after, rows)
     errors, squares, sizes, count = [], [], [], 0
-    for wanted, got in zip(_logits(before, expected), _logits(after, found), strict=True):
+    for wanted, got in zip(_logits(before, expected), _logits(after, actual), strict=True):
         error = (got - wanted).abs_()
         errors.append(error.max())
         squares.append(error.square_().sum())
@@ -133,7 +133,7 @@ def _fill(block: nn.Module, layer: int, stored: Mapping[str, Stored], updates: M
     for name, parameter in block.named_parameters():
         key = f"model.transformer.blocks.{layer}.{name}"
         if ".lora_" in name:
-            parameter.copy_(updates[stored_key(PREFIX + key)])
+            parameter.copy_(updates[file_key(PREFIX + key)])
         else:
             parameter.copy_(stored[key.replace(".base_layer", "")].read())
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llada.diffusion.cross_entropy import chunked_cross_entropy
+from llada.diffusion.bound import MaskedBatch, masked_cross_entropy
 from llada.diffusion.loss import Normalizer, masked_diffusion_loss
-from llada.diffusion.noise import noise_levels, noise_mask
-from training.batching import Batch
 
 FLOAT16_LOSS_SCALE = 1024.0  # a power of two: exact, and without state that a checkpoint would have to hold
 
@@ -38,51 +35,17 @@ class Objective(nn.Module):
                 self.model, input_ids, maskable, t, mask, attention_mask, self.normalizer, total=total
             )
 
-    def token_losses(self, noisy: Tensor, attention_mask: Tensor | None, mask: Tensor, targets: Tensor) -> Tensor:
-        """Cross-entropy (M,) of the M masked tokens, row by row."""
-        network = self.model.get_base_model()
-        with self._autocast(noisy.device):
-            hidden = network.hidden(noisy, attention_mask)
-            return chunked_cross_entropy(network.get_output_embeddings(), hidden[mask], targets)
+    def token_losses(self, batch: MaskedBatch) -> Tensor:
+        """Cross-entropy of each masked token, (M,) float64 on the CPU, row by row."""
+        with self._autocast(batch.noisy.device):
+            return masked_cross_entropy(self.model.get_base_model(), batch)
+
+    def unscale_gradients(self, parameters: Iterable[Tensor]) -> None:
+        """Divide the gradients by the scale that the loss had in float16."""
+        if self.loss_scale != 1.0:
+            for parameter in parameters:
+                if parameter.grad is not None:
+                    parameter.grad /= self.loss_scale
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)
-
-
-@dataclass(frozen=True)
-class StepNoise:
-    """The noise of one optimizer step: a pure function of (seed, step), whatever the number of processes."""
-
-    seed: int
-    step: int
-    slots: np.ndarray  # (rows,) the noise row of each position of the length-sorted global batch
-    levels: Tensor  # (rows,) float32, the mask probability at each position
-
-    def masks(self, positions: np.ndarray, maskable: Tensor) -> Tensor:
-        """(B, L) bool for the rows at these positions of the global batch."""
-        slots = self.slots[positions].tolist()
-        return noise_mask(self.seed, self.step, slots, maskable, self.levels[torch.from_numpy(positions)])
-
-
-def step_noise(seed: int, step: int, rows: int, stratified: bool) -> StepNoise:
-    """Noise levels of a global batch; shuffled, because its rows are sorted by length and strata are in order."""
-    slots = np.random.default_rng([seed, step]).permutation(rows)
-    levels = noise_levels(seed, step, slots.tolist(), global_batch_size=rows, stratified=stratified)
-    return StepNoise(seed, step, slots, levels)
-
-
-def loss_denominator(
-    normalizer: Normalizer, batch_of_all: Batch | None, noise: StepNoise, answers: np.ndarray
-) -> float:
-    """What the global batch's summed loss is divided by, see `masked_diffusion_loss`.
-
-    Args:
-        batch_of_all: the whole global batch, padded; needed for "masked_count" alone.
-        answers: (rows,) maskable tokens of each row.
-    """
-    if normalizer == "answer_length":
-        return float(len(answers))
-    if normalizer == "batch_tokens":
-        return float(max(1, answers.sum()))
-    assert batch_of_all is not None
-    return float(max(1, int(noise.masks(np.arange(len(answers)), batch_of_all.maskable).sum())))

@@ -1,7 +1,8 @@
-"""AdamW over the adapter, with the two rates of LoRA+."""
+"""AdamW over the adapter, with the two rates of LoRA+, and the schedule of the rate."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -21,12 +22,17 @@ def optimizer_class(train: TrainConfig) -> tuple[Callable[..., torch.optim.Optim
     return (bnb.optim.AdamW8bit if train.optimizer == "adamw_8bit" else bnb.optim.PagedAdamW8bit), {}
 
 
+def peak_rate(config: MethodConfig, train: TrainConfig) -> float:
+    """The method's own rate, else that of the optimisation."""
+    return train.learning_rate if config.learning_rate is None else config.learning_rate
+
+
 def make_optimizer(adapted: Any, method: Method, config: MethodConfig, train: TrainConfig) -> torch.optim.Optimizer:
     """AdamW over the adapter; for LoRA+ two groups whose rates differ by `config.ratio`, decayed alike.
 
     Every group carries its peak rate as `initial_lr`, which the schedule multiplies.
     """
-    rate = config.learning_rate if config.learning_rate is not None else train.learning_rate
+    rate = peak_rate(config, train)
     cls, arguments = optimizer_class(train)
     if method.loraplus:
         from peft.optimizers import create_loraplus_optimizer
@@ -47,3 +53,22 @@ def make_optimizer(adapted: Any, method: Method, config: MethodConfig, train: Tr
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
     return optimizer
+
+
+def set_learning_rate(optimizer: Any, step: int, total: int, train: TrainConfig) -> None:
+    """Give every group its rate for optimizer step `step` of `total`."""
+    factor = schedule(step, total, train)
+    for group in optimizer.param_groups:
+        group["lr"] = group["initial_lr"] * factor
+
+
+def schedule(step: int, total: int, train: TrainConfig) -> float:
+    """The factor on the peak rate at optimizer step `step` of `total`: linear warm-up, then constant or a cosine to
+    zero.
+    """
+    warmup = round(train.warmup_fraction * total)
+    if step < warmup:
+        return (step + 1) / (warmup + 1)
+    if train.schedule == "constant":
+        return 1.0
+    return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, total - warmup)))

@@ -1,9 +1,8 @@
 """The validation bound during training: the same noise at every validation, for every adapter.
 
-The bound of LLaDA (section 2.3, equation 6 of arXiv 2502.09992): draw l uniformly from 1..N of an answer's N tokens,
-mask exactly l of them; (N / l) times the cross-entropy summed over the masked tokens bounds the answer's negative
-log-likelihood in expectation. Per answer token that is the mean cross-entropy of the masked tokens. One random draw
-would be mostly noise, so each row has K fixed draws whose l are stratified over 1..N.
+It is the likelihood bound of `llada.diffusion.bound` per answer token: the mean cross-entropy of exactly l masked
+tokens of the answer's N, with l uniform on 1..N. One random draw would be mostly noise, so each row has K fixed draws
+whose l are stratified over 1..N.
 """
 
 from __future__ import annotations
@@ -17,10 +16,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.batching import Rows, collate
+from llada.diffusion.bound import MaskedBatch, masked_batch
+from training.batching import Rows
 
+VALIDATION_SEED = 0
+"""Of the validation's rows and noise: not the run's own, so that runs of different seeds are measured alike."""
 NOISE_BINS = 5
-_SEED = 0x56414C  # apart from the noise of training
+_STREAM = 0x56414C  # apart from the noise of training
 
 
 @dataclass(frozen=True)
@@ -46,66 +48,56 @@ class Validation:
 
 
 @dataclass(frozen=True)
-class NoisedBatch:
+class DrawnBatch:
+    """Draws of like length that share a forward pass."""
+
     draws: list[int]  # indices into the list of draws
-    noisy: Tensor  # (B, L) int64 with mask tokens
-    attention_mask: Tensor | None  # (B, L)
-    mask: Tensor  # (B, L) bool
-    targets: Tensor  # (M,) int64, the clean tokens at the masked positions
-    counts: list[int]  # masked tokens per row
+    masked: MaskedBatch
+    counts: list[int]  # masked tokens per draw
 
 
-def validation_draws(rows: Rows, draws: int, seed: int) -> list[Draw]:
+def chosen_rows(rows: Rows, limit: int | None) -> Rows:
+    """At most `limit` rows of the validation split, the same for every run."""
+    if limit is None or limit >= len(rows):
+        return rows
+    chosen = np.random.default_rng(VALIDATION_SEED).permutation(len(rows))[:limit]
+    return rows.take(np.sort(chosen).tolist())
+
+
+def validation_draws(rows: Rows, draws: int, seed: int = VALIDATION_SEED) -> list[Draw]:
     """K draws per row as a pure function of (seed, row position): l stratified over 1..N, then l of the N answer
     positions.
     """
-    found = []
+    result = []
     for row, (tokens, prompt) in enumerate(zip(rows.tokens, rows.prompt_lengths, strict=True)):
-        random = np.random.default_rng([seed, _SEED, row])
+        random = np.random.default_rng([seed, _STREAM, row])
         count = len(tokens) - int(prompt)
         offset = random.random()
         for k in range(draws):
             masked = 1 + int(count * (k + offset) / draws)
             positions = int(prompt) + random.permutation(count)[:masked]
-            found.append(Draw(row, np.sort(positions), masked / count))
-    return found
+            result.append(Draw(row, np.sort(positions), masked / count))
+    return result
 
 
-def noised_batches(
-    rows: Rows, draws: Sequence[Draw], batch_size: int, mask_id: int, pad_id: int, device: torch.device
-) -> list[NoisedBatch]:
-    """Pad the draws into batches of like length; made once and used at every validation."""
+def drawn_batches(
+    rows: Rows, draws: Sequence[Draw], batch_size: int, mask_token_id: int, device: torch.device
+) -> list[DrawnBatch]:
+    """The draws in batches of like length; made once and used at every validation."""
     order = sorted(range(len(draws)), key=lambda i: (len(rows.tokens[draws[i].row]), i))
     batches = []
     for start in range(0, len(order), batch_size):
-        chosen = order[start : start + batch_size]
-        taken = [draws[i].row for i in chosen]
-        batch = collate(
-            [rows.tokens[row] for row in taken],
-            rows.prompt_lengths[taken],
-            np.zeros(len(taken), np.int64),
-            pad_id,
-            pad_id,
-        )
-        mask = torch.zeros_like(batch.maskable)
-        for i, index in enumerate(chosen):
-            mask[i, torch.from_numpy(draws[index].masked)] = True
-        batches.append(
-            NoisedBatch(
-                chosen,
-                batch.input_ids.masked_fill(mask, mask_id).to(device),
-                None if batch.attention_mask is None else batch.attention_mask.to(device),
-                mask.to(device),
-                batch.input_ids[mask].to(device),
-                [len(draws[index].masked) for index in chosen],
-            )
-        )
+        indices = order[start : start + batch_size]
+        tokens = [torch.from_numpy(rows.tokens[draws[i].row]).long() for i in indices]
+        positions = [torch.from_numpy(draws[i].masked) for i in indices]
+        masked = masked_batch(tokens, positions, mask_token_id, device)
+        batches.append(DrawnBatch(indices, masked, [len(one) for one in positions]))
     return batches
 
 
 def validate(
-    token_losses: Callable[[NoisedBatch], Tensor],
-    batches: Sequence[NoisedBatch],
+    token_losses: Callable[[MaskedBatch], Tensor],
+    batches: Sequence[DrawnBatch],
     draws: Sequence[Draw],
     rows: int,
     reduce: Callable[[Tensor], Tensor],
@@ -113,16 +105,15 @@ def validate(
     """Evaluate this process's batches, sum over the processes, and summarise.
 
     Args:
-        token_losses: the cross-entropy (M,) of each masked token of a batch, row by row.
+        token_losses: the cross-entropy of each masked token of a batch, (M,) float64, row by row.
         batches: those of this process.
         draws: all draws.
         reduce: sums a float64 vector over the processes.
     """
     values = torch.zeros(len(draws), dtype=torch.float64)
     for batch in batches:
-        losses = token_losses(batch).double().cpu()
-        for index, part in zip(batch.draws, losses.split(batch.counts), strict=True):
-            values[index] = part.mean()
+        for index, losses in zip(batch.draws, token_losses(batch.masked).split(batch.counts), strict=True):
+            values[index] = losses.mean()
     return summarise(reduce(values).numpy(), draws, rows)
 
 

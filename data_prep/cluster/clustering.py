@@ -20,7 +20,7 @@ from common.files import atomic_path, write_json
 from common.progress import progress_bar
 from data_prep.config import DataConfig
 from data_prep.rows.tables import print_table
-from data_prep.rows.text import words
+from data_prep.rows.text import folded_words
 from data_prep.rows.vectors import read_with_vectors
 
 SILHOUETTE_ROWS = 2000
@@ -153,12 +153,12 @@ def _frequent_words(table: pa.Table, labels: np.ndarray, count: int) -> list[lis
     """Per cluster the words that most of its inputs have, without those that are frequent nearly everywhere."""
     rows: list[Counter[str]] = [Counter() for _ in range(count)]
     for text, label in zip(table["input"].to_pylist(), labels.tolist(), strict=True):
-        rows[label].update({word for word in words(text[:2000]) if len(word) >= WORD_LETTERS})
+        rows[label].update({word for word in folded_words(text[:2000]) if len(word) >= WORD_LETTERS})
     common = [{word for word, _ in counter.most_common(5 * FREQUENT_WORDS)} for counter in rows]
-    spread = Counter(word for found in common for word in found)
+    spread = Counter(word for frequent in common for word in frequent)
     everywhere = {word for word, clusters in spread.items() if clusters > MOST_CLUSTERS_SHARE * count and count > 1}
     ranked = [sorted(counter.items(), key=lambda item: (-item[1], item[0])) for counter in rows]
-    return [[word for word, _ in found if word not in everywhere][:FREQUENT_WORDS] for found in ranked]
+    return [[word for word, _ in entries if word not in everywhere][:FREQUENT_WORDS] for entries in ranked]
 
 
 def _silhouette(vectors: np.ndarray, labels: np.ndarray, seed: int) -> dict[str, Any]:

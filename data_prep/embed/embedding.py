@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,13 +22,9 @@ import xxhash
 from common.errors import InputError
 from common.files import atomic_path, sha256_of_json, sha256_of_model_folder, write_json
 from common.progress import console, progress_bar
+from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
 
-if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
-MAX_TOKENS = 512
-"""Longer texts are truncated, and counted."""
 TOKENS_PER_ROW = 128
 """A batch holds at most `embed_batch_size` x this many tokens, padding included: many short texts or few long ones."""
 SHARD_ROWS = 8192
@@ -42,16 +38,18 @@ def embed(
     Raises:
         InputError: the encoder cannot be loaded.
     """
+    import torch
     from accelerate import PartialState
 
     state = PartialState()
     table = pq.read_table(candidates, columns=["id", "input", "output"])
-    texts = embedded_texts(table, data.embed_text)
-    model = load_encoder(encoder, str(state.device))
-    tokens = tokenize(model, texts)
+    texts = texts_to_embed(table, data.embed_text)
+    device = str(state.device)
+    loaded = load_encoder(encoder, device, torch.bfloat16 if device.startswith("cuda") else torch.float32)
+    tokens = tokenize(loaded, texts)
     shards = Shards.of(scratch, _fingerprint(data, table["id"].to_pylist(), texts, encoder), tokens)
     started = time.monotonic()
-    done = _embed_shards(model, tokens, shards, data.embed_batch_size, state)
+    done = _embed_shards(loaded, tokens, shards, data.embed_batch_size, state)
     state.wait_for_everyone()
     if not state.is_main_process:
         return
@@ -62,11 +60,11 @@ def embed(
         np.save(temporary, vectors)
     with atomic_path(ids) as temporary:
         pq.write_table(table.select(["id"]), temporary, compression="zstd")
-    write_json(facts, _facts(data, tokens, vectors))
+    write_json(facts, _facts(data, tokens, loaded.limit, vectors))
     shards.remove()
 
 
-def embedded_texts(table: pa.Table, choice: str) -> list[str]:
+def texts_to_embed(table: pa.Table, choice: str) -> list[str]:
     """The texts to embed: `input`, `output`, or `both` with a line break between."""
     if choice == "both":
         return [
@@ -76,44 +74,20 @@ def embedded_texts(table: pa.Table, choice: str) -> list[str]:
     return table[choice].to_pylist()
 
 
-def load_encoder(folder: Path, device: str) -> SentenceTransformer:
-    """A sentence-transformers folder with its own modules; a plain BERT folder with masked mean pooling, which is what
-    sentence-transformers adds there. bfloat16 on a GPU, float32 elsewhere.
-
-    Raises:
-        InputError: the folder does not load.
-    """
-    import torch
-    from sentence_transformers import SentenceTransformer
-
-    dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-    options: dict[str, Any] = {"local_files_only": True, "dtype": dtype}
-    try:
-        model = SentenceTransformer(str(folder), device=device, model_kwargs=options, local_files_only=True)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:200]
-        raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
-    model.max_seq_length = min(model.max_seq_length or MAX_TOKENS, MAX_TOKENS)
-    return model.eval()
-
-
 @dataclass(frozen=True)
 class Tokens:
     """Token ids of each text, special tokens included, truncated."""
 
     ids: list[list[int]]
     truncated: int
-    limit: int
-    pad: int
 
     def lengths(self) -> np.ndarray:
         return np.fromiter(map(len, self.ids), dtype=np.int64, count=len(self.ids))
 
 
-def tokenize(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
-    """Tokenise every text once, with the encoder's own limit (512 at most)."""
-    tokenizer = model.tokenizer
-    limit = model.max_seq_length or MAX_TOKENS
+def tokenize(encoder: SentenceEncoder, texts: Sequence[str]) -> Tokens:
+    """Tokenise every text once, with the encoder's own limit; longer texts are truncated, and counted."""
+    tokenizer, limit = encoder.tokenizer, encoder.limit
     ids: list[list[int]] = []
     truncated = 0
     with progress_bar(len(texts) > SHARD_ROWS) as progress:
@@ -129,7 +103,15 @@ def tokenize(model: SentenceTransformer, texts: Sequence[str]) -> Tokens:
                     batch[number] = row
             ids += batch
             progress.advance(task, len(batch))
-    return Tokens(ids, truncated, limit, tokenizer.pad_token_id or 0)
+    return Tokens(ids, truncated)
+
+
+def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path) -> str:
+    content = xxhash.xxh3_128()
+    for identity, text in zip(ids, texts, strict=True):
+        content.update(f"{identity}\0{text}\0".encode("utf-8", "surrogatepass"))
+    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size]
+    return sha256_of_json([content.hexdigest(), sha256_of_model_folder(encoder), settings])
 
 
 @dataclass(frozen=True)
@@ -180,8 +162,10 @@ def _checksum(path: Path) -> str:
     return xxhash.xxh3_64_hexdigest(path.read_bytes())
 
 
-def _embed_shards(model: SentenceTransformer, tokens: Tokens, shards: Shards, batch_size: int, state: Any) -> int:
+def _embed_shards(encoder: SentenceEncoder, tokens: Tokens, shards: Shards, batch_size: int, state: Any) -> int:
     """Embed this process's unfinished shards; returns the number of texts embedded."""
+    import torch
+
     mine = range(state.process_index, len(shards.members), state.num_processes)
     lengths = tokens.lengths()
     done = 0
@@ -195,7 +179,7 @@ def _embed_shards(model: SentenceTransformer, tokens: Tokens, shards: Shards, ba
             parts = []
             for batch in batches(lengths[member], batch_size):
                 rows = member[batch]
-                parts.append(encode(model, [tokens.ids[row] for row in rows], tokens.pad))
+                parts.append(encoder.encode([tokens.ids[row] for row in rows], torch.float32))
                 progress.advance(task, len(rows))
             shards.save(number, np.concatenate(parts))
             done += len(member)
@@ -211,38 +195,14 @@ def batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
             start = end
 
 
-def encode(model: SentenceTransformer, ids: Sequence[Sequence[int]], pad: int) -> np.ndarray:
-    """Embed one batch of token ids: masked mean pooling, then length 1. (B, D) float32."""
-    import torch
-
-    width = max(map(len, ids))
-    padded = torch.full((len(ids), width), pad, dtype=torch.long)  # (B, L)
-    mask = torch.zeros_like(padded)
-    for row, values in enumerate(ids):
-        padded[row, : len(values)] = torch.tensor(values)
-        mask[row, : len(values)] = 1
-    with torch.inference_mode():
-        features = {"input_ids": padded.to(model.device), "attention_mask": mask.to(model.device)}
-        pooled = model(features)["sentence_embedding"].float()  # (B, D)
-        return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
-
-
-def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path) -> str:
-    content = xxhash.xxh3_128()
-    for identity, text in zip(ids, texts, strict=True):
-        content.update(f"{identity}\0{text}\0".encode("utf-8", "surrogatepass"))
-    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size]
-    return sha256_of_json([content.hexdigest(), sha256_of_model_folder(encoder), settings])
-
-
-def _facts(data: DataConfig, tokens: Tokens, vectors: np.ndarray) -> dict[str, Any]:
+def _facts(data: DataConfig, tokens: Tokens, limit: int, vectors: np.ndarray) -> dict[str, Any]:
     lengths = tokens.lengths()
     return {
         "rows": len(vectors),
         "dimension": vectors.shape[1],
         "text": data.embed_text,
         "pooling": "mean over the attention mask, then L2 norm 1",
-        "limit": tokens.limit,
+        "limit": limit,
         "truncated": tokens.truncated,
         "tokens": int(lengths.sum()),
         "tokens_median": float(np.median(lengths)),

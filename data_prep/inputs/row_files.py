@@ -45,16 +45,16 @@ def find_rows(source: str) -> list[Path]:
         InputError: no such folder, or nothing in it to read.
     """
     if GLOB_CHARACTERS & set(source):
-        found = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207, Path.glob takes no absolute pattern
+        candidates = [Path(name) for name in glob.glob(source, recursive=True)]  # noqa: PTH207, Path.glob takes no absolute pattern
     elif Path(source).is_file():
-        found = [Path(source)]
+        candidates = [Path(source)]
     elif Path(source).is_dir():
-        found = list(Path(source).rglob("*"))
+        candidates = list(Path(source).rglob("*"))
     else:
         raise InputError(
             f"data.source: {source}: no such folder or file; give a folder or glob of parquet or .jsonl files"
         )
-    files = sorted(path for path in found if path.suffix in SUFFIXES and path.is_file())
+    files = sorted(path for path in candidates if path.suffix in SUFFIXES and path.is_file())
     if not files:
         raise InputError(f"data.source: {source}: no .parquet or .jsonl file there; check the path")
     return files
@@ -106,17 +106,17 @@ def check_rows(files: list[Path], columns: Mapping[str, str], converted: Path, s
 
 def _present_columns(files: list[Path]) -> set[str]:
     """Every column that some file has; of JSON lines, every key of the first line. Faults are left to the check."""
-    found: set[str] = set()
+    present: set[str] = set()
     for path in files:
         if path.suffix == ".jsonl":
             _, first = next(_json_rows(path), (0, {}))
-            found |= first.keys()
+            present |= first.keys()
             continue
         try:
-            found |= set(pq.read_schema(path).names)
+            present |= set(pq.read_schema(path).names)
         except (OSError, pa.ArrowException):
             continue
-    return found
+    return present
 
 
 def _column_faults(path: Path, schema: pa.Schema, wanted: list[str]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Stage `inputs`: rows, encoder and base, each embedded, from a folder or from the hub, resolved to files here.
+"""Stage `inputs`: rows, encoder and base, each bundled, from a folder or from the hub, resolved to files here.
 
 `inputs.json` says what was resolved: kind, revision (the commit, for the hub), paths (relative to the artefacts where
 they lie inside them) and the SHA-256 of encoder and base. The tokenizer lives in the base's folder, as published.
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import InputError
 from common.files import atomic_folder, sha256_of_model_folder, write_json
 from common.progress import console
+from common.sentence_encoder import check_encoder
 from data_prep.config import DataConfig
 from data_prep.inputs.row_files import GLOB_CHARACTERS, check_rows, find_rows
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
 
 EMBEDDED = "embedded"
+"""The setting that asks for the bundled corpus, encoder or base."""
 WEIGHTS = (".safetensors", ".bin")
 
 
@@ -30,7 +32,7 @@ def prepare_inputs(
 ) -> None:
     """Resolve or make everything a run reads, and write `facts`.
 
-    What needs only a look (folders, files, columns) is done before what takes minutes (the embedded models).
+    What needs only a look (folders, files, columns) is done before what takes minutes (training the bundled models).
 
     Raises:
         InputError: with one line per fault, naming the file, the column or the key.
@@ -42,23 +44,23 @@ def prepare_inputs(
         "base": lambda: _base(data, base, base_revision, seed, folder),
     }
     sources = {"dataset": data.source, "encoder": data.encoder, "base": base}
-    found, faults = {}, []
+    resolved, faults = {}, []
     for name in sorted(makers, key=lambda name: (sources[name] == EMBEDDED, list(makers).index(name))):
         if faults and sources[name] == EMBEDDED:
             break
         try:
-            found[name] = makers[name]()
+            resolved[name] = makers[name]()
         except InputError as error:
             faults += error.faults
     if faults:
         raise InputError(faults)
-    write_json(facts, _relative({name: found[name] for name in makers}, facts.parent))
+    write_json(facts, _relative({name: resolved[name] for name in makers}, facts.parent))
 
 
 def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     kind, revision = _kind(data.source), None
     if kind == EMBEDDED:
-        from data_prep.bundled.corpus import write_corpus
+        from data_prep.bundled.instructions.corpus import write_corpus
 
         files = write_corpus(config=data.embedded, seed=seed, folder=folder / "dataset")
     elif kind == "hub":
@@ -94,8 +96,8 @@ def _source_name(source: str) -> str:
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     kind, revision, path = _kind(data.encoder), None, folder / "encoder"
     if kind == EMBEDDED:
-        from data_prep.bundled.corpus import plain_texts
-        from data_prep.bundled.encoder import build_encoder
+        from data_prep.bundled.instructions.corpus import plain_texts
+        from data_prep.bundled.models.encoder import build_encoder
 
         with atomic_folder(path) as temporary:
             build_encoder(
@@ -115,9 +117,9 @@ def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
 def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
     kind, commit, path = _kind(base), None, folder / "base"
     if kind == EMBEDDED:
-        from data_prep.bundled.base import build_base
-        from data_prep.bundled.corpus import plain_texts
-        from data_prep.bundled.tokenizer import build_tokenizer
+        from data_prep.bundled.instructions.corpus import plain_texts
+        from data_prep.bundled.models.base import build_base
+        from data_prep.bundled.models.tokenizer import build_tokenizer
 
         texts = plain_texts(config=data.embedded, seed=seed)
         tokenizer = folder / "tokenizer"
@@ -146,7 +148,7 @@ def _kind(source: str) -> str:
 
 
 def _check_encoder(path: Path) -> None:
-    """Raises InputError unless the folder holds a BERT or sentence-transformers model with weights and tokenizer."""
+    """Raises InputError unless the folder holds an encoder with weights and tokenizer that pools by the mean."""
     if not path.is_dir():
         raise InputError(
             f"data.encoder: {path}: no such folder; give a BERT or sentence-transformers folder, or a hub id"
@@ -158,6 +160,7 @@ def _check_encoder(path: Path) -> None:
         raise InputError(f"data.encoder: {path}: no weights (model.safetensors); fetch the encoder again")
     if not names & {"tokenizer.json", "vocab.txt", "sentencepiece.bpe.model", "spiece.model", "vocab.json"}:
         raise InputError(f"data.encoder: {path}: no tokenizer (tokenizer.json or vocab.txt); fetch the encoder again")
+    check_encoder(path)
 
 
 def _check_base(path: Path) -> None:
@@ -170,14 +173,14 @@ def _check_base(path: Path) -> None:
     if not path.is_dir():
         raise InputError(f"model.base: {path}: no such folder; give a LLaDA checkpoint's folder, or a hub id")
     faults: list[str] = []
-    found: list[Any] = []
+    tokenizer: Any = None
     for load in (check_folder, load_tokenizer):
         try:
-            found.append(load(path))
+            tokenizer = load(path)
         except CheckpointError as error:
             faults.append(str(error))
     if not faults:
-        faults = special_token_faults(path, found[-1], LLaDAConfig.from_pretrained(path))
+        faults = special_token_faults(path, tokenizer, LLaDAConfig.from_pretrained(path))
     if faults:
         raise InputError([f"model.base: {fault}" for fault in faults])
 

@@ -28,7 +28,7 @@ import numpy as np
 from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
-from data_prep.rows.text import normal_form, words
+from data_prep.rows.text import folded_words, normal_form
 
 LONG = 8
 """Words from which on a text stands for its content (the audit's default `answer_words`)."""
@@ -74,8 +74,8 @@ def content_groups(
 ) -> list[str]:
     """The group of each row, named after the smallest id in it. All sequences have one entry per row."""
     stems = [f"{subset}\0{template}" for subset, template in zip(subsets, templates, strict=True)]
-    input_words = [words(text) for text in inputs]
-    output_words = [words(text) for text in outputs]
+    input_words = [folded_words(text) for text in inputs]
+    output_words = [folded_words(text) for text in outputs]
     questions = _without_template(stems, input_words)
     contents = _without_template(stems, output_words)
     asked = [_question_keys(*row) for row in zip(subsets, inputs, questions, strict=True)]
@@ -87,10 +87,10 @@ def content_groups(
     rows, keys = [], []
     numbers: defaultdict[str, int] = defaultdict(lambda: len(numbers))
     for row, stem in enumerate(stems):
-        found = {f"pair\0{normal_form(inputs[row])}\0{normal_form(outputs[row])}"}
-        found |= (asked[row] - constant_questions[stem]) | (answered[row] - constant_answers[stem])
-        rows.extend([row] * len(found))
-        keys.extend(numbers[key] for key in found)
+        own = {f"pair\0{normal_form(inputs[row])}\0{normal_form(outputs[row])}"}
+        own |= (asked[row] - constant_questions[stem]) | (answered[row] - constant_answers[stem])
+        rows.extend([row] * len(own))
+        keys.extend(numbers[key] for key in own)
     return _name_components(ids, rows, keys, len(numbers))
 
 
@@ -100,7 +100,7 @@ def _question_keys(subset: str, given: str, question: list[str]) -> set[str]:
     if question:
         keys.add(_text_key(question) if len(question) >= LONG else f"question\0{subset}\0" + " ".join(question))
     if "\n" in given:
-        paragraphs = (words(line) for line in given.split("\n"))
+        paragraphs = (folded_words(line) for line in given.split("\n"))
         keys |= {_text_key(text) for text in paragraphs if len(text) >= LONG}
     return keys
 

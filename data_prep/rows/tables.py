@@ -36,7 +36,7 @@ def use_runner(runner: str) -> None:
         import ray  # noqa: F401  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError(
-            "data.runner: ray: Ray is not installed; run `pip install 'llada-indonesian[ray]'`, or choose local"
+            "data.runner: ray: Ray is not installed; run `pip install --editable '.[ray]'`, or choose local"
         ) from None
     daft.set_runner_ray(noop_if_initialized=True)
 

@@ -22,7 +22,7 @@ def normal_form(text: str) -> str:
     return _WHITESPACE.sub(" ", composed).strip(" ")
 
 
-def words(text: str) -> list[str]:
+def folded_words(text: str) -> list[str]:
     """The words of a text without case, punctuation and typographic variants (NFKC)."""
     compatible = text if text.isascii() else unicodedata.normalize("NFKC", text)
     return _WORD.findall(compatible.casefold())

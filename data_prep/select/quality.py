@@ -30,7 +30,7 @@ from common.errors import InputError
 from common.language import language_of
 from common.progress import track
 from data_prep.config import QualityConfig
-from data_prep.rows.text import words
+from data_prep.rows.text import folded_words
 
 RULES = {"encoding_damage": "undamaged", "boilerplate": "no_boilerplate", "language": "in_language"}
 """Each rule, in order, and the funnel's step behind it."""
@@ -78,7 +78,7 @@ def is_boilerplate(answer: str) -> bool:
 
 @dataclass
 class Judged:
-    """What the gate found. removed: rows per rule and (subset, template); languages: rows per subset and language."""
+    """The gate's verdict. removed: rows per rule and (subset, template); languages: rows per subset and language."""
 
     table: pa.Table
     removed: dict[str, Counter[tuple[str, str]]]
@@ -137,10 +137,10 @@ def _refusals(
 
     def foreign(row: dict[str, str]) -> bool:
         answer = row["output"][:JUDGED_CHARACTERS]
-        long = len(words(answer)) >= LONG_ANSWER
-        found = language_of(answer if long else f"{row['input'][:JUDGED_CHARACTERS]}\n{answer}")
-        languages[row["subset_name"]][found] += 1
-        return found != "short" and found not in (config.language or ())
+        long = len(folded_words(answer)) >= LONG_ANSWER
+        language = language_of(answer if long else f"{row['input'][:JUDGED_CHARACTERS]}\n{answer}")
+        languages[row["subset_name"]][language] += 1
+        return language != "short" and language not in (config.language or ())
 
     return {
         "encoding_damage": lambda row: is_damaged(row["input"]) or is_damaged(row["output"]),
@@ -157,7 +157,7 @@ def _rows(table: pa.Table) -> Iterator[dict[str, str]]:
 
 
 def _by_subset(counts: Counter[tuple[str, str]]) -> dict[str, int]:
-    found: Counter[str] = Counter()
+    by_subset: Counter[str] = Counter()
     for (subset, _), rows in counts.items():
-        found[subset] += rows
-    return dict(sorted(found.items()))
+        by_subset[subset] += rows
+    return dict(sorted(by_subset.items()))

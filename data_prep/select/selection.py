@@ -187,9 +187,10 @@ def _refuse_lost_rows(files: list[Path], data: DataConfig, strata: dict[int, Str
 
 def _refuse_nothing(data: DataConfig, strata: dict[int, Stratum], files: list[Path]) -> None:
     if not any(stratum.in_subsets for stratum in strata.values()):
-        found = ", ".join(sorted({stratum.subset for stratum in strata.values()})[:8]) or "no row at all"
+        present = ", ".join(sorted({stratum.subset for stratum in strata.values()})[:8]) or "no row at all"
         raise InputError(
-            f"data.subsets: no row of {files[0].parent} has a subset_name of {', '.join(data.subsets)}; there: {found}"
+            f"data.subsets: no row of {files[0].parent} has a subset_name of {', '.join(data.subsets)}; "
+            f"there: {present}"
         )
     if not any(stratum.readable for stratum in strata.values()):
         raise InputError(f"{files[0].parent}: input or output is null, empty or unreadable in every row of the subsets")
@@ -281,12 +282,12 @@ def _funnel(strata: list[Stratum], table: pa.Table, judged: Judged, data: DataCo
     rules = active_rules(data.quality)
 
     def counts(of: list[Stratum]) -> dict[str, int]:
-        found = {step: sum(getattr(stratum, step) for stratum in of) for step in STEPS}
-        left = found["sampled"]
+        rows = {step: sum(getattr(stratum, step) for stratum in of) for step in STEPS}
+        left = rows["sampled"]
         for rule in rules:
             left -= sum(judged.removed[rule][stratum.subset, stratum.template] for stratum in of)
-            found[RULES[rule]] = left
-        return found
+            rows[RULES[rule]] = left
+        return rows
 
     return {
         "steps": [*STEPS, *(RULES[rule] for rule in rules)],

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from data_prep.rows.text import words
+from data_prep.rows.text import folded_words
 
 PERMUTATIONS = 128
 BAND_ROWS = 4
@@ -51,9 +51,9 @@ class Words:
         flat: list[int] = []
         lengths = np.empty(len(texts), dtype=np.int64)
         for row, text in enumerate(texts):
-            found = words(text)
-            lengths[row] = len(found)
-            flat += [vocabulary.setdefault(word, len(vocabulary)) for word in found]
+            own = folded_words(text)
+            lengths[row] = len(own)
+            flat += [vocabulary.setdefault(word, len(vocabulary)) for word in own]
         self.lengths = lengths
         self._offsets = np.concatenate([[0], np.cumsum(lengths)])
         self._hashes = _mix(np.array(flat, dtype=np.uint64) + np.uint64(1))

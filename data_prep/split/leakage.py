@@ -18,7 +18,7 @@ content.
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -29,7 +29,7 @@ from scipy.sparse.csgraph import connected_components
 
 from data_prep.config import LeakageConfig
 from data_prep.rows.grouping import template_affix
-from data_prep.rows.text import normal_form, words
+from data_prep.rows.text import folded_words, normal_form
 from data_prep.split.fingerprints import Sets, Words, bands, jaccard, signatures
 
 CLASSES = (
@@ -98,19 +98,19 @@ class Audit:
 
     def leaks(self, held: np.ndarray, others: np.ndarray) -> list[Leak]:
         """Every leak between rows `held` and rows `others`: per class and held row each twin once."""
-        found: dict[tuple[str, int, int], float] = {}
+        values: dict[tuple[str, int, int], float] = {}
         for kind, sets in self._keys:
             for one, other in _joined(sets, held, others):
-                found.setdefault((kind, one, other), 1.0)
+                values.setdefault((kind, one, other), 1.0)
         for sets, band in zip(self._similar, self._bands, strict=True):
             for one, other in _candidates(band, sets.sizes() > 0, held, others):
                 value = jaccard(sets.row(one), sets.row(other))
                 if value >= self.config.jaccard:
                     key = ("near_duplicate", one, other)
-                    found[key] = max(value, found.get(key, 0.0))
+                    values[key] = max(value, values.get(key, 0.0))
         for one, other, value in self._close(held, others):
-            found["cosine", one, other] = value
-        return [Leak(kind, one, other, value) for (kind, one, other), value in found.items()]
+            values["cosine", one, other] = value
+        return [Leak(kind, one, other, value) for (kind, one, other), value in values.items()]
 
     def families(self, members: np.ndarray) -> np.ndarray:
         """A label for each of `members`: rows that leak into each other, directly or through a third, share it."""
@@ -159,9 +159,9 @@ def _shingled_inputs(rows: AuditRows, size: int) -> list[str]:
         by_template[template].append(row)
     inputs = list(rows.inputs)
     for members in by_template.values():
-        if len(words(inputs[members[0]])) < size:
+        if len(folded_words(inputs[members[0]])) < size:
             continue
-        texts = [words(rows.inputs[row]) for row in members]
+        texts = [folded_words(rows.inputs[row]) for row in members]
         affix = template_affix(texts)
         if affix.prefix + affix.suffix >= size:
             for row, text in zip(members, texts, strict=True):
@@ -245,8 +245,3 @@ def _merge(labels: np.ndarray, edges: np.ndarray) -> np.ndarray:
     ones = np.ones(len(edges), dtype=np.int8)
     graph = coo_array((ones, (labels[edges[:, 0]], labels[edges[:, 1]])), (size, size))
     return connected_components(graph, directed=False)[1][labels]
-
-
-def kinds_of(leaks: Sequence[Leak]) -> Counter[str]:
-    """Number of leaking pairs per class."""
-    return Counter(leak.kind for leak in leaks)

@@ -103,6 +103,14 @@ def split(
     _print(result)
 
 
+def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
+    """Rank of each row in the seeded order, (N,) int64."""
+    hashes = np.array([seeded_hash(identity, seed) for identity in ids], dtype=np.uint64)
+    ranks = np.empty(len(ids), dtype=np.int64)
+    ranks[np.argsort(hashes, kind="stable")] = np.arange(len(ids))
+    return ranks
+
+
 def _audit_rows(table: pa.Table, vectors: np.ndarray | None) -> AuditRows:
     columns = (table[name].fill_null("").to_pylist() for name in ("group", "template_name", "input", "output"))
     groups, templates, inputs, outputs = columns
@@ -111,14 +119,6 @@ def _audit_rows(table: pa.Table, vectors: np.ndarray | None) -> AuditRows:
 
 def _templates(table: pa.Table) -> list[str]:
     return table["template_name"].fill_null("").to_pylist()
-
-
-def _drawing_order(ids: list[str], seed: int) -> np.ndarray:
-    """Rank of each row in the seeded order, (N,) int64."""
-    hashes = np.array([seeded_hash(identity, seed) for identity in ids], dtype=np.uint64)
-    ranks = np.empty(len(ids), dtype=np.int64)
-    ranks[np.argsort(hashes, kind="stable")] = np.arange(len(ids))
-    return ranks
 
 
 def draw_pool(table: pa.Table, audit: Audit, order: np.ndarray, data: DataConfig) -> Pool:
@@ -187,8 +187,8 @@ def _stratified(rows: np.ndarray, templates: list[str], size: int) -> np.ndarray
     members: defaultdict[str, list[int]] = defaultdict(list)
     for row in rows.tolist():
         members[templates[row]].append(row)
-    quotas = largest_remainder({template: len(found) for template, found in members.items()}, size)
-    return np.array([row for template, found in members.items() for row in found[: quotas[template]]], dtype=np.int64)
+    quotas = largest_remainder({template: len(own) for template, own in members.items()}, size)
+    return np.array([row for template, own in members.items() for row in own[: quotas[template]]], dtype=np.int64)
 
 
 def _draw_clusters(
@@ -257,16 +257,16 @@ def _final_audit(
     ends = np.cumsum([len(side) for side in sides.values()])
     train, validation, test = np.split(np.arange(len(rows)), ends[:-1])
     audit = Audit(_audit_rows(table.take(pa.array(rows)), vectors[rows] if data.leakage.cosine else None), data.leakage)
-    found = {
+    leaks_of = {
         "test": audit.leaks(test, np.concatenate([train, validation])),
         "validation": audit.leaks(validation, train),
     }
-    for side, leaks in found.items():
+    for side, leaks in leaks_of.items():
         if leaks:
             ids = table["id"]
             shown = [f"{leak.kind}: {ids[rows[leak.held]]} and {ids[rows[leak.other]]}" for leak in leaks[:5]]
             raise LeakageError(f"{side}: the audit found {len(leaks)} leaks: {'; '.join(shown)}")
-    return {side: count_leaky(leaks) for side, leaks in found.items()}
+    return {side: count_leaky(leaks) for side, leaks in leaks_of.items()}
 
 
 def _row_disjoint(audit: Audit, table: pa.Table, order: np.ndarray, data: DataConfig) -> dict[str, int]:

@@ -11,8 +11,8 @@ Writes into `output`:
 
 from __future__ import annotations
 
-import dataclasses
 import time
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,15 +24,35 @@ from common.progress import console
 from eval.config import EvaluationConfig
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.measure.tasks import read_task
+from eval.metrics.definitions import METRICS, Metric
 from eval.metrics.floors import floor_answers
-from eval.metrics.scoring import SCHEMA_VERSION, Answer, Bound, Embedded, Item, rounded, score_system
-from eval.metrics.table import METRICS, Metric
+from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
 from llada.sampling.settings import SamplerConfig
 
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
+class Measurement:
+    """What a system's numbers depend on besides base, adapter and test split: the profile's sections, and the seed."""
+
+    evaluation: EvaluationConfig
+    sampling: SamplerConfig
+    model: ModelConfig
+    seed: int
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """As written into metrics.json; the batch size, which changes no number, is not among them."""
+        return {
+            "seed": self.seed,
+            "evaluation": self.evaluation.model_dump(mode="json", exclude={"batch_size"}),
+            "sampling": asdict(self.sampling),
+            "model": self.model.model_dump(mode="json"),
+        }
+
+
+@dataclass(frozen=True)
 class TestSet:
     """The formatted test split: items, and per item the token ids of prompt and answer (with its stop token)."""
 
@@ -42,16 +62,13 @@ class TestSet:
 
 
 def evaluate(
-    evaluation: EvaluationConfig,
-    sampling: SamplerConfig,
-    model: ModelConfig,
+    measurement: Measurement,
     *,
     system: str,
     base: Path,
     adapter: Path | None,
     test: Path,
     output: Path,
-    seed: int,
     encoder: Path | None = None,
 ) -> None:
     """Measure `system` and write `output` (see the module's docstring).
@@ -65,19 +82,20 @@ def evaluate(
         InputError: the test split or a task's file is missing, empty or lacks columns.
         llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
     """
+    evaluation, sampling, seed = measurement.evaluation, measurement.sampling, measurement.seed
     test_set = read_test_set(test)
     tasks = {task.name: read_task(task) for task in evaluation.tasks}
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
-    network, tokenizer = load_system(model, base, adapter)
+    network, tokenizer = load_system(measurement.model, base, adapter)
     clock.lap("load_seconds")
     from eval.measure.generation import generate_answers, trace_answers
-    from eval.measure.likelihood import bounds, noise_levels
+    from eval.measure.likelihood import bounds, fit_by_mask_share
     from eval.measure.retention import english_bound, task_scores
 
-    found = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    estimates = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
     extra = {
-        "noise_levels": noise_levels(network, test_set.prompts, test_set.answers, seed=seed),
+        "noise_levels": fit_by_mask_share(network, test_set.prompts, test_set.answers, seed=seed),
         "english": english_bound(
             network,
             tokenizer,
@@ -111,18 +129,18 @@ def evaluate(
     )
     clock.lap("overflow_seconds")
     cut = cut_references(tokenizer, test_set.answers, sampling.longest)
-    embedded = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
+    vectors = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
     clock.lap("embedding_seconds")
     scored = score_system(
         system,
         test_set.items,
         decodings,
-        [Bound(-estimate.estimate, estimate.standard_error) for estimate in found],
+        [Bound(-estimate.estimate, estimate.standard_error) for estimate in estimates],
         cut,
         evaluation=evaluation,
         seed=seed,
-        settings=measurement_settings(evaluation, sampling, model, seed),
-        embedded=embedded,
+        settings=measurement.settings,
+        vectors=vectors,
         extra=extra,
     )
     clock.lap("scoring_seconds")
@@ -134,42 +152,6 @@ def evaluate(
         write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
     scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
     console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
-
-
-def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
-    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104)."""
-    value, low, high = (entry[key] for key in ("value", "low", "high"))
-    interval = "" if low is None else f" ({low:.{metric.decimals}f} to {high:.{metric.decimals}f})"
-    return f"{metric.label} {value:.{metric.decimals}f}{interval}"
-
-
-def is_measured(
-    output: Path,
-    evaluation: EvaluationConfig,
-    sampling: SamplerConfig,
-    model: ModelConfig,
-    *,
-    adapter: Path | None,
-    test: Path,
-    seed: int,
-) -> bool:
-    """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
-    if not (output / "accounting.json").is_file():
-        return False
-    metrics = read_json(output / "metrics.json")
-    return (
-        metrics["schema_version"] == SCHEMA_VERSION
-        and metrics["settings"] == rounded(measurement_settings(evaluation, sampling, model, seed))
-        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
-    )
-
-
-def measured_hashes(adapter: Path | None, test: Path) -> dict[str, str | None]:
-    """sha256 of the adapter's weights (None: the base) and of the test split."""
-    return {
-        "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
-        "test_sha256": sha256_of_file(test),
-    }
 
 
 def read_test_set(path: Path) -> TestSet:
@@ -227,23 +209,6 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
     return network, tokenizer
 
 
-def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
-    """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
-    return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
-
-
-def embed_texts_of(
-    encoder: Path, items: list[Item], decodings: list[list[Answer]], cut: list[str], seed: int
-) -> Embedded:
-    """Embeddings of answers, references, floors and ceiling."""
-    from eval.measure.embeddings import embed_answers
-
-    references = [item.reference for item in items]
-    others = floor_answers([item.prompt for item in items], references, seed) | {"ceiling": cut}
-    texts = [[answer.text for answer in answers] for answers in decodings]
-    return embed_answers(encoder, texts, references, others)
-
-
 def traced_rows(items: list[Item], count: int) -> list[int]:
     """`count` items for what is done with few of them: the first of each subset in turn, so that subsets are mixed."""
     by_subset: dict[str, list[int]] = {}
@@ -257,24 +222,29 @@ def traced_rows(items: list[Item], count: int) -> list[int]:
     return sorted(rows)
 
 
+def cut_references(tokenizer: Any, answers: list[list[int]], budget: int) -> list[str]:
+    """The references cut to `budget` tokens (stop token included): the best that the sampler could write."""
+    return [tokenizer.decode(answer[: min(budget, len(answer) - 1)]).strip() for answer in answers]
+
+
+def embed_texts_of(
+    encoder: Path, items: list[Item], decodings: list[list[Answer]], cut: list[str], seed: int
+) -> AnswerVectors:
+    """Embeddings of answers, references, floors and ceiling."""
+    from eval.measure.embeddings import embed_answers
+
+    references = [item.reference for item in items]
+    others = floor_answers([item.prompt for item in items], references, seed) | {"ceiling": cut}
+    texts = [[answer.text for answer in answers] for answers in decodings]
+    return embed_answers(encoder, texts, references, others)
+
+
 def trace_content(items: list[Item], rows: list[int], traces: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "items": [
             {"id": items[row].id, "prompt": items[row].prompt, "reference": items[row].reference} | trace
             for row, trace in zip(rows, traces, strict=True)
         ]
-    }
-
-
-def measurement_settings(
-    evaluation: EvaluationConfig, sampling: SamplerConfig, model: ModelConfig, seed: int
-) -> dict[str, Any]:
-    """Everything the numbers depend on besides base, adapter and test split; the batch size is not among it."""
-    return {
-        "seed": seed,
-        "evaluation": evaluation.model_dump(mode="json", exclude={"batch_size"}),
-        "sampling": dataclasses.asdict(sampling),
-        "model": model.model_dump(mode="json"),
     }
 
 
@@ -288,6 +258,33 @@ def accounting_content(costs: list[Any]) -> dict[str, Any]:
         "rows_stopped_early": sum(cost.rows_stopped_early for cost in costs),
         "peak_memory_bytes": max(cost.peak_memory_bytes or 0 for cost in costs) or peak_resident_bytes(),
     }
+
+
+def measured_hashes(adapter: Path | None, test: Path) -> dict[str, str | None]:
+    """sha256 of the adapter's weights (None: the base) and of the test split."""
+    return {
+        "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
+        "test_sha256": sha256_of_file(test),
+    }
+
+
+def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None, test: Path) -> bool:
+    """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
+    if not (output / "accounting.json").is_file():
+        return False
+    metrics = read_json(output / "metrics.json")
+    return (
+        metrics["schema_version"] == SCHEMA_VERSION
+        and metrics["settings"] == rounded(measurement.settings)
+        and read_json(output / "accounting.json").get("measured") == measured_hashes(adapter, test)
+    )
+
+
+def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
+    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104)."""
+    value, low, high = (entry[key] for key in ("value", "low", "high"))
+    interval = "" if low is None else f" ({low:.{metric.decimals}f} to {high:.{metric.decimals}f})"
+    return f"{metric.label} {value:.{metric.decimals}f}{interval}"
 
 
 class _Clock:

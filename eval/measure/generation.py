@@ -122,8 +122,8 @@ def stop_tokens(model: Any, config: SamplerConfig) -> set[int]:
     """The sampler's stop tokens: the configured ones, or the model's end-of-text and end-of-turn."""
     if config.stop_token_ids is not None:
         return set(config.stop_token_ids)
-    found = (model.config.eos_token_id, getattr(model.config, "eot_token_id", None))
-    return {token for token in found if token is not None}
+    ends = (model.config.eos_token_id, getattr(model.config, "eot_token_id", None))
+    return {token for token in ends if token is not None}
 
 
 def _piece(tokenizer: Any, token: int) -> str:

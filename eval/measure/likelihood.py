@@ -15,7 +15,7 @@ from llada.sampling.batches import batches_by_length
 
 SLICE = 16  # items per step of the progress bar; each slice holds items of similar length
 MASK_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9, 1.0)
-LEVEL_TOKENS = 8192  # positions per forward pass of `noise_levels`; no setting, so that no setting changes a digit
+LEVEL_TOKENS = 8192  # positions per forward pass of `fit_by_mask_share`; no setting, so that no setting changes a digit
 
 
 def bounds(
@@ -32,7 +32,7 @@ def bounds(
     The masks of an item depend on (seed, its number, its answer's length): every system is measured on the same masks.
     """
     order = sorted(range(len(prompts)), key=lambda row: (len(prompts[row]) + len(answers[row]), row))
-    found: dict[int, LikelihoodEstimate] = {}
+    by_row: dict[int, LikelihoodEstimate] = {}
     with progress_bar() as progress:
         task = progress.add_task(label, total=len(prompts), note="")
         for start in range(0, len(order), SLICE):
@@ -40,13 +40,13 @@ def bounds(
             estimates = log_likelihoods(
                 model, [prompts[row] for row in rows], [answers[row] for row in rows], samples, seed=seed, items=rows
             )
-            found.update(zip(rows, estimates, strict=True))
+            by_row.update(zip(rows, estimates, strict=True))
             progress.advance(task, len(rows))
-    return [found[row] for row in range(len(prompts))]
+    return [by_row[row] for row in range(len(prompts))]
 
 
 @torch.no_grad()
-def noise_levels(
+def fit_by_mask_share(
     model: Any, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], *, seed: int
 ) -> list[dict[str, float]]:
     """Cross-entropy and accuracy of masked answer tokens at fixed mask shares, one mask per item and share.

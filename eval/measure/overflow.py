@@ -17,7 +17,7 @@ import numpy as np
 from common.errors import InputError
 from eval.config import EvaluationConfig
 from eval.metrics.statistics import bootstrap_interval, mean, wilson_interval
-from eval.metrics.table import words
+from eval.metrics.words import lowercase_words
 from llada.sampling.settings import SamplerConfig
 
 
@@ -57,13 +57,13 @@ def lengths_by_budget(
     """
     from eval.measure.generation import generate_answers
 
-    found = []
+    by_budget = []
     for config in configs:
         answers, _ = generate_answers(model, tokenizer, prompts, config, batch_size=batch_size, seed=seed)
         tokens = np.array([[answer.tokens, 1.0] for answer in answers])
         stopped = sum(answer.stopped for answer in answers)
-        empty = sum(not words(answer.text) for answer in answers)
-        found.append(
+        empty = sum(not lowercase_words(answer.text) for answer in answers)
+        by_budget.append(
             {
                 "budget": config.gen_length,
                 "answer_tokens": asdict(bootstrap_interval(tokens, mean, resamples, seed)),
@@ -71,4 +71,4 @@ def lengths_by_budget(
                 "empty": asdict(wilson_interval(empty, len(answers))),
             }
         )
-    return found
+    return by_budget

@@ -9,16 +9,18 @@ from typing import Any
 from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.likelihood import bounds
 from eval.measure.tasks import Question, score_choices
+from eval.metrics.definitions import METRICS
+from eval.metrics.item_statistics import bound_statistics
+from eval.metrics.scoring import score
 from eval.metrics.statistics import ratio_standard_error
-from eval.metrics.table import METRICS, bound_statistics, score
 from llada.chat_format import encode_example
 
 
 def english_bound(model: Any, tokenizer: Any, *, samples: int, resamples: int, seed: int) -> dict[str, Any]:
     """The likelihood bound of ENGLISH_SAMPLE, with the statistics per item for paired comparisons."""
     prompts, answers = _encode(tokenizer, [(prompt, answer) for prompt, answer in ENGLISH_SAMPLE])
-    found = bounds(model, prompts, answers, samples=samples, seed=seed, label="English sample")
-    nats = [-estimate.estimate for estimate in found]
+    estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label="English sample")
+    nats = [-one.estimate for one in estimates]
     sizes = [len(answer.encode()) for _, answer in ENGLISH_SAMPLE]
     statistics = bound_statistics(nats, [len(answer) for answer in answers], sizes)
     scores = {key: asdict(score(METRICS[key], rows, resamples, seed)) for key, rows in statistics.items()}
@@ -34,8 +36,8 @@ def task_scores(
     for name, questions in tasks.items():
         pairs = [(question.prompt, choice) for question in questions for choice in question.choices]
         prompts, answers = _encode(tokenizer, pairs)
-        found = bounds(model, prompts, answers, samples=samples, seed=seed, label=name)
-        scores[name] = score_choices(questions, [estimate.estimate for estimate in found])
+        estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label=name)
+        scores[name] = score_choices(questions, [one.estimate for one in estimates])
     return scores
 
 

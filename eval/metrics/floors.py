@@ -16,7 +16,7 @@ from itertools import cycle, islice
 
 import numpy as np
 
-from eval.metrics.table import frequent_vocabulary, words
+from eval.metrics.words import frequent_vocabulary, lowercase_words
 
 FLOOR_LABELS = {
     "other_answer": "Another item's answer",
@@ -41,7 +41,7 @@ def other_answers(references: Sequence[str], seed: int) -> list[str]:
 def frequent_words(references: Sequence[str]) -> list[str]:
     """The most frequent words of all references, repeated to the number of words of each reference."""
     soup = frequent_vocabulary(references)
-    return [" ".join(islice(cycle(soup), max(1, len(words(text))))) if soup else "" for text in references]
+    return [" ".join(islice(cycle(soup), max(1, len(lowercase_words(text))))) if soup else "" for text in references]
 
 
 def floor_answers(prompts: Sequence[str], references: Sequence[str], seed: int) -> dict[str, list[str]]:

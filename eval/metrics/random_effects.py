@@ -50,8 +50,8 @@ class CrossedMean:
         if self.standard_error == 0.0:
             return 0.0
         furthest = 10.0 * float(self.deviations.max())
-        found: Any = brentq(lambda distance: self._tail(distance) - level, 0.0, furthest, xtol=1e-12 * furthest)
-        return float(found)
+        root: Any = brentq(lambda distance: self._tail(distance) - level, 0.0, furthest, xtol=1e-12 * furthest)
+        return float(root)
 
     def _tail(self, distance: float) -> float:
         """P(|Z| deviation >= distance) for a standard normal Z, averaged over the plausible deviations."""
@@ -132,8 +132,8 @@ def crossed_interval(runs: Array, reduce: Reduce, share: bool = False) -> tuple[
     value = float(reduce(runs.sum(axis=(0, 1))))
     if items < 2:
         return Interval(value, None, None, items), 0.0
-    found = crossed_mean(jackknife_values(runs, reduce))
-    error, half = found.standard_error, found.half_width()
+    over_both = crossed_mean(jackknife_values(runs, reduce))
+    error, half = over_both.standard_error, over_both.half_width()
     if not share:
         low = value - half if value < 0 else max(0.0, value - half)  # no metric has both signs
         return Interval(value, low, value + half, items), error
@@ -160,19 +160,19 @@ def compare_over_seeds(
     first, second = runs
     if first.shape[:2] != second.shape[:2]:
         raise ValueError(f"{names[0]} and {names[1]}: a paired test needs the same seeds and items")
-    found = crossed_mean(jackknife_values(first, reduce) - jackknife_values(second, reduce))
-    half, p = found.half_width(), found.p()
+    over_both = crossed_mean(jackknife_values(first, reduce) - jackknife_values(second, reduce))
+    half, p = over_both.half_width(), over_both.p()
     return Comparison(
         first=names[0],
         second=names[1],
         metric=metric,
-        difference=found.value,
-        low=found.value - half,
-        high=found.value + half,
+        difference=over_both.value,
+        low=over_both.value - half,
+        high=over_both.value + half,
         p=p,
         p_adjusted=p,
         effect=effect_size(*item_scores),
-        detectable=half + found.half_width(0.4),  # what 95% two-sided and 80% one-sided add up to
+        detectable=half + over_both.half_width(0.4),  # what 95% two-sided and 80% one-sided add up to
         n=first.shape[1],
         seeds=len(first),
     )

@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from eval.config import EvaluationConfig
+from eval.metrics.definitions import METRICS, Metric
 from eval.metrics.floors import floor_answers
-from eval.metrics.statistics import pooled_interval, ratio_standard_error
-from eval.metrics.table import (
-    METRICS,
+from eval.metrics.item_statistics import bound_statistics, cosine_statistics, point_scores, text_statistics
+from eval.metrics.overlap import signatures
+from eval.metrics.statistics import (
     Array,
-    bound_statistics,
-    cosine_statistics,
-    point_scores,
-    score,
-    score_all,
-    signatures,
-    text_statistics,
+    Interval,
+    bootstrap_interval,
+    pooled_interval,
+    ratio_standard_error,
+    wilson_interval,
 )
 
 SCHEMA_VERSION = 3
@@ -60,7 +59,7 @@ class Bound:
 
 
 @dataclass(frozen=True)
-class Embedded:
+class AnswerVectors:
     """L2-normalised embeddings (n, D) by the profile's encoder: answers (per decoding), references, floors, ceiling."""
 
     answers: tuple[Array, ...]
@@ -86,7 +85,7 @@ def score_system(
     evaluation: EvaluationConfig,
     seed: int,
     settings: dict[str, Any],
-    embedded: Embedded | None = None,
+    vectors: AnswerVectors | None = None,
     extra: dict[str, Any] | None = None,
 ) -> Scored:
     """Score one system on all items.
@@ -103,9 +102,9 @@ def score_system(
     references, prompts = [item.reference for item in items], [item.prompt for item in items]
     texts = [answer.text for answer in decodings[0]]
     runs = [decoding_statistics(answers, references, prompts) for answers in decodings]
-    if embedded is not None:
-        for run, vectors in zip(runs, embedded.answers, strict=True):
-            run |= cosine_statistics(vectors, embedded.references)
+    if vectors is not None:
+        for run, own in zip(runs, vectors.answers, strict=True):
+            run |= cosine_statistics(own, vectors.references)
     bound = bound_statistics(
         [bound.nats for bound in bounds],
         [item.answer_tokens for item in items],
@@ -129,10 +128,10 @@ def score_system(
         "n": len(items),
         "metrics": metrics,
         "floors": {
-            name: text_scores(floor, references, prompts, name, embedded)
+            name: text_scores(floor, references, prompts, name, vectors)
             for name, floor in floor_answers(prompts, references, seed).items()
         },
-        "ceiling": text_scores(cut_references, references, prompts, "ceiling", embedded),
+        "ceiling": text_scores(cut_references, references, prompts, "ceiling", vectors),
         "groups": group_scores(items, statistics, resamples, seed),
         "signatures": signatures(),
         "settings": settings,
@@ -154,12 +153,12 @@ def text_scores(
     references: Sequence[str],
     prompts: Sequence[str],
     name: str,
-    embedded: Embedded | None = None,
+    vectors: AnswerVectors | None = None,
 ) -> dict[str, float]:
     """The text metrics of answers that no system wrote (floors, ceiling), as plain values."""
     statistics = text_statistics(texts, references, prompts)
-    if embedded is not None:
-        statistics |= cosine_statistics(embedded.others[name], embedded.references)
+    if vectors is not None:
+        statistics |= cosine_statistics(vectors.others[name], vectors.references)
     values = {key: float(METRICS[key].reduce(rows.sum(axis=0))) for key, rows in statistics.items()}
     return values | point_scores(texts)
 
@@ -177,11 +176,26 @@ def group_scores(
     for kind, labels in kinds.items():
         groups[kind] = {}
         for label in sorted(set(labels), key=_group_order):
-            rows = np.array([found == label for found in labels])
+            rows = np.array([other == label for other in labels])
             groups[kind][label] = {
                 key: asdict(score(METRICS[key], statistics[key][rows], resamples, seed)) for key in GROUP_METRICS
             }
     return groups
+
+
+def score_all(statistics: dict[str, Array], resamples: int, seed: int) -> dict[str, Interval]:
+    """Every metric of `statistics` with its 95% interval: Wilson's for shares, percentile bootstrap for the others."""
+    scores = {}
+    for key, metric in METRICS.items():
+        if key in statistics:
+            scores[key] = score(metric, statistics[key], resamples, seed)
+    return scores
+
+
+def score(metric: Metric, statistics: Array, resamples: int, seed: int) -> Interval:
+    if metric.share:
+        return wilson_interval(float(statistics[:, 0].sum()), len(statistics))
+    return bootstrap_interval(statistics, metric.reduce, resamples, seed)
 
 
 def item_score(key: str, statistics: Array) -> Array:
@@ -222,7 +236,7 @@ def _item_rows(
                 "answer": answer.text,
                 "generated_tokens": answer.tokens,
                 "stopped": answer.stopped,
-                "language": next(name for name, found in languages.items() if found[index, 0] == 1),
+                "language": next(name for name, written in languages.items() if written[index, 0] == 1),
                 "bound_nats": bound.nats,
                 "bound_sampling_error": bound.standard_error,
                 "scores": {key: float(values[index]) for key, values in scores.items()},
@@ -250,9 +264,3 @@ def _group_order(label: str) -> tuple[int, str]:
     """Numbers and "low to high" labels by their first number, names by alphabet."""
     first = label.split(" ")[0]
     return (int(first), label) if first.isdigit() else (0, label)
-
-
-def value_of(metrics: dict[str, Any], key: str) -> float | None:
-    """The value of a metric in the content of a metrics.json, None where it was not measured."""
-    found = metrics["metrics"].get(key)
-    return None if found is None else float(found["value"])

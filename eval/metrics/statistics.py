@@ -22,6 +22,7 @@ Reduce = Callable[[Array], Array]  # (..., K) sums over items -> (...) scores
 
 NORMAL_95 = 1.959963984540054  # two-sided 95%
 POWER_80 = 0.8416212335729143  # one-sided 80%
+SIGNIFICANT = 0.05
 _CHUNK = 4_000_000  # numbers held at once in a resampling matrix
 
 
@@ -62,6 +63,11 @@ class Comparison:
 def mean(sums: Array) -> Array:
     """(..., 2) sums of (numerator, denominator) -> their ratio; 0 where the denominator is 0."""
     return np.divide(sums[..., 0], sums[..., 1], out=np.zeros(sums.shape[:-1]), where=sums[..., 1] != 0)
+
+
+def mean_statistics(values: Sequence[float] | Array) -> Array:
+    """Per-item values (n,) -> statistics (n, 2) of their mean."""
+    return np.stack([np.asarray(values, dtype=np.float64).reshape(-1), np.ones(len(values))], axis=1)
 
 
 def bootstrap_scores(statistics: Array, reduce: Reduce, resamples: int, seed: int) -> Array:

@@ -4,37 +4,29 @@ then lineage, settings, results beside floors, flags and limits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from eval.metrics.statistics import Comparison
-from eval.metrics.table import METRICS
+from eval.metrics import METRICS
+from eval.metrics.definitions import PRIMARY, SECONDARY
+from eval.report.formatting import flatten, number
 from eval.report.load import System
-from eval.report.page import TABLES, DataFacts, flatten, funnel, metric_table
-from eval.report.verdict import PRIMARY, SECONDARY, Verdict, number, sentence
+from eval.report.page import Findings
+from eval.report.sections import comparison, data
 
 TEMPLATE = Path(__file__).parent / "templates" / "card.md.j2"
 REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")
 
 
-def model_card(
-    system: System,
-    systems: Sequence[System],
-    comparisons: Sequence[Comparison],
-    verdict: Verdict,
-    data: DataFacts,
-    provenance: Mapping[str, Any],
-) -> str:
+def model_card(findings: Findings, system: System) -> str:
     """The whole README.md: front matter that huggingface_hub has validated, and the text."""
     from huggingface_hub import ModelCard, ModelCardData
 
-    inputs = provenance.get("inputs", {})
+    inputs = findings.provenance.get("inputs", {})
     base, dataset = inputs.get("base", {}), inputs.get("dataset", {})
-    shown = [replace(other, others=()) for other in systems if other.name in ("base", system.name)]
-    titles = {other.name: other.title for other in systems}
-    about = [item for item in comparisons if system.name in (item.first, item.second)]
+    alone = [replace(other, others=()) for other in findings.beside_base(system)]
     front = ModelCardData(
         language="id",
         library_name="peft",
@@ -49,19 +41,14 @@ def model_card(
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         system=system,
         items=system.metrics["n"],
-        flags=[flag for flag in verdict.flags if flag.system == system.name],
-        sentences=[
-            *(sentence(item, titles) for item in about if item.metric in (PRIMARY, SECONDARY)),
-            *seeds_sentences(system),
-        ],
-        tables=[metric_table(title, keys, shown) for title, keys in TABLES[:1]],
+        flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
+        sentences=[*findings.sentences(system), *seeds_sentences(system)],
+        comparison=comparison.build(alone, findings.labels),
+        data=data.build(findings.data),
         lineage=flatten({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})}),
-        funnel=funnel(data.select)["bars"],
-        splits=data.split_sizes,
-        leakage=flatten(data.leakage),
         settings=flatten(system.run.get("settings", {})),
         sampling=flatten(system.metrics["settings"].get("sampling", {})),
-        provenance=provenance,
+        provenance=findings.provenance,
     )
     return str(card)
 
@@ -85,22 +72,19 @@ def evaluation_results(system: System, dataset: Mapping[str, Any]) -> list[Any]:
     """One EvalResult per reported metric; the interval and n are in its arguments."""
     from huggingface_hub import EvalResult
 
-    results = []
-    for key in REPORTED:
-        found = system.metrics["metrics"].get(key)
-        if found is None:
-            continue
-        results.append(
-            EvalResult(
-                task_type="text-generation",
-                task_name="Indonesian instructions",
-                dataset_type=dataset["source"] if dataset.get("kind") == "hub" else "indonesian-instructions",
-                dataset_name="held-out instructions, disjoint by content from training",
-                dataset_split="test",
-                metric_type=key,
-                metric_name=METRICS[key].label,
-                metric_value=found["value"],
-                metric_args={"low": found["low"], "high": found["high"], "n": found["n"]},
-            )
+    scores = system.metrics["metrics"]
+    return [
+        EvalResult(
+            task_type="text-generation",
+            task_name="Indonesian instructions",
+            dataset_type=dataset["source"] if dataset.get("kind") == "hub" else "indonesian-instructions",
+            dataset_name="held-out instructions, disjoint by content from training",
+            dataset_split="test",
+            metric_type=key,
+            metric_name=METRICS[key].label,
+            metric_value=scores[key]["value"],
+            metric_args={part: scores[key][part] for part in ("low", "high", "n")},
         )
-    return results
+        for key in REPORTED
+        if key in scores
+    ]

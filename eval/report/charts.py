@@ -136,12 +136,6 @@ def marker_svg(style: str) -> Markup:
     )
 
 
-def rate_text(rate: float) -> str:
-    """A learning rate as people write it, to three digits: 3e-3, 7.5e-4."""
-    digits, power = f"{rate:.2e}".split("e")
-    return f"{float(digits):g}e{int(power)}"
-
-
 def _heading(title: str, note: str) -> str:
     return (
         f'<text class="title" x="0" y="14">{escape(title)}</text>'

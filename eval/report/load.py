@@ -16,17 +16,8 @@ from common.errors import InputError
 from common.files import read_json, read_json_lines, sha256_of_file
 from eval.metrics.scoring import SCHEMA_VERSION
 from eval.metrics.statistics import Array
+from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
-
-TITLES = {
-    "base": "Base",
-    "lora": "LoRA",
-    "loraplus": "LoRA+",
-    "pissa": "PiSSA",
-    "rslora": "rsLoRA",
-    "dora": "DoRA",
-    "loraplus_pissa": "LoRA+ on PiSSA",
-}
 
 
 @dataclass(frozen=True)
@@ -49,9 +40,7 @@ class System:
 
     @property
     def title(self) -> str:
-        adapter = AdapterName.parse(self.name)
-        title = TITLES.get(adapter.method, adapter.method)
-        return title if adapter.seed is None else f"{title}, seed {adapter.seed}"
+        return system_title(self.name)
 
     @property
     def trainings(self) -> dict[int, System]:
@@ -80,8 +69,8 @@ class System:
         return np.stack([trainings.get(seed, self).statistics[key] for seed in seeds])
 
     def value(self, key: str) -> float | None:
-        found = self.scores.get(key)
-        return None if found is None else found["value"]
+        entry = self.scores.get(key)
+        return None if entry is None else entry["value"]
 
 
 def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from eval.metrics.definitions import METRICS
 from eval.metrics.random_effects import crossed_interval
 from eval.metrics.statistics import Array
-from eval.metrics.table import METRICS
 
 
 def pooled_scores(

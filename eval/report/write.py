@@ -12,15 +12,16 @@ The pages need no network and no other file: styles, script, pictures and data a
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from common.files import atomic_folder, read_json, write_json, write_text
 from eval.config import EvaluationConfig
-from eval.report import page
 from eval.report.card import model_card
 from eval.report.load import read_systems
+from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, index_page
+from eval.report.sections.data import DataFacts
 from eval.report.verdict import compare_all, verdict
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -58,36 +59,40 @@ def write_report(
         InputError: an evaluation is missing, damaged, or was made on other test items.
     """
     systems = read_systems(evaluations, adapters)
-    seed = int(systems[0].metrics["settings"]["seed"])
-    comparisons = compare_all(systems, evaluation, seed)
-    found = verdict(systems, comparisons)
-    data = page.DataFacts(
-        select=read_json(select_facts),
-        clusters=read_json(cluster_facts),
-        leakage=read_json(leakage_facts),
-        formatted=read_json(format_facts),
-        split_sizes=split_sizes(splits),
-        points=read_points(umap_points),
-        picture=data_uri(umap_picture),
-        sweep=read_json(sweep) if sweep else None,
+    comparisons = compare_all(systems, evaluation, seed=int(systems[0].metrics["settings"]["seed"]))
+    findings = Findings(
+        profile_name,
+        systems,
+        comparisons,
+        verdict(systems, comparisons),
+        DataFacts(
+            select=read_json(select_facts),
+            clusters=read_json(cluster_facts),
+            leakage=read_json(leakage_facts),
+            formatted=read_json(format_facts),
+            split_sizes=split_sizes(splits),
+            points=read_points(umap_points),
+            picture=data_uri(umap_picture),
+        ),
+        provenance,
+        read_json(sweep) if sweep else None,
     )
-    context = page.build(profile_name, systems, comparisons, found, data, provenance)
+    index = index_page(findings)
     with atomic_folder(output) as folder:
-        write_text(folder / "index.html", render("index.html.j2", context))
-        for system in systems:
-            for training in system.trainings.values():
-                write_json(folder / "metrics" / f"{training.name}.json", training.metrics)
-            if system.name != "base":
-                own = page.build_adapter(profile_name, system, systems, comparisons, found, provenance)
-                write_text(folder / f"{system.name}.html", render("adapter.html.j2", own))
-                card = model_card(system, systems, comparisons, found, data, provenance)
-                write_text(folder / "cards" / system.name / "README.md", card)
-        write_text(folder / "report.md", render("report.md.j2", context))
-    return found.headline
+        write_text(folder / "index.html", render("index.html.j2", index))
+        write_text(folder / "report.md", render("report.md.j2", index))
+        for training in (training for system in systems for training in system.trainings.values()):
+            write_json(folder / "metrics" / f"{training.name}.json", training.metrics)
+        for system in (system for system in systems if system.name != "base"):
+            write_text(folder / f"{system.name}.html", render("adapter.html.j2", adapter_page(findings, system)))
+            write_text(folder / "cards" / system.name / "README.md", model_card(findings, system))
+    return findings.verdict.headline
 
 
-def render(template: str, context: Mapping[str, Any]) -> str:
-    """Render a template; HTML is escaped, and JSON inside scripts cannot end the script element."""
+def render(template: str, page: IndexPage | AdapterPage) -> str:
+    """Render a page; its sections go by the names of its fields. HTML is escaped, and JSON inside scripts cannot end
+    the script element.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -100,9 +105,10 @@ def render(template: str, context: Mapping[str, Any]) -> str:
         keep_trailing_newline=True,
     )
     # our own files, not data: they go into the page as they are
+    environment.filters["plain"] = asdict
     environment.globals["stylesheet"] = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
     environment.globals["script"] = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(context)
+    return environment.get_template(template).render(vars(page))
 
 
 def split_sizes(splits: Path) -> dict[str, int]:

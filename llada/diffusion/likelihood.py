@@ -1,8 +1,6 @@
 """How likely is an answer: the Monte-Carlo bound of masked diffusion, with a standard error.
 
-    log p(answer | prompt) >= E over l ~ U{1..A}, m ~ subsets of size l, of  -(A / l) sum over masked of CE
-
-(LLaDA, equation 6, the form with exactly l masks; in expectation it equals the 1/t loss.) l is stratified over the S
+The bound and its forward pass are in `bound`; in expectation it equals the 1/t loss. l is stratified over the S
 samples: sample s draws u in [s/S, (s+1)/S) and l = floor(u A) + 1, so every l is equally likely and all occur.
 """
 
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from llada.diffusion.cross_entropy import chunked_cross_entropy
+from llada.diffusion.bound import masked_batch, masked_cross_entropy
 from llada.diffusion.noise import BOUND_STREAM, uniform
 from llada.network.modeling import LLaDAModelLM
 from llada.network.unwrap import base_of
@@ -122,25 +120,12 @@ def _batches(plan: list[_Sample], rows: list[tuple[Tensor, Tensor]], max_tokens:
 
 
 def _values(network: LLaDAModelLM, rows: list[tuple[Tensor, Tensor]], batch: list[_Sample]) -> list[float]:
-    width = max(len(rows[sample.item][0]) + len(rows[sample.item][1]) for sample in batch)
-    clean = torch.zeros(len(batch), width, dtype=torch.int64)
-    mask = torch.zeros(len(batch), width, dtype=torch.bool)
-    real = torch.zeros(len(batch), width, dtype=torch.bool)
-    for row, sample in enumerate(batch):
-        prompt, answer = rows[sample.item]
-        end = len(prompt) + len(answer)
-        clean[row, :end] = torch.cat((prompt, answer))
-        mask[row, len(prompt) : end] = sample.mask
-        real[row, :end] = True
-    device = network.device
-    noisy = clean.masked_fill(mask, network.config.mask_token_id).to(device)
-    begin = min(len(rows[sample.item][0]) for sample in batch)  # no mask lies before the shortest prompt's end
-    attention = None if bool(real.all()) else real.to(device)
-    hidden = network.hidden(noisy, attention, keep=slice(begin, width))  # (B, L - begin, D)
-    owner, column = mask.nonzero(as_tuple=True)
-    picked = hidden[owner.to(hidden.device), column.to(hidden.device) - begin]
-    losses = chunked_cross_entropy(network.get_output_embeddings(), picked, clean[mask].to(hidden.device))
-    totals = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, owner, losses.double().cpu())
+    prompts = [len(rows[sample.item][0]) for sample in batch]
+    tokens = [torch.cat(rows[sample.item]) for sample in batch]
+    positions = [prompt + sample.mask.nonzero().squeeze(1) for prompt, sample in zip(prompts, batch, strict=True)]
+    masked = masked_batch(tokens, positions, network.config.mask_token_id, network.device)
+    losses = masked_cross_entropy(network, masked, first=min(prompts))  # no mask lies before the shortest prompt's end
+    totals = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, masked.owners, losses)
     scale = torch.tensor([len(sample.mask) / sample.count for sample in batch], dtype=torch.float64)
     return (-totals * scale).tolist()
 

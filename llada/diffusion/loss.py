@@ -75,21 +75,6 @@ def masked_diffusion_loss(
     return sums.sum() / (own.clamp(min=1) if total is None else total)
 
 
-def masked_diffusion_row_losses(
-    model: nn.Module,
-    input_ids: Tensor,
-    maskable: Tensor,
-    t: Tensor,
-    mask: Tensor,
-    attention_mask: Tensor | None = None,
-    *,
-    chunk_bytes: int | None = None,
-) -> Tensor:
-    """Each row's loss under "answer_length", (B,); their mean is `masked_diffusion_loss`. For validation intervals."""
-    sums, lengths, _ = _row_sums(model, input_ids, maskable, t, mask, attention_mask, chunk_bytes)
-    return sums / lengths.clamp(min=1)
-
-
 def _row_sums(
     model: nn.Module,
     input_ids: Tensor,

@@ -12,7 +12,6 @@ row; draw in the collator, then move the masks with the tokens.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -73,56 +72,3 @@ def noise_mask(seed: int, step: int, rows: Sequence[int], maskable: Tensor, t: T
         drawn = torch.from_numpy(uniform(seed, step, row, MASK_STREAM, len(columns)))
         mask[index, columns] = drawn < t[index].item()
     return mask
-
-
-def validation_noise(seed: int, rows: Sequence[int], maskable: Tensor, draws: int) -> tuple[Tensor, Tensor]:
-    """K fixed draws per row, the noise levels stratified over them: t (K, B) float32 and masks (K, B, L) bool, on
-    the CPU.
-
-    The same for every adapter and at every step, so that differences between them are not noise. `rows` number the
-    validation set.
-    """
-    levels, masks = [], []
-    for draw in range(draws):
-        u = np.array([(draw + uniform(seed, draw, row, LEVEL_STREAM, 1)[0]) / draws for row in rows])
-        levels.append(torch.from_numpy((1 - EPSILON) * u + EPSILON).to(torch.float32))
-        masks.append(noise_mask(seed, draw, rows, maskable, levels[-1]))
-    return torch.stack(levels), torch.stack(masks)
-
-
-def eos_tail_length(policy: str) -> int | None:
-    """How many EOS pads after the answer count as answer: "all" -> None, "none" -> 0, "first:K" -> K.
-
-    Raises:
-        ValueError: another policy.
-    """
-    if policy == "all":
-        return None
-    if policy == "none":
-        return 0
-    match = re.fullmatch(r"first:([1-9]\d*)", policy)
-    if match is None:
-        raise ValueError(f"eos_tail: {policy!r}; must be all, none or first:K with K at least 1, for example first:8")
-    return int(match[1])
-
-
-def eos_tail_masks(prompt_lengths: Tensor, lengths: Tensor, width: int, policy: str) -> tuple[Tensor, Tensor]:
-    """Which tokens of right-padded rows may be masked, and which exist at all: two (B, width) bool tensors.
-
-    Rows are padded with EOS. "all" treats every pad as answer: masked, in the loss, in the length (the guideline, at
-    the price that long generation budgets fill with EOS); "first:K" only the first K pads after the answer; "none"
-    no pad. A pad that is not
-    answer is padding: attention does not see it.
-
-    Args:
-        prompt_lengths, lengths: (B,) int64, tokens of the prompt, and of prompt and answer together.
-        width: L of the padded batch.
-
-    Returns:
-        maskable and attention_mask.
-    """
-    tail = eos_tail_length(policy)
-    positions = torch.arange(width, device=lengths.device)[None]
-    ends = torch.full_like(lengths, width) if tail is None else (lengths + tail).clamp(max=width)
-    attention_mask = positions < ends[:, None]
-    return attention_mask & (positions >= prompt_lengths[:, None]), attention_mask

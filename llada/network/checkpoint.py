@@ -60,10 +60,10 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
         raise CheckpointError(f"{folder}: no such folder; expected a checkpoint with config.json and safetensors")
     if config is None:
         config = _read_config(folder)
-    found = _stored_shapes(folder)
+    actual = _stored_shapes(folder)
     if getattr(config, "quantization_config", None) is not None:
         return  # stored quantised: packed shapes and extra state, transformers checks them as it unpacks
-    faults = _misfits(found, published_shapes(config), config.weight_tying)
+    faults = _misfits(actual, published_shapes(config), config.weight_tying)
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise CheckpointError(f"{folder}: the weights do not fit config.json: {'; '.join(faults[:_SHOWN])}{more}")
@@ -148,12 +148,12 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         ) from None
 
 
-def _misfits(found: dict[str, tuple[int, ...]], wanted: dict[str, tuple[int, ...]], tied: bool) -> list[str]:
+def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]], tied: bool) -> list[str]:
     optional = {_HEAD} if tied else set()
-    faults = [f"{key} is missing" for key in sorted(wanted.keys() - found.keys() - optional)]
+    faults = [f"{key} is missing" for key in sorted(expected.keys() - actual.keys() - optional)]
     faults += [
-        f"{key} has shape {list(found[key])} instead of {list(wanted[key])}"
-        for key in sorted(wanted.keys() & found.keys())
-        if found[key] != wanted[key]
+        f"{key} has shape {list(actual[key])} instead of {list(expected[key])}"
+        for key in sorted(expected.keys() & actual.keys())
+        if actual[key] != expected[key]
     ]
-    return faults + [f"{key} is not part of this network" for key in sorted(found.keys() - wanted.keys())]
+    return faults + [f"{key} is not part of this network" for key in sorted(actual.keys() - expected.keys())]

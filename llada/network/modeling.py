@@ -236,7 +236,7 @@ class LLaDAModelLM(PreTrainedModel):
         """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
 
         The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
-        shapes, one more with an attention mask. Pad lengths to a multiple (`padded_length`) for the kernels' sake.
+        shapes, one more with an attention mask.
         """
         for block in self.model.transformer.blocks:
             block.compile(**({"dynamic": True} | options))
@@ -283,11 +283,6 @@ class LLaDAModelLM(PreTrainedModel):
             depth = getattr(module, "depth", None)
             std = 1 / math.sqrt(module.weight.shape[-1] * (1 if depth is None else 2 * (depth + 1)))
             init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
-
-
-def padded_length(length: int, multiple: int = 64) -> int:
-    """The length to pad to: the next multiple."""
-    return -(-length // multiple) * multiple
 
 
 def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:

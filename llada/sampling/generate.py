@@ -32,21 +32,10 @@ class Generation:
 
     tokens: Tensor  # (B, P + G) int64, prompt included; after a stop the pad token
     forward_passes: int  # calls of the model, of whatever batch and slice
-    tokens_committed: int  # over all rows
     answer_lengths: Tensor  # (B,) int64, answer tokens up to the first stop token, itself included
     rows_stopped_early: int  # rows that met a stop token before their last block was full
     seconds: float
     peak_memory: int | None  # bytes, on CUDA
-
-    @property
-    def tokens_per_forward(self) -> float:
-        """Answer tokens up to each row's first stop, over all rows, per call of the model."""
-        return int(self.answer_lengths.sum()) / max(1, self.forward_passes)
-
-    @property
-    def tokens_per_second(self) -> float:
-        """Answer tokens up to each row's first stop, over all rows, per second."""
-        return int(self.answer_lengths.sum()) / self.seconds
 
 
 def generate(
@@ -71,13 +60,11 @@ def generate(
         pass
     if device.type == "cuda":
         torch.cuda.synchronize(device)
-    canvas = engine.canvas
     return Generation(
-        tokens=canvas.tokens,
+        tokens=engine.sequences.tokens,
         forward_passes=engine.forward_passes,
-        tokens_committed=int(engine.committed),
-        answer_lengths=canvas.lengths_to_stop(),
-        rows_stopped_early=int(canvas.stopped.sum()),
+        answer_lengths=engine.sequences.lengths_to_stop(),
+        rows_stopped_early=int(engine.sequences.stopped.sum()),
         seconds=time.perf_counter() - begin,
         peak_memory=torch.cuda.max_memory_allocated(device) if device.type == "cuda" else None,
     )

@@ -1,82 +1,125 @@
-"""Which of a block's masked positions a step commits: one pure function per published rule.
+"""Which of a block's masked positions a step commits: a pure function per published rule, and the table of them all.
 
-Shapes: R rows, K positions of the block. `score` is (R, K) float32 in [0, 1] where masked and -inf elsewhere; `masked`
-is (R, K) bool. A rule returns (R, K) bool, a subset of `masked` with at least one position in each row that has any.
+Shapes: R rows, K positions of the block. A rule gets a `BlockState` and returns (R, K) bool, a subset of its `masked`
+with at least one position in each row that has any.
 
     quota          Nie et al. 2025, arXiv 2502.09992 (LLaDA): a fixed number per step
     threshold      Wu et al. 2025, arXiv 2505.22618 (Fast-dLLM)
     factor         the same paper: parallel decoding that is safe when n * (1 - c_(n)) is small
     entropy_bound  Ben-Hamu et al. 2025, arXiv 2505.24857 (EB-Sampler)
     revoke         Hong et al. 2025, arXiv 2507.18578 (WINO): draft generously, verify, take back
+
+A new rule is a function here, a row of RULES, and its name in `llada.sampling.settings.RuleName`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from llada.sampling.settings import SamplerConfig
+
 NEVER = 1e4  # an "entropy" for positions that come last, above any real one and small enough to be added up
 
 
-def quota_of_step(masks: Tensor, steps: int, step: int) -> Tensor:
-    """(R,) int64: masks // steps, plus one in the first (masks % steps) steps; `masks` as the block opened."""
-    return masks // steps + (step < masks % steps).to(masks.dtype)
+@dataclass(frozen=True)
+class BlockState:
+    """What a rule may look at: one block of the rows at work, after the model ran and before anything is committed."""
+
+    score: Tensor  # (R, K) float32, in [0, 1] where masked and -inf elsewhere
+    masked: Tensor  # (R, K) bool
+    entropy: Tensor | None  # (R, K) float32 in nats where masked; for the rules that want it
+    config: SamplerConfig
+    step: int  # of this block, from 0
+    opened: Tensor  # (R,) int64, masked positions as the block opened
+    before: Tensor  # (R,) int64, the row's positions before the block, padding not counted
+    after: int  # positions of the answer after the block
+
+    @property
+    def last_step(self) -> bool:
+        return self.step + 1 >= self.config.steps_per_block
 
 
-def by_quota(score: Tensor, masked: Tensor, quota: Tensor, before: Sequence[int] = (), after: int = 0) -> Tensor:
-    """The `quota` (R,) best of each row. Equal scores at the cut: as torch.topk picks on the row's own sequence.
+@dataclass(frozen=True)
+class Rule:
+    """How a step decides. `commit` maps the state of a block to the positions to commit, (R, K) bool."""
+
+    commit: Callable[[BlockState], Tensor]
+    wants_entropy: bool = False
+    verifies: bool = False
+    """look at what is committed once more (`revoke`) and mask it again where it is doubted (`take_back`); a row then
+    stops when its block is full and not before, since its stop token may be taken back"""
+
+
+def by_quota(block: BlockState) -> Tensor:
+    """The best `quota_of_step` of each row. Equal scores at the cut: as torch.topk picks on the row's own sequence.
 
     That is the published sampler's choice, though an arbitrary one: it depends on where the block lies.
-
-    Args:
-        before: each row's number of positions before the block, padding not counted; empty: none.
-        after: the number of positions after it.
     """
+    score, masked = block.score, block.masked
+    quota = quota_of_step(block.opened, block.config.steps_per_block, block.step)  # (R,)
     commit = (_rank(score, descending=True) < quota[:, None]) & masked
     ordered = pad(score.sort(dim=1, descending=True).values, (0, 1), value=-torch.inf)  # (R, K + 1)
     last = quota.clamp(min=1)[:, None]
     cut = (quota > 0) & (quota < masked.sum(dim=1))  # otherwise nothing is chosen, or nothing left out
     tied = cut & (ordered.gather(1, last - 1) == ordered.gather(1, last))[:, 0]
     for row in tied.nonzero()[:, 0].tolist():
-        start = before[row] if before else 0
-        sequence = torch.full((start + score.shape[1] + after,), -torch.inf)
+        start = int(block.before[row])
+        sequence = torch.full((start + score.shape[1] + block.after,), -torch.inf)
         sequence[start : start + score.shape[1]] = score[row].cpu()
         commit[row] = False
         commit[row, sequence.topk(int(quota[row])).indices.to(commit.device) - start] = True
     return commit
 
 
-def by_threshold(score: Tensor, masked: Tensor, threshold: float) -> Tensor:
+def quota_of_step(opened: Tensor, steps: int, step: int) -> Tensor:
+    """(R,) int64: opened // steps, plus one in the first (opened % steps) steps."""
+    return opened // steps + (step < opened % steps).to(opened.dtype)
+
+
+def by_threshold(block: BlockState) -> Tensor:
     """All above the threshold, and always the best one."""
-    return ((score > threshold) | (_rank(score, descending=True) == 0)) & masked
+    return _above(block, block.config.threshold)
 
 
-def by_factor(score: Tensor, masked: Tensor, factor: float) -> Tensor:
+def by_factor(block: BlockState) -> Tensor:
     """The n best, for the largest n with c_(n) >= 1 - factor / (n + 1), c_(n) the n-th best score; at least one."""
-    rank = _rank(score, descending=True)  # n - 1
-    enough = (score >= 1 - factor / (rank + 2)) & masked
+    rank = _rank(block.score, descending=True)  # n - 1
+    enough = (block.score >= 1 - block.config.factor / (rank + 2)) & block.masked
     # c_(n) falls and the bound rises with n, so the positions that satisfy it are exactly the best ones.
-    return (enough | (rank == 0)) & masked
+    return (enough | (rank == 0)) & block.masked
 
 
-def by_entropy(entropy: Tensor, masked: Tensor, bound: float) -> Tensor:
-    """The longest prefix, in order of rising entropy, with sum(H) - max(H) <= bound nats; at least one.
-
-    Args:
-        entropy: (R, K) float32 in nats; what it holds where nothing is masked does not matter.
-    """
-    ordered, order = entropy.masked_fill(~masked, torch.inf).sort(dim=1, stable=True)
+def by_entropy(block: BlockState) -> Tensor:
+    """The longest prefix, in order of rising entropy, with sum(H) - max(H) <= entropy_bound nats; at least one."""
+    assert block.entropy is not None  # the table says that this rule wants it
+    ordered, order = block.entropy.masked_fill(~block.masked, torch.inf).sort(dim=1, stable=True)
     before = ordered.cumsum(dim=1) - ordered  # the sum without the largest, which is the prefix's last
-    within = (before <= bound) & ordered.isfinite()
+    within = (before <= block.config.entropy_bound) & ordered.isfinite()
     within[:, 0] = True
-    return torch.zeros_like(masked).scatter(1, order, within) & masked
+    return torch.zeros_like(block.masked).scatter(1, order, within) & block.masked
+
+
+def by_draft(block: BlockState) -> Tensor:
+    """Rule revoke: all above the draft threshold, and always the best one; in the last step all that is left."""
+    return block.masked if block.last_step else _above(block, block.config.draft_threshold)
+
+
+RULES: dict[str, Rule] = {
+    "quota": Rule(by_quota),
+    "threshold": Rule(by_threshold),
+    "factor": Rule(by_factor),
+    "entropy_bound": Rule(by_entropy, wants_entropy=True),
+    "revoke": Rule(by_draft, verifies=True),
+}
 
 
 def take_back(kept: Tensor, verified: Tensor, drafted: Tensor, threshold: float) -> Tensor:
-    """Rule revoke: the committed positions to mask again, (R, K) bool.
+    """A rule that verifies: the committed positions to mask again, (R, K) bool.
 
     A step takes back fewer than the step before it committed, the worst first. So n steps leave at least n masks fewer.
 
@@ -88,6 +131,10 @@ def take_back(kept: Tensor, verified: Tensor, drafted: Tensor, threshold: float)
     doubted = verified & (kept < threshold)
     rank = _rank(kept.masked_fill(~doubted, torch.inf), descending=False)
     return doubted & (rank < (drafted - 1)[:, None])
+
+
+def _above(block: BlockState, threshold: float) -> Tensor:
+    return ((block.score > threshold) | (_rank(block.score, descending=True) == 0)) & block.masked
 
 
 def _rank(values: Tensor, descending: bool) -> Tensor:

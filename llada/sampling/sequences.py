@@ -1,4 +1,4 @@
-"""What a batch is denoised on: prompts, answers with masks, who has stopped; and the checks of what a caller passes in.
+"""The sequences of a batch: prompts, answers with masks, who has stopped; and the checks of what a caller passes in.
 
 Shapes: B rows, P prompt positions (padding on the left included), G answer positions, T = P + G, V vocabulary.
 """
@@ -17,9 +17,8 @@ from llada.sampling.settings import SamplerConfig
 Allowed = Mapping[int, Sequence[int]]
 """A constraint: answer position -> the token ids that may stand there."""
 
-PUBLISHED_VOCABULARY = {
-    126464: 126349
-}  # rows of LLaDA-8B's embedding -> ids its tokenizer knows; the config does not say
+PUBLISHED_VOCABULARY = {126464: 126349}
+"""Rows of LLaDA-8B's embedding -> ids its tokenizer knows; the config does not say."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +63,7 @@ class Vocabulary:
         return sorted({self.mask, *range(self.known, self.size)})
 
 
-class Canvas:
+class SequenceBatch:
     """The sequences of a batch while they are denoised.
 
     Attributes:
@@ -115,9 +114,9 @@ class Canvas:
         """(B, G) bool."""
         return self.answers == self.vocabulary.mask
 
-    def prompt_lengths(self) -> list[int]:
-        """Prompt tokens of each row, padding not counted."""
-        return [self.start] * len(self.tokens) if self.real is None else self.real.sum(dim=1).tolist()
+    def prompt_lengths(self) -> Tensor:
+        """(B,) int64: prompt tokens of each row, padding not counted."""
+        return torch.full_like(self.lengths, self.start) if self.real is None else self.real.sum(dim=1)
 
     def prompts(self) -> list[list[int]]:
         """Each row's own prompt and given tokens, without padding: what a row's answer may depend on."""

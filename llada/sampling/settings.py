@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-Rule = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
+RuleName = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
 Score = Literal["low_confidence", "margin", "entropy", "random"]
 Cache = Literal["none", "prefix", "dual"]
 EosPolicy = Literal["none", "suppress", "last"]
@@ -30,7 +30,7 @@ class SamplerConfig:
     """tokens per block; blocks are denoised from left to right"""
     steps: int = 128
     """over all blocks, steps // blocks in each; quota spends exactly these, revoke at the most, the others ignore it"""
-    rule: Rule = "quota"
+    rule: RuleName = "quota"
     """which of a block's masked positions a step commits"""
     temperature: float = 0.0
     """0: the most probable token; above: Gumbel noise in float64, a sample of softmax(logits / temperature)"""
@@ -88,10 +88,10 @@ class SamplerConfig:
         return self.max_gen_length or self.gen_length
 
     def _choice_faults(self) -> list[str]:
-        choices = {"rule": Rule, "remasking": Score, "cache": Cache, "eos_policy": EosPolicy}
+        literals = {"rule": RuleName, "remasking": Score, "cache": Cache, "eos_policy": EosPolicy}
         return [
             f"{name} is {getattr(self, name)!r}, allowed: {', '.join(get_args(allowed))}"
-            for name, allowed in choices.items()
+            for name, allowed in literals.items()
             if getattr(self, name) not in get_args(allowed)
         ]
 

@@ -13,21 +13,21 @@ import torch
 from torch import Tensor
 
 from llada.sampling.noise import fold, gumbel, uniform
-from llada.sampling.rules import NEVER
+from llada.sampling.rules import NEVER, RULES
 from llada.sampling.settings import SamplerConfig
 
 
 @dataclass(frozen=True)
-class Choices:
+class TokenChoices:
     """What each of n positions would commit."""
 
     tokens: Tensor  # (n,) int64
     scores: Tensor  # (n,) float32 in [0, 1]
-    entropies: Tensor | None  # (n,) float32 in nats, for the rule that wants them
+    entropies: Tensor | None  # (n,) float32 in nats, for the rules that want them
 
 
 @dataclass(frozen=True)
-class Chooser:
+class TokenChooser:
     """The choice of tokens under one configuration.
 
     Args:
@@ -40,7 +40,7 @@ class Chooser:
     forbidden: Tensor
     stops: Tensor
 
-    def choose(self, logits: Tensor, keys: Tensor | None = None, allowed: Tensor | None = None) -> Choices:
+    def choose(self, logits: Tensor, keys: Tensor | None = None, allowed: Tensor | None = None) -> TokenChoices:
         """Tokens and scores for logits (n, V) float32, which are overwritten.
 
         Args:
@@ -53,7 +53,7 @@ class Chooser:
         tokens = self._tokens(logits, keys, allowed)
         if config.eos_policy == "last":
             logits[:, self.stops] = -torch.inf
-        wants_entropy = config.rule == "entropy_bound"
+        wants_entropy = RULES[config.rule].wants_entropy
         if config.remasking == "random":
             assert keys is not None
             scores = uniform(fold(keys, -2), 1)[:, 0].float()  # the counter -2 keeps clear of the tokens' own 0, 1, ...
@@ -69,7 +69,7 @@ class Chooser:
             stopping = torch.isin(tokens, self.stops)
             scores = scores.masked_fill(stopping, 0.0)
             entropies = None if entropies is None else entropies.masked_fill(stopping, NEVER)
-        return Choices(tokens, scores, entropies)
+        return TokenChoices(tokens, scores, entropies)
 
     def probability(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """(n,) float32: the probability of given tokens (n,) under logits (n, V) float32, which are overwritten."""

@@ -10,6 +10,7 @@ import argparse
 import dataclasses
 import sys
 import typing
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -30,7 +31,7 @@ CompareOption = Annotated[
     str | None, typer.Option("--compare", metavar="N[,N2]", help="More systems, beside the first; base is one.")
 ]
 SeedOption = Annotated[
-    int | None, typer.Option("--seed", min=0, help="Of the noise, where the settings want any. Default: the profile's.")
+    int | None, typer.Option("--seed", metavar="N", min=0, help="Seed of the noise. Default: the profile's.")
 ]
 
 
@@ -41,13 +42,15 @@ def chat(
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this one question and leave.")
     ] = None,
-    pace: Annotated[float, typer.Option("--pace", min=0, help="Seconds that a step lasts at the least.")] = 0.04,
+    pace: Annotated[
+        float, typer.Option("--pace", metavar="SECONDS", min=0, help="How long a step lasts at the least.")
+    ] = 0.04,
     seed: SeedOption = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Talk to an adapter and watch its answers denoise; several systems side by side."""
+    """Talk to an adapter, or to several systems side by side."""
     with running("chat", profile, overrides, artifacts) as (settings, paths):
         if prompt is None and not sys.stdin.isatty():
             prompt = sys.stdin.read()
@@ -104,18 +107,23 @@ def sampler_flags_help() -> str:
 
 def _sampler_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        add_help=False, allow_abbrev=False, exit_on_error=False, argument_default=argparse.SUPPRESS
+        add_help=False,
+        allow_abbrev=False,
+        exit_on_error=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=partial(argparse.HelpFormatter, max_help_position=28, width=76),
     )
     group = parser.add_argument_group("sampler settings")
     meanings, kinds = attribute_docstrings(SamplerConfig), typing.get_type_hints(SamplerConfig)
     for field in dataclasses.fields(SamplerConfig):
         flag, kind = f"--{field.name.replace('_', '-')}", kinds[field.name]
         about: dict[str, Any] = {"dest": field.name, "help": meanings[field.name].replace("%", "%%")}
-        plain = next((one for one in typing.get_args(kind) if one is not type(None)), kind)  # int of int | None
+        plain = next((part for part in typing.get_args(kind) if part is not type(None)), kind)  # int of int | None
         if kind is bool:
             group.add_argument(flag, action=argparse.BooleanOptionalAction, **about)
         elif typing.get_origin(kind) is typing.Literal:
-            group.add_argument(flag, metavar="|".join(typing.get_args(kind)), **about)
+            about["help"] += f" ({', '.join(typing.get_args(kind))})"
+            group.add_argument(flag, metavar="NAME", **about)
         elif typing.get_origin(plain) is tuple:
             group.add_argument(flag, type=int, action="append", metavar="ID", **about)
         else:

@@ -15,15 +15,20 @@ def demo(
     method: SystemOption,
     compare: CompareOption = None,
     host: Annotated[
-        str, typer.Option("--host", help="Address to listen on. 0.0.0.0 lets everyone on the network in.")
+        str,
+        typer.Option(
+            "--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 lets everyone on the network in."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes any free one.")] = 7860,
+    port: Annotated[
+        int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 7860,
     seed: SeedOption = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """The chat as a local web page, with a slider over the denoising steps (needs the extra `demo`)."""
+    """The chat as a local web page (needs the extra `demo`)."""
     with running("demo", profile, overrides, artifacts) as (settings, paths):
         from chat.page import require_gradio, serve
 

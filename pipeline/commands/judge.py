@@ -14,20 +14,22 @@ from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOp
 def judge(
     method: SystemOption,
     against: Annotated[str, typer.Option("--against", metavar="N", help="The other system; base is one.")],
-    by: Annotated[str, typer.Option("--by", help="judge, or bertscore (needs the extra `bertscore`).")],
-    model: Annotated[str, typer.Option("--model", help="The judge's name on its server, or BERTScore's encoder.")],
-    layer: Annotated[int, typer.Option("--layer", min=1, help="Of BERTScore's encoder.")] = 9,
+    by: Annotated[str, typer.Option("--by", metavar="NAME", help="judge, or bertscore (needs the extra `bertscore`).")],
+    model: Annotated[
+        str, typer.Option("--model", metavar="NAME", help="The judge's name on its server, or BERTScore's encoder.")
+    ],
+    layer: Annotated[int, typer.Option("--layer", metavar="N", min=1, help="The layer of BERTScore's encoder.")] = 9,
     url: Annotated[
-        str, typer.Option("--url", help="An OpenAI-compatible server; its key in JUDGE_API_KEY.")
+        str, typer.Option("--url", metavar="URL", help="An OpenAI-compatible server; its key in JUDGE_API_KEY.")
     ] = "http://127.0.0.1:8000/v1",
-    limit: Annotated[int | None, typer.Option("--limit", min=1, help="The first so many items.")] = None,
+    limit: Annotated[int | None, typer.Option("--limit", metavar="N", min=1, help="Compare the first N items.")] = None,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Compare two evaluated systems by a language model that judges, or by BERTScore."""
+    """Compare two evaluated systems by a judging language model."""
     with running("judge", profile, overrides, artifacts) as (settings, paths):
-        from eval.judge import BertScore, Judge, ask_opinion, read_pairs
+        from eval.judge import BertScore, Judge, compare_answers, read_pairs
         from pipeline.paths import require
 
         if by not in ("judge", "bertscore"):
@@ -38,7 +40,7 @@ def judge(
         kept = paths.scratch / "judge" / "verdicts.jsonl"
         key = os.environ.get("JUDGE_API_KEY")
         output = paths.root / "opinions" / f"{by}-{method}-{against}.json"
-        result = ask_opinion(
+        result = compare_answers(
             BertScore(model, layer) if by == "bertscore" else Judge(url, model, key, kept),
             (method, against),
             pairs,

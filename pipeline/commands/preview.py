@@ -22,13 +22,13 @@ SHOWN_TAIL = 8
 
 
 def preview(
-    split: Annotated[str, typer.Option("--split", help="train, validation or test.")] = "train",
-    rows: Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")] = 3,
+    split: Annotated[str, typer.Option("--split", metavar="NAME", help="train, validation or test.")] = "train",
+    rows: Annotated[int, typer.Option("--rows", metavar="N", min=1, help="How many rows to show.")] = 3,
     profile: ProfileOption = None,
     overrides: SetOption = None,
     artifacts: ArtifactsOption = None,
 ) -> None:
-    """Show formatted rows: prompt, answer, mask and EOS tail in colour."""
+    """Show formatted rows with prompt, answer and masks in colour."""
     with running("preview", profile, overrides, artifacts) as (settings, paths):
         from pipeline.paths import read_inputs, require
 

@@ -48,21 +48,20 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
     from eval.measure.evaluate import is_measured
     from pipeline.paths import command_for, require
     from pipeline.stages import evaluate as evaluation
-    from pipeline.stages.train import train_arguments
-    from training.fingerprint import is_finished
+    from pipeline.stages.train import training_plan
+    from training.plan import is_finished
     from training.trainer import train
 
     test = require(paths.formatted / "test.parquet", "format", paths)
     for adapter in adapters:
         name = str(adapter)
-        arguments = train_arguments(profile, paths, name)
-        folder = arguments["output"]
-        if is_finished(folder, adapter.method, **arguments):
+        plan = training_plan(profile, paths, name)
+        if is_finished(plan):
             console.print(f"{name}: trained with these settings before")
         else:
-            train(adapter.method, **arguments)
-        settings = (profile.evaluation, profile.sampling, profile.model)
-        if is_measured(paths.evaluation(name), *settings, adapter=folder, test=test, seed=profile.seed):
+            train(plan)
+        measured = evaluation.measurement_of(profile)
+        if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test):
             console.print(f"{name}: evaluated with these settings before")
         else:
             evaluation.run(profile, paths, name)

@@ -48,7 +48,7 @@ class _Stage:
 
 
 def status(profile: ProfileOption = None, overrides: SetOption = None, artifacts: ArtifactsOption = None) -> None:
-    """Show which stages are done, stale or missing, their facts, and the next command."""
+    """Show which stages are done, stale or missing, and what to run."""
     with running("status", profile, overrides, artifacts) as (settings, paths):
         show(stage_states(settings, paths), by_dvc=is_dvc_run(paths, settings.name))
 
@@ -78,14 +78,14 @@ def stale_stages(paths: Paths, profile: str) -> dict[str, str]:
     command = [shutil.which("dvc") or str(Path(sys.executable).parent / "dvc"), "status", "--json"]
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
-        found: dict[str, Any] = json.loads(result.stdout or "null")
+        changes: dict[str, Any] = json.loads(result.stdout or "null")
     except (OSError, json.JSONDecodeError):
-        found = {}
+        changes = {}
         result = None
     if result is None or result.returncode != 0:
         words = (result.stderr if result else "").strip().splitlines()
         raise InputError(f"`dvc status` failed{': ' + words[-1] if words else ''}; run it by itself to see why")
-    return {stage: _reason(entries) for stage, entries in found.items()}
+    return {stage: _reason(entries) for stage, entries in changes.items()}
 
 
 def is_dvc_run(paths: Paths, profile: str) -> bool:
@@ -169,7 +169,7 @@ def _cluster(facts: Any) -> str:
 
 def _split(facts: Any) -> str:
     rows = facts["rows"]
-    leaks = sum(found["any"] for found in facts["after"].values())
+    leaks = sum(side["any"] for side in facts["after"].values())
     return f"{rows['train']:,} / {rows['validation']:,} / {rows['test']:,} rows, {leaks} leaks"
 
 

@@ -23,14 +23,16 @@ def sweep(
     with running("sweep", profile, overrides, artifacts) as (settings, paths):
         names = values("--methods", methods, str)
         rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, int)
-        configs = {method: settings.method(method) for method in names}
-        from experiments.sweep import show
+        for name in names:
+            settings.method(name)
+        from adapters.methods import method_named
         from experiments.sweep import sweep as sweep_methods
-        from pipeline.stages.train import train_arguments
+        from experiments.sweep_summary import show
+        from pipeline.stages.train import training_plan
         from training.trainer import train
 
-        arguments = train_arguments(settings, paths, names[0])
-        for varied in ("config", "output", "seed"):
-            del arguments[varied]
-        sweep_methods(names, rates, numbers, configs=configs, arguments=arguments, output=paths.sweep, run=train)
+        for name in names:
+            method_named(name)  # `lora-seed2` is an adapter of the profile; here the seeds are in --seeds
+        plans = [training_plan(settings, paths, name) for name in names]
+        sweep_methods(plans, rates, numbers, paths.sweep, train)
         show(paths.sweep)

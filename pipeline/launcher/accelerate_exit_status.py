@@ -27,9 +27,7 @@ def _install() -> None:
             import os
 
             sys.stderr.flush()
-            os._exit(
-                status
-            )  # an excepthook cannot change the status otherwise; nothing of the launcher is left to save
+            os._exit(status)  # an excepthook cannot change the status otherwise; the launcher has nothing left to save
         previous(kind, error, trace)  # type: ignore[arg-type]
 
     sys.excepthook = end_as_the_child_did

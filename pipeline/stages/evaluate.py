@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from eval.measure.evaluate import evaluate
+from eval.measure.evaluate import Measurement, evaluate
 from pipeline.paths import Paths, read_inputs, require
 
 if TYPE_CHECKING:
@@ -18,14 +18,15 @@ def run(profile: Profile, paths: Paths, system: str) -> None:
         require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
     resolved = read_inputs(paths)
     evaluate(
-        profile.evaluation,
-        profile.sampling,
-        profile.model,
+        measurement_of(profile),
         system=system,
         base=resolved.base,
         adapter=None if system == "base" else paths.adapter(system),
         test=require(paths.formatted / "test.parquet", "format", paths),
         output=paths.evaluation(system),
-        seed=profile.seed,
         encoder=resolved.encoder,
     )
+
+
+def measurement_of(profile: Profile) -> Measurement:
+    return Measurement(profile.evaluation, profile.sampling, profile.model, profile.seed)

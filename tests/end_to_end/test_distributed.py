@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import training_arguments
+from tests.support.small_world import small_plan
 from training import trainer
 
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
@@ -26,7 +26,7 @@ def curve(folder, run, method):
 @pytest.mark.parametrize("method", ["lora", "pissa"])
 def test_two_processes_have_the_losses_of_one(tmp_path, method):
     """The two come from `accelerate launch`; the one is this process."""
-    trainer.train(method, **training_arguments(tmp_path, run=f"one/{method}", train=SETTINGS))
+    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=SETTINGS))
     config = ["--config_file", str(REPOSITORY / "configs" / "accelerate" / "ddp-cpu.yaml"), "--main_process_port", "0"]
     command = [*ACCELERATE, *config, str(DRIVER), str(tmp_path), "two", method, json.dumps(SETTINGS)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}

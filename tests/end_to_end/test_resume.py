@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import training_arguments
+from tests.support.small_world import small_plan
 from training import trainer
+from training.run import processes
 
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 SETTINGS = '{"max_steps": 60, "epochs": 99, "validate_every": 20, "checkpoint_every": 1}'  # nearly always writing
@@ -24,8 +25,8 @@ def start(folder, run, method):
 
 @pytest.mark.parametrize("method", ["pissa"])
 def test_killed_runs_end_with_the_bytes_of_an_uninterrupted_one(tmp_path, method, monkeypatch):
-    monkeypatch.setattr(trainer, "_use_all_cores", lambda: torch.set_num_threads(1))  # as the driver does
-    trainer.train(method, **training_arguments(tmp_path, run=f"whole/{method}", train=json.loads(SETTINGS)))
+    monkeypatch.setattr(processes, "use_all_cores", lambda: torch.set_num_threads(1))  # as the driver does
+    trainer.train(small_plan(tmp_path, method, run=f"whole/{method}", train=json.loads(SETTINGS)))
     moments = random.Random(0)
     for kill in range(2):
         process = start(tmp_path, "killed", method)

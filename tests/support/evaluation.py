@@ -1,4 +1,4 @@
-"""A tiny base folder and a formatted test split, made on the spot, for the tests of the evaluation."""
+"""For the tests of the evaluation: a few answers, and a tiny base folder and test split made on the spot."""
 
 from __future__ import annotations
 
@@ -7,8 +7,36 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from eval.metrics import METRICS
+from eval.metrics.statistics import Array
+
 CITIES = ["Jakarta", "Bandung", "Surabaya", "Medan", "Semarang", "Makassar", "Palembang", "Denpasar", "Padang", "Ambon"]
 SUBSETS = ["wikipedia_id", "dolly", "wikihow"]
+ANSWERS = [
+    "Ibu kota Indonesia adalah Jakarta.",
+    "Saya makan nasi goreng di warung",
+    "",
+    "yang dan di yang dan di yang dan di",
+    "Gunung Semeru terletak di Jawa Timur, tingginya 3.676 meter.",
+]
+REFERENCES = [
+    "Ibu kota negara Indonesia adalah Jakarta.",
+    "Mereka memakan nasi uduk di rumah makan",
+    "Tidak ada jawaban.",
+    "Air mendidih pada suhu seratus derajat.",
+    "Gunung Semeru berada di Provinsi Jawa Timur dan tingginya 3.676 meter.",
+]
+PROMPTS = [
+    "Apa ibu kota Indonesia?",
+    "Apa yang dimakan?",
+    "Jawab!",
+    "Kapan air mendidih di permukaan laut?",
+    "Di mana Semeru?",
+]
+
+
+def total(statistics: dict[str, Array], key: str) -> float:
+    return float(METRICS[key].reduce(statistics[key].sum(axis=0)))
 
 
 def example(index: int) -> tuple[str, str]:

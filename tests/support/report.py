@@ -15,6 +15,9 @@ import pyarrow.parquet as pq
 from common.files import write_json, write_json_lines, write_text
 from eval.config import EvaluationConfig
 from eval.metrics.scoring import Answer, Bound, Item, score_system
+from eval.metrics.statistics import Comparison
+from eval.report.load import read_systems
+from eval.report.verdict import Verdict, compare_all, verdict
 from eval.report.write import write_report
 
 EVALUATION = EvaluationConfig(bootstrap_resamples=300, permutations=500, trace_items=2)
@@ -205,6 +208,16 @@ def trace(item: Item, text: str, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
+def judged(root: Path, *systems: Planted, count: int = 60) -> tuple[Verdict, list[Comparison]]:
+    """Evaluations under `root`, compared and judged."""
+    rows = items(count)
+    for planted in systems:
+        write_evaluation(root / planted.name, planted, rows)
+    read = read_systems({planted.name: root / planted.name for planted in systems}, {})
+    comparisons = compare_all(read, EVALUATION, 7)
+    return verdict(read, comparisons), comparisons
+
+
 def write_adapter(folder: Path, planted: Planted) -> None:
     folder.mkdir(parents=True)
     (folder / "adapter_model.safetensors").write_bytes(planted.name.encode())
@@ -279,8 +292,8 @@ def write_data(root: Path, points: int) -> None:
 
 
 def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
-    """A made-up sweep of three methods at four rates, in the form of `experiments.sweep`; LoRA+ never reaches LoRA."""
-    from experiments.sweep import summary
+    """A made-up sweep of three methods at four rates, as `experiments.sweep` writes it; LoRA+ never reaches LoRA."""
+    from experiments.sweep_summary import SweepRecord, summary
 
     floors = {"lora": 2.3, "loraplus": 2.35, "pissa": 2.1}
     runs = []
@@ -290,10 +303,7 @@ def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
                 final = floor + 0.3 * math.log10(rate / 3e-3) ** 2 + 0.01 * seed
                 curve = [[step, final + 2 * math.exp(-step / 80)] for step in range(50, 301, 50)]
                 last = {"loss": curve[-1][1], "low": final - 0.1, "high": final + 0.1}
-                runs.append(
-                    {"method": method, "learning_rate": rate, "seed": seed, "steps": 300, "best": last, "last": last}
-                    | {"curve": curve}
-                )
+                runs.append(SweepRecord(method, rate, seed, steps=300, best=last, last=last, curve=curve))
     return summary(runs, "lora")
 
 

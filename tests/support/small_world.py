@@ -13,6 +13,7 @@ import torch
 from adapters.config import MethodConfig, ModelConfig
 from llada import LLaDAConfig, LLaDAModelLM
 from training.config import TrainConfig
+from training.plan import TrainingPlan
 
 WORDS, MASK, EOS, EOT = 64, 60, 61, 62
 LAYERS = 2
@@ -66,18 +67,17 @@ def write_formatted(folder: Path, rows: int = 40, validation: int = 12) -> Path:
     return folder
 
 
-def training_arguments(
+def small_plan(
     folder: Path,
+    method: str = "lora",
     *,
     rows: int = 40,
     train: dict[str, Any] | None = None,
-    method: dict[str, Any] | None = None,
+    config: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
     run: str = "a",
-) -> dict[str, Any]:
-    """Keyword arguments of `training.trainer.train`. Base and rows lie in `folder` and are made once; `run` names the
-    output.
-    """
+) -> TrainingPlan:
+    """A training of seconds. Base and rows lie in `folder` and are made once; `run` names the output."""
     base, formatted = folder / "base", folder / f"formatted-{rows}"
     if not base.exists():
         write_base(base)
@@ -87,19 +87,16 @@ def training_arguments(
         "global_batch_size": 8, "micro_batch_size": 4, "epochs": 2.0, "learning_rate": 1e-2, "eos_tail": "first:2",
         "validate_every": 5, "validation_draws": 2, "checkpoint_every": 3, "log_every": 1,
     } | (train or {})  # fmt: skip
-    return {
-        "model": ModelConfig(**(model or {})),
-        "train": TrainConfig(**settings),
-        "config": MethodConfig(**_merged({"rank": 4}, method)),
-        "base": base,
-        "base_sha256": "base",
-        "formatted": formatted,
-        "output": folder / run / "adapter",
-        "scratch": folder / run / "scratch",
-        "seed": 7,
-        "provenance": {},
-    }
-
-
-def _merged(first: dict[str, Any], second: dict[str, Any] | None) -> dict[str, Any]:
-    return first | (second or {})
+    return TrainingPlan(
+        method_name=method,
+        model=ModelConfig(**(model or {})),
+        train=TrainConfig(**settings),
+        config=MethodConfig(**({"rank": 4} | (config or {}))),
+        base=base,
+        base_sha256="base",
+        formatted=formatted,
+        output=folder / run / "adapter",
+        scratch=folder / run / "scratch",
+        seed=7,
+        provenance={},
+    )

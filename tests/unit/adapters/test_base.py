@@ -19,8 +19,8 @@ def test_pattern_matches_every_projection_and_never_the_head():
 
 
 def test_down_projection_alone_is_matched_once_per_block():
-    found = target_modules(small_model(), ["ff_out"])
-    assert list(found) == [f"model.transformer.blocks.{i}.ff_out" for i in range(LAYERS)]
+    modules = target_modules(small_model(), ["ff_out"])
+    assert list(modules) == [f"model.transformer.blocks.{i}.ff_out" for i in range(LAYERS)]
 
 
 def test_llama_style_names_are_an_error_not_half_the_modules():

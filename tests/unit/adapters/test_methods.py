@@ -8,7 +8,7 @@ import torch
 from adapters.attach import adapted_layers, assert_adapted, attach, wrap
 from adapters.base import load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
-from adapters.merged_forward import fuse
+from adapters.merged_forward import merge_forward_passes
 from adapters.methods import METHODS, method_named
 from common.errors import InputError
 from llada.diffusion.loss import masked_diffusion_loss
@@ -186,7 +186,7 @@ def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
         return loss.item(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
     loss, gradients = loss_and_gradients()
-    assert fuse(model) == 7 * LAYERS
+    assert merge_forward_passes(model) == 7 * LAYERS
     fused_loss, fused_gradients = loss_and_gradients()
     assert fused_loss == pytest.approx(loss, abs=1e-5)
     for one, two in zip(gradients, fused_gradients, strict=True):
@@ -194,6 +194,6 @@ def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
 
 
 def test_layers_that_need_pefts_own_forward_are_not_fused(tmp_path):
-    assert fuse(adapted(tmp_path, "dora")) == 0
-    assert fuse(adapted(tmp_path, "lora", dropout=0.1)) == 0
-    assert fuse(adapted(tmp_path, base=small_model().bfloat16().requires_grad_(False))) == 0
+    assert merge_forward_passes(adapted(tmp_path, "dora")) == 0
+    assert merge_forward_passes(adapted(tmp_path, "lora", dropout=0.1)) == 0
+    assert merge_forward_passes(adapted(tmp_path, base=small_model().bfloat16().requires_grad_(False))) == 0

@@ -16,14 +16,15 @@ from adapters.methods import METHODS
 from adapters.storage import save_adapter, trainable_tensors
 from common.errors import InputError
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import LAYERS, small_model, training_arguments
+from tests.support.small_world import LAYERS, small_model, small_plan
 from training import trainer
+from training.run import processes
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Matrices this small are slower on two."""
-    monkeypatch.setattr(trainer, "_use_all_cores", lambda: torch.set_num_threads(1))
+    monkeypatch.setattr(processes, "use_all_cores", lambda: torch.set_num_threads(1))
 
 
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(5))
@@ -157,11 +158,11 @@ save_file({"logits": model(load_file(ids)["ids"]).logits.detach()}, out)
 
 
 def test_a_fresh_process_computes_the_same_from_the_saved_adapter(tmp_path):
-    arguments = training_arguments(tmp_path)
-    trainer.train("pissa", **arguments)
-    here = load_adapter(load_base(ModelConfig(), arguments["base"]), arguments["output"])(IDS).logits
+    plan = small_plan(tmp_path, "pissa")
+    trainer.train(plan)
+    here = load_adapter(load_base(ModelConfig(), plan.base), plan.output)(IDS).logits
     save_file({"ids": IDS}, tmp_path / "ids.safetensors")
-    paths = [arguments["base"], arguments["output"], tmp_path / "ids.safetensors", tmp_path / "out.safetensors"]
+    paths = [plan.base, plan.output, tmp_path / "ids.safetensors", tmp_path / "out.safetensors"]
     root = REPOSITORY
     subprocess.run([sys.executable, "-c", FRESH, *map(str, paths)], cwd=root, check=True)
     there = load_file(tmp_path / "out.safetensors")["logits"]

@@ -118,12 +118,12 @@ def test_frames_show_what_each_step_wrote_and_took_back() -> None:
         step([5, 6, 0, 8], new=[0, 0, 1, 1], confidence=[0, 0, 0.8, 0.1]),
     ]
     first, second, third = frames(steps, 1, WORDS, mask=9, stops={0})
-    assert [cell.masked for cell in first.cells] == [True, False, True]
-    assert (first.cells[1].text, first.cells[1].level, first.answer) == ("tujuh ", 1, "tujuh")
+    assert [token.masked for token in first.tokens] == [True, False, True]
+    assert (first.tokens[1].text, first.tokens[1].level, first.answer) == ("tujuh ", 1, "tujuh")
     assert second.taken_back == 1
-    assert [cell.masked for cell in second.cells] == [False, True, True]
-    assert (second.cells[0].level, second.new(second.cells[0]), third.new(third.cells[0])) == (4, True, False)
-    assert [cell.text for cell in third.cells] == ["enam "]  # nothing is shown from the stop on
+    assert [token.masked for token in second.tokens] == [False, True, True]
+    assert (second.tokens[0].level, second.new(second.tokens[0]), third.new(third.tokens[0])) == (4, True, False)
+    assert [token.text for token in third.tokens] == ["enam "]  # nothing is shown from the stop on
     assert third.answer == "enam"
 
 
@@ -152,19 +152,19 @@ def test_pieces_add_up_to_the_text_and_split_no_character(systems: Systems, text
     tokenizer = systems.tokenizer
     ids = tokenizer.encode(text, add_special_tokens=False)
     mask, stop = tokenizer.mask_token_id, tokenizer.eos_token_id
-    found = pieces(tokenizer, [*ids, mask, stop], mask, {stop})
-    assert len(found) == len(ids) + 2
-    assert "".join(found[:-2]) == text
-    assert found[-2:] == ["", STOP]
+    texts = pieces(tokenizer, [*ids, mask, stop], mask, {stop})
+    assert len(texts) == len(ids) + 2
+    assert "".join(texts[:-2]) == text
+    assert texts[-2:] == ["", STOP]
 
 
 def test_new_tokens_are_coloured_by_their_confidence_and_old_ones_are_not(systems: Systems) -> None:
     talk = Conversation(("lora",), SAMPLING, seed=3)
     for latest in talk.ask(systems, QUESTION):
         frame = latest["lora"]
-        new = [cell for cell in frame.cells if frame.new(cell) and cell.text]
+        new = [token for token in frame.tokens if frame.new(token) and token.text]
         spans = [span.style for span in paint(frame).spans if span.style in STYLES]
-        assert spans == [STYLES[cell.level] for cell in new]
+        assert spans == [STYLES[token.level] for token in new]
 
 
 def test_without_a_terminal_the_answers_are_printed_plainly(

@@ -1,4 +1,4 @@
-"""Second opinions: a judge on a server of our own, in both orders; BERTScore's interface."""
+"""A judge on a server of our own, in both orders; BERTScore's interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 
 from common.errors import InputError
 from common.files import write_json_lines
-from eval.judge import Judge, Pair, ask_opinion, parse_verdict, read_pairs
+from eval.judge import Judge, Pair, compare_answers, parse_verdict, read_pairs
 
 PAIRS = [Pair(str(i), f"Soal {i}?", "acuan", "panjang sekali " * (i + 1), "pendek") for i in range(12)]
 
@@ -99,12 +99,12 @@ def test_what_is_written_is_the_paired_comparison(tmp_path: Path) -> None:
     with server(longer) as (url, _):
         judge = Judge(url, "m", None, tmp_path / "verdicts.jsonl")
         output = tmp_path / "judge.json"
-        found = ask_opinion(judge, ("lora", "base"), PAIRS, output, resamples=200, permutations=999, seed=0)
+        comparison = compare_answers(judge, ("lora", "base"), PAIRS, output, resamples=200, permutations=999, seed=0)
     written = json.loads(output.read_text())
     assert written["means"] == {"lora": 1.0, "base": 0.0}
-    assert written["comparison"]["difference"] == found.difference == 1.0
+    assert written["comparison"]["difference"] == comparison.difference == 1.0
     # all twelve one way: two of the 4,096 sign patterns are as extreme
-    assert found.p == pytest.approx(2 / 4096, abs=3e-3)
+    assert comparison.p == pytest.approx(2 / 4096, abs=3e-3)
     rows = [json.loads(line) for line in output.with_suffix(".jsonl").read_text().splitlines()]
     assert [row["lora"] for row in rows] == [1.0] * 12
 

@@ -13,14 +13,16 @@ import sacrebleu
 from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json_lines, write_json
-from eval.measure.evaluate import measured_hashes, measurement_settings
+from eval.measure.evaluate import measured_hashes
 from eval.metrics.scoring import SCHEMA_VERSION
+from eval.report.labels import labels_of
 from eval.report.load import System, read_systems
-from eval.report.page import seed_table
+from eval.report.sections import seeds as seeds_section
 from eval.report.verdict import TRAINED_ONCE, better, compare_all, sentence, verdict
 from pipeline.commands.seeds import adapters_of, train_and_evaluate
 from pipeline.paths import Paths
 from pipeline.profile import Profile, load_profile
+from pipeline.stages.evaluate import measurement_of
 from tests.support.report import (
     EVALUATION,
     Planted,
@@ -32,7 +34,6 @@ from tests.support.report import (
     write_planted_report,
 )
 from tests.support.small_world import write_formatted
-from training.fingerprint import data_hashes, run_settings
 
 PLANTED = (
     Planted("base", soup, 5.6),
@@ -123,8 +124,6 @@ def test_the_interval_of_the_method_is_wider_than_that_of_one_of_its_adapters(sy
 
 
 def test_what_one_seed_calls_a_difference_several_may_not(root: Path, systems: list[System]) -> None:
-    titles = {system.name: system.title for system in systems}
-
     def bound(compared: list[System]):
         found = compare_all(compared, EVALUATION, 7)
         return next(one for one in found if (one.first, one.second, one.metric) == ("lora", "pissa", "bound_per_token"))
@@ -133,8 +132,8 @@ def test_what_one_seed_calls_a_difference_several_may_not(root: Path, systems: l
     pooled = bound(systems)
     assert better(pooled) is None
     assert pooled.seeds == 3
-    assert "n = 60 items and 3 training seeds" in sentence(pooled, titles)
-    assert "LoRA and PiSSA cannot be told apart" in sentence(pooled, titles)
+    assert "n = 60 items and 3 training seeds" in sentence(pooled)
+    assert "LoRA and PiSSA cannot be told apart" in sentence(pooled)
 
 
 def test_a_gain_at_every_seed_is_found(systems: list[System]) -> None:
@@ -183,9 +182,7 @@ def test_a_training_that_differs_in_more_than_its_seed_is_left_out(tmp_path: Pat
     lora = read(tmp_path, *PLANTED[:5])[1]
     assert list(lora.trainings) == [7, 3]
     assert lora.left_out == (f"LoRA, seed 2, is left out: it was {words}.",)
-    shown = seed_table([lora])
-    assert shown is not None
-    assert shown["left_out"] == list(lora.left_out)
+    assert seeds_section.build([lora], labels_of(["lora"])).left_out == list(lora.left_out)
 
 
 def test_seeds_without_the_methods_own_adapter_are_refused(root: Path) -> None:
@@ -194,13 +191,13 @@ def test_seeds_without_the_methods_own_adapter_are_refused(root: Path) -> None:
 
 
 def test_the_spread_between_seeds_is_their_standard_deviation(systems: list[System]) -> None:
-    table = seed_table(systems)
-    assert table is not None
+    labels = labels_of(system.name for system in systems)
+    table = seeds_section.build(systems, labels)
     bounds = [one.metrics["metrics"]["bound_per_token"]["value"] for one in systems[1].trainings.values()]
-    rows = {(row["name"], row["seed"]): row["cells"] for row in table["rows"]}
+    rows = {(row.system.name, row.seed): row.cells for row in table.rows}
     assert rows["lora", "SD"][0].text == f"{np.std(bounds, ddof=1):.3f}"
     assert rows["lora", "2"][0].text == f"{bounds[1]:.3f}"
-    assert seed_table([replace(system, others=()) for system in systems]) is None
+    assert seeds_section.build([replace(system, others=()) for system in systems], labels).rows == []
 
 
 def test_the_report_shows_every_seed_and_copies_every_metrics_file(tmp_path: Path) -> None:
@@ -230,16 +227,15 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Profile, Pat
     test = paths.formatted / "test.parquet"
     test.write_bytes((paths.formatted / "validation.parquet").read_bytes())
 
-    def train(method, *, config, output, seed, **others):
-        calls.append(f"train {output.name} with {method} and {seed}")
-        settings = run_settings(others["model"], others["train"], config)
-        facts = {"method": method, "seed": seed, "settings": settings, "base": {"sha256": "base"}}
-        write_json(output / "run.json", facts | {"data": {"sha256": data_hashes(paths.formatted)}})
-        (output / "adapter_model.safetensors").write_text(f"{calls}")
+    def train(plan):
+        calls.append(f"train {plan.output.name} with {plan.method_name} and {plan.seed}")
+        facts = {"method": plan.method_name, "seed": plan.seed, "settings": plan.settings, "base": {"sha256": "base"}}
+        write_json(plan.output / "run.json", facts | {"data": {"sha256": plan.data}})
+        (plan.output / "adapter_model.safetensors").write_text(f"{calls}")
 
     def evaluate(profile, paths, system):
         calls.append(f"evaluate {system}")
-        settings = measurement_settings(profile.evaluation, profile.sampling, profile.model, profile.seed)
+        settings = measurement_of(profile).settings
         folder = paths.evaluation(system)
         write_json(folder / "metrics.json", {"schema_version": SCHEMA_VERSION, "settings": settings})
         write_json(folder / "accounting.json", {"measured": measured_hashes(paths.adapter(system), test)})

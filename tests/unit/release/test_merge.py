@@ -13,7 +13,7 @@ from adapters.base import load_base
 from adapters.config import METHOD_NAMES, ModelConfig
 from adapters.update import LowRank, add_adapter
 from common.errors import InputError
-from data_prep.bundled.tokenizer import build_tokenizer
+from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.chat_format import load_tokenizer
 from llada.network.checkpoint import check_folder
@@ -44,9 +44,9 @@ def merged(tmp_path: Path, name: str, model: ModelConfig | None = None, **settin
 def test_merged_folder_is_base_plus_adapter(tmp_path, name):
     output, adapter, check = merged(tmp_path, name, alpha=6)
     expected = load_adapter(load_base(ModelConfig(), tmp_path / "base"), adapter)(IDS).logits
-    found = LLaDAModelLM.from_pretrained(output).eval()(IDS).logits
-    assert torch.allclose(found, expected, atol=1e-5, rtol=0)
-    assert (found - small_model()(IDS).logits).abs().max() > 0.01
+    actual = LLaDAModelLM.from_pretrained(output).eval()(IDS).logits
+    assert torch.allclose(actual, expected, atol=1e-5, rtol=0)
+    assert (actual - small_model()(IDS).logits).abs().max() > 0.01
     assert check.passed
     assert check.rows == 3
     assert check.difference < 1e-6  # float64 arithmetic leaves the rounding of the weights

@@ -5,6 +5,7 @@ import json
 import math
 import os
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,52 +16,56 @@ from adapters.base import load_base
 from adapters.config import ModelConfig
 from common.errors import InputError
 from llada.diffusion.likelihood import log_likelihood
-from tests.support.small_world import EOS, small_model, training_arguments
+from tests.support.small_world import EOS, small_model, small_plan
 from training import trainer
 from training.batching import read_rows
 from training.config import TrainConfig
-from training.estimate import Machine
-from training.guards import check_finite, explain_out_of_memory
-from training.objective import loss_denominator, step_noise
-from training.validation import Draw, summarise, validation_draws
+from training.global_batch import loss_denominator, step_noise
+from training.memory.dry_run import dry_run
+from training.memory.estimate import Machine
+from training.optimizer import schedule
+from training.run import processes
+from training.run.guards import check_finite, explain_out_of_memory
+from training.trainer import train
+from training.validation import VALIDATION_SEED, Draw, summarise, validation_draws
 
 
 @pytest.fixture(autouse=True)
 def one_thread(monkeypatch):
     """Matrices this small are slower on two."""
-    monkeypatch.setattr(trainer, "_use_all_cores", lambda: torch.set_num_threads(1))
+    monkeypatch.setattr(processes, "use_all_cores", lambda: torch.set_num_threads(1))
 
 
-def curve(arguments):
-    with (arguments["output"] / "curve.csv").open() as stream:
+def curve(plan):
+    with (plan.output / "curve.csv").open() as stream:
         return list(csv.DictReader(stream))
 
 
-def losses(arguments):
-    return np.array([float(row["train_loss"]) for row in curve(arguments)[1:]])
+def losses(plan):
+    return np.array([float(row["train_loss"]) for row in curve(plan)[1:]])
 
 
-def weights(arguments):
-    return (arguments["output"] / "adapter_model.safetensors").read_bytes()
+def weights(plan):
+    return (plan.output / "adapter_model.safetensors").read_bytes()
 
 
 def test_schedule_warms_up_linearly_then_falls_as_a_cosine():
-    train = TrainConfig(warmup_fraction=0.1)
-    factors = [trainer.schedule(step, 100, train) for step in range(100)]
+    config = TrainConfig(warmup_fraction=0.1)
+    factors = [schedule(step, 100, config) for step in range(100)]
     assert np.allclose(factors[:10], np.arange(1, 11) / 11)
     assert factors[10] == 1.0
     assert factors[55] == pytest.approx(0.5)
     assert 0 < factors[99] < 0.001
     constant = TrainConfig(warmup_fraction=0.1, schedule="constant")
-    assert {trainer.schedule(step, 100, constant) for step in range(10, 100)} == {1.0}
+    assert {schedule(step, 100, constant) for step in range(10, 100)} == {1.0}
 
 
 @pytest.mark.parametrize("method", ["lora", "pissa"])
 def test_training_lowers_the_validation_bound(tmp_path, method):
     settings = {"epochs": 4.0, "validate_every": 50, "validation_draws": 32}  # few draws are all noise
-    arguments = training_arguments(tmp_path, rows=200, train=settings)
-    trainer.train(method, **arguments)
-    run = json.loads((arguments["output"] / "run.json").read_text())
+    plan = small_plan(tmp_path, method, rows=200, train=settings)
+    train(plan)
+    run = json.loads((plan.output / "run.json").read_text())
     assert run["validation"]["last"]["loss"] < run["validation"]["first"]["loss"] - 0.2
     assert run["validation"]["best"]["loss"] <= run["validation"]["last"]["loss"]
 
@@ -68,26 +73,26 @@ def test_training_lowers_the_validation_bound(tmp_path, method):
 def test_validation_at_step_0_is_the_bases_for_every_method(tmp_path):
     first = []
     for method in ("lora", "loraplus", "pissa", "dora"):
-        arguments = training_arguments(tmp_path, run=method, train={"max_steps": 1})
-        trainer.train(method, **arguments)
-        first.append(float(curve(arguments)[0]["validation_loss"]))
+        plan = small_plan(tmp_path, method, run=method, train={"max_steps": 1})
+        train(plan)
+        first.append(float(curve(plan)[0]["validation_loss"]))
     assert np.allclose(first, first[0], atol=1e-5)
 
 
 def test_outputs_and_facts_of_a_run(tmp_path):
-    arguments = training_arguments(tmp_path)
-    trainer.train("loraplus", **arguments)
-    names = {path.name for path in arguments["output"].iterdir()}
+    plan = small_plan(tmp_path, "loraplus")
+    train(plan)
+    names = {path.name for path in plan.output.iterdir()}
     assert names == {"adapter_config.json", "adapter_model.safetensors", "run.json", "curve.csv", "README.md", "last"}
-    run = json.loads((arguments["output"] / "run.json").read_text())
-    rows = read_rows(arguments["formatted"] / "train.parquet")
+    run = json.loads((plan.output / "run.json").read_text())
+    rows = read_rows(plan.formatted / "train.parquet")
     assert run["tokens_seen"] == 2 * int((rows.lengths + 2).sum())  # two epochs with an EOS tail of two
     assert (run["steps"], run["planned_steps"], run["epochs"]) == (10, 10, 2.0)
     assert run["adapted_modules"] == 14
-    assert [int(row["step"]) for row in curve(arguments)] == list(range(11))
-    assert [row["validation_loss"] != "" for row in curve(arguments)] == [i % 5 == 0 for i in range(11)]
-    assert not list(arguments["scratch"].glob("training/*/step-*"))  # nothing left that a next run could resume
-    load_adapter(load_base(ModelConfig(), arguments["base"]), arguments["output"] / "last")
+    assert [int(row["step"]) for row in curve(plan)] == list(range(11))
+    assert [row["validation_loss"] != "" for row in curve(plan)] == [i % 5 == 0 for i in range(11)]
+    assert not list(plan.scratch.glob("training/*/step-*"))  # nothing left that a next run could resume
+    load_adapter(load_base(ModelConfig(), plan.base), plan.output / "last")
 
 
 def test_accumulation_does_not_change_the_losses(tmp_path):
@@ -96,9 +101,9 @@ def test_accumulation_does_not_change_the_losses(tmp_path):
         runs = []
         for size in (8, 2):
             settings = {"micro_batch_size": size, "normalizer": normalizer}
-            arguments = training_arguments(tmp_path, run=f"{normalizer}{size}", train=settings)
-            trainer.train("lora", **arguments)
-            runs.append(losses(arguments))
+            plan = small_plan(tmp_path, run=f"{normalizer}{size}", train=settings)
+            train(plan)
+            runs.append(losses(plan))
         assert np.allclose(*runs, atol=1e-5), normalizer
 
 
@@ -121,13 +126,13 @@ def test_dropout_is_a_function_of_seed_and_step(tmp_path):
     results = []
     for run in "ab":
         torch.manual_seed(ord(run))
-        arguments = training_arguments(tmp_path, run=run, method={"dropout": 0.2})
-        trainer.train("lora", **arguments)
-        results.append(weights(arguments))
+        plan = small_plan(tmp_path, run=run, config={"dropout": 0.2})
+        train(plan)
+        results.append(weights(plan))
     assert results[0] == results[1]
 
 
-def status_when_stopped(monkeypatch, method, arguments, number):
+def status_when_stopped(monkeypatch, plan, number):
     """Train, send this process a signal during the fifth optimizer step, and return the exit status."""
     original = trainer.Trainer.optimizer_step
 
@@ -139,20 +144,20 @@ def status_when_stopped(monkeypatch, method, arguments, number):
     with monkeypatch.context() as patch:
         patch.setattr(trainer.Trainer, "optimizer_step", stepping)
         with pytest.raises(SystemExit) as stop:
-            trainer.train(method, **arguments)
+            train(plan)
     return stop.value.code
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("method", ["loraplus", "pissa"])
 def test_a_signal_saves_and_the_same_command_ends_as_if_it_had_not_come(tmp_path, monkeypatch, number, status, method):
-    whole = training_arguments(tmp_path, run="whole")
-    trainer.train(method, **whole)
-    stopped = training_arguments(tmp_path, run="stopped")
-    assert status_when_stopped(monkeypatch, method, stopped, number) == status
-    assert [path.name for path in stopped["scratch"].glob("training/*/step-*") if path.name > "step-00000004"]
-    assert not stopped["output"].exists()
-    trainer.train(method, **stopped)
+    whole = small_plan(tmp_path, method, run="whole")
+    train(whole)
+    stopped = small_plan(tmp_path, method, run="stopped")
+    assert status_when_stopped(monkeypatch, stopped, number) == status
+    assert [path.name for path in stopped.scratch.glob("training/*/step-*") if path.name > "step-00000004"]
+    assert not stopped.output.exists()
+    train(stopped)
     assert weights(stopped) == weights(whole)
     assert [row["train_loss"] for row in curve(stopped)] == [row["train_loss"] for row in curve(whole)]
 
@@ -160,58 +165,56 @@ def test_a_signal_saves_and_the_same_command_ends_as_if_it_had_not_come(tmp_path
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit"])
 def test_8_bit_optimizers_resume_exactly(tmp_path, monkeypatch, optimizer):
     settings = {"optimizer": optimizer}
-    whole = training_arguments(tmp_path, run="whole", train=settings, method={"rank": 48})  # large enough for 8 bits
-    trainer.train("lora", **whole)
-    stopped = training_arguments(tmp_path, run="stopped", train=settings, method={"rank": 48})
-    status_when_stopped(monkeypatch, "lora", stopped, signal.SIGTERM)
-    trainer.train("lora", **stopped)
+    whole = small_plan(tmp_path, run="whole", train=settings, config={"rank": 48})  # large enough for 8 bits
+    train(whole)
+    stopped = small_plan(tmp_path, run="stopped", train=settings, config={"rank": 48})
+    status_when_stopped(monkeypatch, stopped, signal.SIGTERM)
+    train(stopped)
     assert weights(stopped) == weights(whole)
 
 
 def test_a_changed_setting_never_continues_an_old_run(tmp_path, monkeypatch):
-    first = training_arguments(tmp_path)
-    status_when_stopped(monkeypatch, "lora", first, signal.SIGTERM)
-    changed = training_arguments(tmp_path, train={"learning_rate": 2e-2})
-    elsewhere = training_arguments(tmp_path, run="elsewhere", train={"learning_rate": 2e-2})
-    trainer.train("lora", **changed)
-    trainer.train("lora", **elsewhere)
+    first = small_plan(tmp_path)
+    status_when_stopped(monkeypatch, first, signal.SIGTERM)
+    changed = small_plan(tmp_path, train={"learning_rate": 2e-2})
+    elsewhere = small_plan(tmp_path, run="elsewhere", train={"learning_rate": 2e-2})
+    train(changed)
+    train(elsewhere)
     assert weights(changed) == weights(elsewhere)
-    assert len(list(first["scratch"].glob("training/lora-*"))) == 2
+    assert len(list(first.scratch.glob("training/lora-*"))) == 2
 
 
 @pytest.mark.parametrize("change", ["seed", "base_sha256", "data", "rank"])
 def test_fingerprint_changes_with_what_the_result_depends_on(tmp_path, change):
-    arguments = training_arguments(tmp_path)
-    before = trainer.make_plan("lora", **arguments).run_folder
-    if change == "data":
-        arguments["formatted"] = training_arguments(tmp_path, rows=41)["formatted"]
-    elif change == "rank":
-        arguments["config"] = arguments["config"].model_copy(update={"rank": 5})
-    else:
-        arguments[change] = 8 if change == "seed" else "another"
-    assert trainer.make_plan("lora", **arguments).run_folder != before
+    plan = small_plan(tmp_path)
+    changed = {
+        "data": {"formatted": small_plan(tmp_path, rows=41).formatted},
+        "rank": {"config": plan.config.model_copy(update={"rank": 5})},
+        "seed": {"seed": 8},
+        "base_sha256": {"base_sha256": "another"},
+    }
+    assert replace(plan, **changed[change]).run_folder != plan.run_folder
 
 
 def test_fingerprint_ignores_how_often_is_saved(tmp_path):
-    arguments = training_arguments(tmp_path)
-    before = trainer.make_plan("lora", **arguments).run_folder
-    arguments["train"] = arguments["train"].model_copy(update={"checkpoint_every": 99})
-    assert trainer.make_plan("lora", **arguments).run_folder == before
+    plan = small_plan(tmp_path)
+    often = replace(plan, train=plan.train.model_copy(update={"checkpoint_every": 99}))
+    assert often.run_folder == plan.run_folder
 
 
 def test_a_finished_run_is_trained_again_not_resumed(tmp_path, capsys):
-    arguments = training_arguments(tmp_path)
-    trainer.train("lora", **arguments)
-    first = weights(arguments)
-    trainer.train("lora", **arguments)
-    assert weights(arguments) == first
+    plan = small_plan(tmp_path)
+    train(plan)
+    first = weights(plan)
+    train(plan)
+    assert weights(plan) == first
     assert "resuming" not in capsys.readouterr().err
 
 
 def test_a_loss_that_is_not_finite_stops_with_step_rows_and_settings(tmp_path):
-    arguments = training_arguments(tmp_path, train={"learning_rate": 1e30, "schedule": "constant"})
+    plan = small_plan(tmp_path, train={"learning_rate": 1e30, "schedule": "constant"})
     with pytest.raises(InputError, match=r"at step \d+ on rows row-\d+.*learning_rate=1e\+30") as fault:
-        trainer.train("lora", **arguments)
+        train(plan)
     assert "lower the learning rate" in str(fault.value)
 
 
@@ -223,30 +226,30 @@ def test_a_gradient_that_is_not_finite_is_named():
 def test_out_of_memory_names_the_knobs(monkeypatch):
     monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: 70 * 2**30)
     monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (2**30, 80 * 2**30))
-    train = TrainConfig(micro_batch_size=8)
+    config = TrainConfig(micro_batch_size=8)
     with (
         pytest.raises(InputError, match=r"micro_batch_size: 4.*activation_checkpointing: true.*nf4"),
-        explain_out_of_memory(train, checkpointing=False, quantization="none"),
+        explain_out_of_memory(config, checkpointing=False, quantization="none"),
     ):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
 
 def test_early_stopping_ends_after_validations_without_a_better_one(tmp_path):
     settings = {"learning_rate": 3.0, "schedule": "constant", "epochs": 40.0, "validate_every": 2, "early_stopping": 2}
-    arguments = training_arguments(tmp_path, train=settings)
-    trainer.train("lora", **arguments)
-    run = json.loads((arguments["output"] / "run.json").read_text())
+    plan = small_plan(tmp_path, train=settings)
+    train(plan)
+    run = json.loads((plan.output / "run.json").read_text())
     assert run["steps"] < run["planned_steps"]
     assert run["steps"] == run["validation"]["best"]["step"] + 4
 
 
 def test_best_and_last_adapter_are_kept_apart(tmp_path):
     settings = {"learning_rate": 3.0, "schedule": "constant", "validate_every": 2}
-    arguments = training_arguments(tmp_path, train=settings)
-    trainer.train("lora", **arguments)
-    run = json.loads((arguments["output"] / "run.json").read_text())
+    plan = small_plan(tmp_path, train=settings)
+    train(plan)
+    run = json.loads((plan.output / "run.json").read_text())
     assert run["validation"]["best"]["step"] < 10
-    assert weights(arguments) != (arguments["output"] / "last" / "adapter_model.safetensors").read_bytes()
+    assert weights(plan) != (plan.output / "last" / "adapter_model.safetensors").read_bytes()
 
 
 @pytest.mark.parametrize(
@@ -261,52 +264,51 @@ def test_best_and_last_adapter_are_kept_apart(tmp_path):
 )
 def test_pissa_trains_on_every_kind_of_base(tmp_path, model):
     settings = {"epochs": 2.0, "validate_every": 50, "validation_draws": 32}
-    arguments = training_arguments(tmp_path, rows=200, model=model, train=settings)
-    trainer.train("pissa", **arguments)
-    run = json.loads((arguments["output"] / "run.json").read_text())
+    plan = small_plan(tmp_path, "pissa", rows=200, model=model, train=settings)
+    train(plan)
+    run = json.loads((plan.output / "run.json").read_text())
     assert run["validation"]["best"]["loss"] < run["validation"]["first"]["loss"] - 0.05
 
 
 def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):
     runs = []
     for value in (False, True):
-        arguments = training_arguments(tmp_path, run=str(value), model={"activation_checkpointing": value})
-        trainer.train("lora", **arguments)
-        runs.append(losses(arguments))
+        plan = small_plan(tmp_path, run=str(value), model={"activation_checkpointing": value})
+        train(plan)
+        runs.append(losses(plan))
     assert np.allclose(*runs, atol=1e-6)
 
 
 def test_a_missing_split_says_which_command_makes_it(tmp_path):
-    arguments = training_arguments(tmp_path)
-    arguments["formatted"] = tmp_path / "nowhere"
+    plan = replace(small_plan(tmp_path), formatted=tmp_path / "nowhere")
     with pytest.raises(InputError, match="python -m pipeline format"):
-        trainer.train("lora", **arguments)
+        train(plan)
 
 
 def test_a_tracker_that_is_not_installed_is_named(tmp_path):
-    arguments = training_arguments(tmp_path, train={"trackers": ("mlflow",)})
+    plan = small_plan(tmp_path, train={"trackers": ("mlflow",)})
     with pytest.raises(InputError, match=r"train.trackers: mlflow is not installed"):
-        trainer.train("lora", **arguments)
+        train(plan)
 
 
 def test_dry_run_counts_without_training(tmp_path, capsys):
-    arguments = training_arguments(tmp_path)
-    trainer.dry_run("pissa", **arguments)
+    plan = small_plan(tmp_path, "pissa")
+    dry_run(plan)
     said = capsys.readouterr().out
     assert "8,704 of" in said  # 2 blocks x 4 x (4 (64+64) + 2 (64+128) + (128+64))
     assert "14" in said
-    assert not arguments["output"].exists()
-    assert not arguments["scratch"].exists()
+    assert not plan.output.exists()
+    assert not plan.scratch.exists()
 
 
 def test_dry_run_refuses_what_does_not_fit(tmp_path, monkeypatch):
-    monkeypatch.setattr("training.estimate.this_machine", lambda: Machine(False, 1e8, "a small card"))
+    monkeypatch.setattr("training.memory.estimate.this_machine", lambda: Machine(False, 1e8, "a small card"))
     with pytest.raises(InputError, match=r"0.1 GiB are free on a small card; even with .*micro_batch_size=1"):
-        trainer.dry_run("lora", **training_arguments(tmp_path))
+        dry_run(small_plan(tmp_path))
 
 
 def test_validation_draws_are_fixed_stratified_and_inside_the_answer(tmp_path):
-    rows = read_rows(training_arguments(tmp_path)["formatted"] / "validation.parquet")
+    rows = read_rows(small_plan(tmp_path).formatted / "validation.parquet")
     draws = validation_draws(rows, 4, seed=1)
     again = validation_draws(rows, 4, seed=1)
     assert all(np.array_equal(a.masked, b.masked) for a, b in zip(draws, again, strict=True))
@@ -329,12 +331,12 @@ def test_summary_is_the_mean_over_rows_with_its_normal_interval():
 
 def test_validation_estimates_the_likelihood_bound_per_token(tmp_path):
     """Many draws of one row against the model's own likelihood estimator."""
-    arguments = training_arguments(tmp_path, train={"validation_draws": 400, "max_steps": 1, "validation_rows": 1})
-    trainer.train("lora", **arguments)
-    rows = read_rows(arguments["formatted"] / "validation.parquet")
-    row = int(np.random.default_rng(trainer.VALIDATION_SEED).permutation(len(rows))[0])
+    plan = small_plan(tmp_path, train={"validation_draws": 400, "max_steps": 1, "validation_rows": 1})
+    train(plan)
+    rows = read_rows(plan.formatted / "validation.parquet")
+    row = int(np.random.default_rng(VALIDATION_SEED).permutation(len(rows))[0])
     tokens, prompt = torch.from_numpy(rows.tokens[row].astype(np.int64)), int(rows.prompt_lengths[row])
     estimate = log_likelihood(small_model(), tokens[:prompt], tokens[prompt:], samples=1024)
     per_token = -float(estimate.estimate) / (len(tokens) - prompt)
-    assert float(curve(arguments)[0]["validation_loss"]) == pytest.approx(per_token, rel=0.03)
+    assert float(curve(plan)[0]["validation_loss"]) == pytest.approx(per_token, rel=0.03)
     assert EOS not in tokens

@@ -1,4 +1,4 @@
-"""The embedded corpus: what selection may use is clean and varied, what it must throw away is there."""
+"""The bundled corpus: what selection may use is clean and varied, what it must throw away is there."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import InputError
-from data_prep.bundled import conduct, corpus, howto
-from data_prep.bundled.dirt import Row, regional_rows, variant
-from data_prep.config import INDONESIAN_SUBSETS, EmbeddedConfig
+from data_prep.bundled.instructions import corpus, howto, safety_and_identity
+from data_prep.bundled.instructions.dirt import Row, regional_rows, variant
+from data_prep.config import INDONESIAN_SUBSETS, BundledConfig
 from data_prep.rows.grouping import content_groups
 from data_prep.rows.text import COLUMNS, normal_form
 
 SEED = 42
-CONFIG = EmbeddedConfig()
+CONFIG = BundledConfig()
 
 
 @pytest.fixture(scope="module")
@@ -114,7 +114,7 @@ def test_regional_rows_belong_to_other_subsets() -> None:
 
 
 def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
-    small = EmbeddedConfig(rows=600)
+    small = BundledConfig(rows=600)
     first, again, other = (
         [path.read_bytes() for path in corpus.write_corpus(small, seed, tmp_path / name)]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -124,7 +124,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
 
 
 def test_the_files_have_the_seven_columns(tmp_path: Path) -> None:
-    paths = corpus.write_corpus(EmbeddedConfig(rows=600), SEED, tmp_path)
+    paths = corpus.write_corpus(BundledConfig(rows=600), SEED, tmp_path)
     tables = [pq.read_table(path) for path in paths]
     assert all(tuple(table.column_names) == COLUMNS for table in tables)
     assert {str(field.type) for table in tables for field in table.schema} == {"string"}
@@ -133,7 +133,7 @@ def test_the_files_have_the_seven_columns(tmp_path: Path) -> None:
 
 def test_more_rows_than_content_is_refused() -> None:
     with pytest.raises(InputError, match="data\\.embedded\\.rows"):
-        corpus.usable_rows(EmbeddedConfig(rows=200_000), SEED)
+        corpus.usable_rows(BundledConfig(rows=200_000), SEED)
 
 
 def test_plain_text_never_states_an_article_answer_and_holds_no_chat(usable: list[Row]) -> None:
@@ -153,7 +153,7 @@ def test_words_of_the_answers_occur_in_the_plain_text(usable: list[Row]) -> None
 
 
 def test_refusals_name_a_reason_and_never_comply() -> None:
-    refusals = [content for content in conduct.contents(SEED) if content.subset == "safety_prompt"]
+    refusals = [content for content in safety_and_identity.contents(SEED) if content.subset == "safety_prompt"]
     assert len(refusals) >= 30
     for content in refusals:
         answer = content.pairs[0].answer

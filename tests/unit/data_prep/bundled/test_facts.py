@@ -1,4 +1,4 @@
-"""The embedded corpus states facts: each is compared with CLDR, num2words, the calendar or plain arithmetic."""
+"""The bundled corpus states facts: each is compared with CLDR, num2words, the calendar or plain arithmetic."""
 
 from __future__ import annotations
 
@@ -8,47 +8,52 @@ from datetime import date
 
 import pytest
 from babel import Locale
+from babel.languages import get_territory_language_info
 from num2words import num2words
 
-from data_prep.bundled import articles, exercises, nature, pantun, stories, words
-from data_prep.bundled import countries as world
-from data_prep.bundled.content import generator
+from data_prep.bundled.instructions import articles, exercises, pantun, stories
+from data_prep.bundled.language import countries, nature, words
+from data_prep.bundled.language.content import generator
 
 CLDR = Locale("id")
 
 
 def test_every_country_is_a_territory_of_cldr_with_a_capital() -> None:
-    found = world.countries()
-    assert len(found) > 130
-    assert len({country.code for country in found}) == len(found)
-    for country in found:
+    every = countries.countries()
+    assert len(every) > 130
+    assert len({country.code for country in every}) == len(every)
+    for country in every:
         assert country.code in CLDR.territories
         assert country.capital[0].isupper()
 
 
 def test_official_languages_agree_with_cldr() -> None:
-    for country in world.countries():
+    for country in countries.countries():
         if country.language is not None:
-            official = {"bahasa " + world.language_name(code) for code in world.official_language_codes(country.code)}
+            official = {
+                "bahasa " + countries.language_name(code.split("_")[0])
+                for code, facts in get_territory_language_info(country.code).items()
+                if facts["official_status"] in ("official", "de_facto_official")
+            }
             assert country.language in official, country.name
 
 
 def test_currency_names_and_codes_agree_with_cldr() -> None:
-    for country in world.countries():
+    for country in countries.countries():
         if country.currency is not None:
             assert country.currency.lower() == str(CLDR.currencies[country.currency_code]).lower()
 
 
 def test_provinces_have_distinct_capitals() -> None:
-    found = world.provinces()
-    assert len({province.capital for province in found}) == len(found) == 33
+    every = countries.provinces()
+    assert len({province.capital for province in every}) == len(every) == 33
 
 
 def test_elements_are_in_order_of_their_numbers_with_distinct_symbols() -> None:
-    found = nature.elements()
-    numbers = [element.number for element in found]
+    every = nature.elements()
+    numbers = [element.number for element in every]
     assert numbers == sorted(numbers)
-    assert len({element.symbol for element in found}) == len(found)
+    assert len({element.symbol for element in every}) == len(every)
 
 
 def test_year_articles_agree_with_the_calendar() -> None:
@@ -124,7 +129,7 @@ def test_roman_numerals_read_back_as_the_number() -> None:
 
 
 def test_units_convert_by_their_factor() -> None:
-    factors = {(large, small): factor for large, small, factor in exercises.UNITS}
+    factors = {(unit.large, unit.small): unit.factor for unit in exercises.units()}
     assert factors["kilometer", "meter"] == 1000
     assert factors["jam", "menit"] == 60
     for _, answer in exercises_of("unit"):
@@ -135,7 +140,7 @@ def test_units_convert_by_their_factor() -> None:
 
 def test_weekdays_are_counted_right() -> None:
     numbers = {num2words(number, lang="id"): number for number in range(1, 20)}
-    days = list(world.weekdays())
+    days = list(countries.weekdays())
     for _, answer in exercises_of("later_weekday"):
         match = re.fullmatch(r"([\w ]+) hari setelah hari (\w+) adalah hari (\w+)\.", answer)
         assert match is not None
@@ -158,10 +163,9 @@ def test_active_and_passive_verbs_share_their_root() -> None:
 
 
 def test_word_lists_do_not_repeat_or_contradict_themselves() -> None:
-    assert all(first != second for first, second in (*words.opposites(), *words.synonyms()))
-    assert len(set(words.dictionary())) == len(words.dictionary())
-    assert len(set(words.NAMES)) == len(words.NAMES)
-    members = [member for group in words.WORD_GROUPS.values() for member in group]
+    assert all(pair.word != pair.opposite for pair in words.opposites())
+    assert all(pair.word != pair.synonym for pair in words.synonyms())
+    members = [member for group in words.word_groups().values() for member in group]
     assert len(set(members)) == len(members)
 
 
@@ -206,6 +210,6 @@ def wordings(start: str) -> list[str]:
 
 
 def exercises_of(kind: str) -> list[tuple[str, str]]:
-    found = [content for content in exercises.contents(11, 1500) if content.key.startswith(f"{kind}/")]
-    assert found
-    return [(content.key.split("/", 1)[1], content.pairs[0].answer) for content in found]
+    made = [content for content in exercises.contents(11, 1500) if content.key.startswith(f"{kind}/")]
+    assert made
+    return [(content.key.split("/", 1)[1], content.pairs[0].answer) for content in made]

@@ -11,14 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file
 
-from data_prep.bundled import base, corpus, encoder
-from data_prep.bundled.initialisation import NEIGHBOURS
-from data_prep.bundled.tokenizer import build_tokenizer
-from data_prep.config import EmbeddedConfig
+from data_prep.bundled.instructions import corpus
+from data_prep.bundled.models import base, encoder
+from data_prep.bundled.models.initialisation import NEIGHBOURS
+from data_prep.bundled.models.tokenizer import build_tokenizer
+from data_prep.config import BundledConfig
 from llada import LLaDAModelLM
 from llada.chat_format import CHAT_TEMPLATE, SPECIAL_TOKENS, encode_example, encode_prompt, load_tokenizer
 
-TINY = EmbeddedConfig(
+TINY = BundledConfig(
     rows=500,
     vocabulary=700,
     encoder_width=32,

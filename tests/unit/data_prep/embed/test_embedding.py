@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import InputError
+from common.sentence_encoder import SentenceEncoder
 from data_prep.config import DataConfig
 from data_prep.embed import embedding
-from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, embedded_texts
+from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, texts_to_embed
 from data_prep.select.selection import select
 from tests.support.cendol_rows import article_rows, row, sentence, write_encoder, write_rows
 
@@ -74,15 +75,15 @@ def test_a_killed_run_continues_where_it_was(
 ) -> None:
     monkeypatch.setattr(embedding, "SHARD_ROWS", 16)
     whole = run(tmp_path / "whole", candidates, encoder)
-    encode, calls = embedding.encode, []
+    encode, calls = SentenceEncoder.encode, []
 
-    def dying(*arguments: Any) -> np.ndarray:
-        calls.append(len(arguments[1]))
+    def dying(encoder: SentenceEncoder, ids: list[list[int]], dtype: torch.dtype) -> np.ndarray:
+        calls.append(len(ids))
         if len(calls) == 4:
             raise KeyboardInterrupt
-        return encode(*arguments)
+        return encode(encoder, ids, dtype)
 
-    monkeypatch.setattr(embedding, "encode", dying)
+    monkeypatch.setattr(SentenceEncoder, "encode", dying)
     with pytest.raises(KeyboardInterrupt):
         run(tmp_path / "killed", candidates, encoder)
     done = list((tmp_path / "killed" / "scratch").glob("embed-*/*.npy"))
@@ -101,9 +102,9 @@ def test_a_killed_run_continues_where_it_was(
 def test_the_texts_to_embed_can_be_chosen(candidates: Path) -> None:
     table = pq.read_table(candidates).slice(0, 3)
     given, answers = table["input"].to_pylist(), table["output"].to_pylist()
-    assert embedded_texts(table, "input") == given
-    assert embedded_texts(table, "output") == answers
-    assert embedded_texts(table, "both") == [f"{one}\n{other}" for one, other in zip(given, answers, strict=True)]
+    assert texts_to_embed(table, "input") == given
+    assert texts_to_embed(table, "output") == answers
+    assert texts_to_embed(table, "both") == [f"{one}\n{other}" for one, other in zip(given, answers, strict=True)]
 
 
 @given(st.lists(st.integers(1, 512), max_size=300), st.integers(1, 64))

@@ -77,6 +77,67 @@ def test_all_faults_are_told_at_once(tmp_path: Path) -> None:
     assert any("config.json" in fault for fault in faults[2:])
 
 
+TRANSFORMER, POOLING, DENSE, NORMALIZE = (
+    {"path": place, "type": f"sentence_transformers.models.{kind}"}
+    for place, kind in (
+        ("", "Transformer"),
+        ("1_Pooling", "Pooling"),
+        ("2_Dense", "Dense"),
+        ("2_Normalize", "Normalize"),
+    )
+)
+MEAN = {"pooling_mode": "mean"}
+
+
+def with_modules(folder: Path, modules: Any, pooling: dict[str, Any]) -> Path:
+    """A BERT in sentence-transformers' layout."""
+    write_encoder(folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("modules", "pooling", "named", "said"),
+    [
+        ([TRANSFORMER, POOLING], {"pooling_mode": "cls"}, "1_Pooling/config.json", "pooling by cls is not"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": "lasttoken"}, "1_Pooling/config.json", "pooling by lasttoken is not"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": ["mean", "max"]}, "1_Pooling/config.json", "mean and max is not"),
+        (
+            [TRANSFORMER, POOLING],
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+            "1_Pooling/config.json",
+            "pooling by cls_token is not",
+        ),
+        ([TRANSFORMER, POOLING], {"pooling_mode_weightedmean_tokens": True}, "1_Pooling/config.json", "weightedmean"),
+        ([TRANSFORMER, POOLING, DENSE], MEAN, "modules.json", "the module Dense is not supported"),
+        ([TRANSFORMER, POOLING, POOLING], MEAN, "modules.json", "the module Pooling occurs twice"),
+        ([TRANSFORMER], MEAN, "modules.json", "has no module Pooling"),
+        ({"0": "Transformer"}, MEAN, "modules.json", "not a list of modules"),
+    ],
+)
+def test_an_encoder_that_makes_its_vectors_in_another_way_is_refused(
+    tmp_path: Path, rows: Path, modules: Any, pooling: dict[str, Any], named: str, said: str
+) -> None:
+    encoder = with_modules(tmp_path / "encoder", modules, pooling)
+    (fault,) = faults_of(tmp_path, source=str(rows), encoder=str(encoder), base="embedded")
+    assert fault.startswith(f"data.encoder: {encoder / named}: ")
+    assert said in fault
+
+
+@pytest.mark.parametrize(
+    "pooling",
+    [MEAN, {"pooling_mode": ["mean"]}, {"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": False}, {}],
+)
+def test_mean_pooling_in_its_old_and_new_forms_is_taken(
+    tmp_path: Path, rows: Path, encoder: Path, pooling: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_check_base", lambda path: None)
+    folder = with_modules(tmp_path / "encoder", [TRANSFORMER, POOLING, NORMALIZE], pooling)
+    assert prepare(tmp_path, source=str(rows), encoder=str(folder), base=str(encoder))["encoder"]["kind"] == "folder"
+
+
 def test_a_base_without_weights_and_a_tokenizer_without_special_tokens_are_named(
     tmp_path: Path, rows: Path, encoder: Path
 ) -> None:

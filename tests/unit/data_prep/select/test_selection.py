@@ -6,8 +6,7 @@ import json
 import random
 import subprocess
 import sys
-import unicodedata
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,8 +15,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from common.errors import InputError
 from data_prep.config import INDONESIAN_SUBSETS, DataConfig
@@ -148,7 +145,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, rows_in_files: Pa
     assert one == two
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'llada-indonesian[ray]'")
+@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install --editable '.[ray]'")
 def test_ray_selects_the_same_bytes(tmp_path: Path, rows_in_files: Path) -> None:
     local = selected_by("local", 2, rows_in_files, tmp_path / "local")
     assert selected_by("ray", 2, rows_in_files, tmp_path / "ray") == local
@@ -163,34 +160,10 @@ def test_a_megabyte_in_one_cell_passes_whole(tmp_path: Path) -> None:
     assert {len(text) for text in table["output"].to_pylist()} >= {len(long), 2}
 
 
-def test_ids_depend_on_every_column_and_on_nothing_else(tmp_path: Path) -> None:
+def test_a_candidate_is_named_after_its_columns(tmp_path: Path) -> None:
     table, _ = run([write_rows(tmp_path / "rows.parquet", all_rows())], tmp_path, sample_fraction=1.0)
     for item in table.to_pylist():
         assert item["id"] == row_id([item[name] for name in COLUMNS])
-    base = ["a", "b", "c", "d", "e", "f", "g"]
-    changed = [[*base[:place], None, *base[place + 1 :]] for place in range(len(base))]
-    shifted = [["ab", "", *base[2:]], ["a", "b", "cd", "", *base[4:]]]
-    ids = [row_id(values) for values in (base, *changed, *shifted)]
-    assert len(set(ids)) == len(ids)
-
-
-def test_template_siblings_share_a_group_and_different_content_does_not(tmp_path: Path) -> None:
-    rows = [*article_rows(40), *poem_rows(12), *question_rows(30)]
-    table, facts = run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path, sample_fraction=1.0)
-    assert facts["groups"] == {"count": 40 + 12 + 30, "largest": 4}
-    poems = [item for item in table.to_pylist() if item["subset_name"] == "indo_puisi"]
-    content: defaultdict[str, set[str]] = defaultdict(set)
-    for item in poems:
-        text = item["input"] if item["output"] == "Pantun" else item["output"]
-        content[item["group"]].add(text.split("\n")[-1])
-    assert all(len(last_lines) == 1 for last_lines in content.values())
-
-
-def test_a_constant_answer_does_not_glue_questions_together(tmp_path: Path) -> None:
-    refusal = "Maaf, jawaban untuk pertanyaan tersebut tidak ditemukan di dalam teks."
-    rows = [{**item, "output": refusal} if number % 2 else item for number, item in enumerate(question_rows(60))]
-    _, facts = run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path, sample_fraction=1.0)
-    assert facts["groups"] == {"count": 60, "largest": 1}
 
 
 @pytest.mark.parametrize(
@@ -221,33 +194,3 @@ def test_mapped_and_constant_columns(tmp_path: Path) -> None:
     selected, _ = run(files, tmp_path, columns=columns, sample_fraction=1.0)
     assert sorted(selected["input"].to_pylist()) == ["dua", "satu"]
     assert set(selected["subset_name"].to_pylist()) == {"dolly"}
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.text())
-def test_normal_form_is_idempotent_and_blind_to_composition(text: str) -> None:
-    once = normal_form(text)
-    assert normal_form(once) == once
-    assert normal_form(unicodedata.normalize("NFD", text)) == once
-    assert "  " not in once
-    assert once == once.strip(" ")
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.dictionaries(st.integers(0, 50), st.integers(0, 1000), min_size=1), st.integers(0, 3000))
-def test_largest_remainder_is_exact_and_within_one_of_the_share(weights: dict[int, int], total: int) -> None:
-    parts = largest_remainder(weights, total)
-    whole = sum(weights.values())
-    assert sum(parts.values()) == (total if whole else 0)
-    for key, weight in weights.items():
-        assert not whole or abs(parts[key] - weight * total / whole) < 1
-
-
-@settings(max_examples=200, deadline=None)
-@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 30)), min_size=1, max_size=12))
-def test_fill_respects_capacities_and_tops_up(pairs: list[tuple[int, int]]) -> None:
-    quotas = {number: quota for number, (quota, _) in enumerate(pairs)}
-    capacities = {number: capacity for number, (_, capacity) in enumerate(pairs)}
-    taken = fill(quotas, capacities)
-    assert sum(taken.values()) == min(sum(quotas.values()), sum(capacities.values()))
-    assert all(min(quotas[number], capacities[number]) <= taken[number] <= capacities[number] for number in taken)

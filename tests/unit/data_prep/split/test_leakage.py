@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from data_prep.config import LeakageConfig
-from data_prep.rows.text import normal_form, words
-from data_prep.split.fingerprints import Words, jaccard, signatures
+from data_prep.rows.text import folded_words, normal_form
 from data_prep.split.leakage import Audit, AuditRows, count_leaky
 from tests.support.cendol_rows import sentence
 
@@ -33,7 +32,7 @@ def brute_force(one: Row, other: Row, config: LeakageConfig) -> set[str]:
     """The classes in which two rows leak, with plain Python sets."""
 
     def shingles(text: str) -> set[tuple[str, ...]]:
-        found = words(text)
+        found = folded_words(text)
         return {tuple(found[place : place + 13]) for place in range(len(found) - 12)}
 
     def similar(left: list[str], right: list[str]) -> bool:
@@ -47,13 +46,15 @@ def brute_force(one: Row, other: Row, config: LeakageConfig) -> set[str]:
         found.add("exact_pair")
     if [normal_form(text) for text in one[1:]] == [normal_form(text) for text in other[1:]]:
         found.add("normalised_pair")
-    answers = words(one[2]), words(other[2])
+    answers = folded_words(one[2]), folded_words(other[2])
     long_answers = min(map(len, answers)) >= config.answer_words
     if long_answers and answers[0] == answers[1]:
         found.add("same_answer")
     if shingles(one[1]) & shingles(other[1]) or shingles(one[2]) & shingles(other[2]):
         found.add("shared_shingle")
-    if (long_answers and similar(*answers)) or similar(words(f"{one[1]} {one[2]}"), words(f"{other[1]} {other[2]}")):
+    if (long_answers and similar(*answers)) or similar(
+        folded_words(f"{one[1]} {one[2]}"), folded_words(f"{other[1]} {other[2]}")
+    ):
         found.add("near_duplicate")
     return found
 
@@ -186,18 +187,3 @@ def test_a_long_template_is_no_content() -> None:
     template = sentence(rng, 20)
     rows = [(f"g{number}", f"{template} {sentence(rng, 6)}", sentence(rng, 12)) for number in range(30)]
     assert audit_of(rows).leaks(np.arange(10), np.arange(10, 30)) == []
-
-
-def test_minhash_estimates_jaccard() -> None:
-    rng = random.Random(11)
-    base = [f"kata{number}" for number in range(60)]
-    texts = [" ".join(rng.sample(base, rng.randint(20, 60))) for _ in range(40)]
-    sets = Words(texts).shingles(1)
-    signature = signatures(sets)
-    for one in range(40):
-        for other in range(one):
-            exact = len(set(texts[one].split()) & set(texts[other].split())) / len(
-                set(texts[one].split()) | set(texts[other].split())
-            )
-            assert jaccard(sets.row(one), sets.row(other)) == pytest.approx(exact)
-            assert np.mean(signature[one] == signature[other]) == pytest.approx(exact, abs=0.25)

@@ -16,7 +16,7 @@ import pytest
 
 from common.errors import InputError
 from data_prep.config import DataConfig
-from data_prep.rows.text import words
+from data_prep.rows.text import folded_words
 from data_prep.select.selection import select
 from data_prep.split.splitting import split
 from tests.support.cendol_rows import article_rows, poem_rows, question_rows, row, sentence, write_rows
@@ -66,7 +66,7 @@ def leaky_pairs(held: pa.Table, others: pa.Table) -> list[tuple[str, str, str]]:
     """All pairs, with plain Python sets: same group, pair, answer of 8 words, 13-word shingle, Jaccard 0.8."""
 
     def facts(item: dict[str, Any]) -> tuple[Any, ...]:
-        given, answer = words(item["input"]), words(item["output"])
+        given, answer = folded_words(item["input"]), folded_words(item["output"])
         runs = {("input", *given[place : place + 13]) for place in range(len(given) - 12)}
         runs |= {("output", *answer[place : place + 13]) for place in range(len(answer) - 12)}
         return item, tuple(answer), set(answer), {*given, *answer}, runs

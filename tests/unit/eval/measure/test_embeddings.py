@@ -1,4 +1,7 @@
-"""The evaluation's embeddings against sentence-transformers, and encoders that pool in another way."""
+"""The evaluation's embeddings against sentence-transformers, and encoders that pool in another way.
+
+That `inputs` refuses such encoders: `tests/unit/data_prep/inputs/test_sources.py`.
+"""
 
 from __future__ import annotations
 
@@ -53,10 +56,10 @@ def test_embeddings_equal_those_of_sentence_transformers(encoder: Path, layout: 
 
 
 def test_equal_texts_have_equal_embeddings_and_groups_keep_their_order(encoder: Path) -> None:
-    found = embed_answers(encoder / "plain", [TEXTS[:3]], TEXTS[:3][::-1], {"prompt": [TEXTS[1]] * 3})
-    [answers] = found.answers
-    assert np.array_equal(answers, found.references[::-1])
-    assert np.array_equal(found.others["prompt"], np.stack([answers[1]] * 3))
+    embedded = embed_answers(encoder / "plain", [TEXTS[:3]], TEXTS[:3][::-1], {"prompt": [TEXTS[1]] * 3})
+    [answers] = embedded.answers
+    assert np.array_equal(answers, embedded.references[::-1])
+    assert np.array_equal(embedded.others["prompt"], np.stack([answers[1]] * 3))
 
 
 def test_another_pooling_or_an_unreadable_folder_is_the_users_error(encoder: Path, tmp_path: Path) -> None:
@@ -67,7 +70,7 @@ def test_another_pooling_or_an_unreadable_folder_is_the_users_error(encoder: Pat
     (tmp_path / "1_Pooling").mkdir()
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode_cls_token": True}))
-    with pytest.raises(InputError, match="not the mean"):
+    with pytest.raises(InputError, match="pooling by cls_token is not supported"):
         embed_texts(tmp_path, TEXTS)
     with pytest.raises(InputError, match=r"data\.encoder"):
         embed_texts(tmp_path / "1_Pooling", TEXTS)

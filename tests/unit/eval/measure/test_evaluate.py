@@ -11,7 +11,7 @@ import pytest
 from adapters.config import ModelConfig
 from common.errors import InputError
 from eval.config import EvaluationConfig
-from eval.measure.evaluate import evaluate, is_measured, read_test_set, traced_rows
+from eval.measure.evaluate import Measurement, evaluate, is_measured, read_test_set, traced_rows
 from eval.measure.overflow import budget_configs
 from llada.sampling.settings import SamplerConfig
 from tests.support.evaluation import write_test_split, write_tiny_base
@@ -57,15 +57,12 @@ def run(
     decoding_seeds: int = 1,
 ) -> Path:
     evaluate(
-        settings(batch_size, decoding_seeds),
-        sampling,
-        ModelConfig(),
+        Measurement(settings(batch_size, decoding_seeds), sampling, ModelConfig(), seed=7),
         system="base",
         base=base,
         adapter=None,
         test=test_split,
         output=output,
-        seed=7,
     )
     return output
 
@@ -88,7 +85,8 @@ def test_batch_size_and_repetition_change_no_byte(
 
 def test_what_was_measured_is_recognised(written: Path, test_split: Path, tmp_path: Path) -> None:
     def measured(evaluation=SETTINGS, sampling=GREEDY, test=test_split, seed=7, output=written) -> bool:
-        return is_measured(output, evaluation, sampling, ModelConfig(), adapter=None, test=test, seed=seed)
+        measurement = Measurement(evaluation, sampling, ModelConfig(), seed)
+        return is_measured(output, measurement, adapter=None, test=test)
 
     assert measured()
     assert measured(evaluation=settings(batch_size=2))  # changes no number
@@ -132,12 +130,12 @@ def test_a_budget_that_blocks_do_not_fill_is_the_users_error() -> None:
 
 
 def test_decodings_are_pooled_per_item_and_the_first_is_shown(base: Path, test_split: Path, tmp_path: Path) -> None:
-    found = []
+    runs = []
     for seeds in (1, 3):
         folder = run(base, test_split, tmp_path / str(seeds), sampling=SAMPLED, decoding_seeds=seeds)
         metrics = json.loads((folder / "metrics.json").read_text())["metrics"]
-        found.append((metrics, [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]))
-    (one, one_items), (three, three_items) = found
+        runs.append((metrics, [json.loads(line) for line in (folder / "items.jsonl").read_text().splitlines()]))
+    (one, one_items), (three, three_items) = runs
     assert one["bound_per_token"] == three["bound_per_token"], "the bound decodes nothing"
     for single, pooled in zip(one_items, three_items, strict=True):
         assert single["answer"] == pooled["answer"]

@@ -14,7 +14,7 @@ from common.errors import InputError
 from eval.config import TaskConfig
 from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.evaluate import load_system, read_test_set
-from eval.measure.likelihood import MASK_SHARES, bounds, noise_levels
+from eval.measure.likelihood import MASK_SHARES, bounds, fit_by_mask_share
 from eval.measure.retention import english_bound, task_scores
 from eval.measure.tasks import Question, read_task, score_choices
 from tests.support.evaluation import write_test_split, write_tiny_base
@@ -57,9 +57,9 @@ def test_bound_of_one_token_is_its_exact_log_probability(system) -> None:
     assert found.estimate == pytest.approx(expected, abs=1e-5)
 
 
-def test_noise_levels_match_a_loop_over_single_rows(system, rows) -> None:
+def test_fit_by_mask_share_matches_a_loop_over_single_rows(system, rows) -> None:
     model = system[0]
-    levels = noise_levels(model, rows.prompts, rows.answers, seed=5)
+    levels = fit_by_mask_share(model, rows.prompts, rows.answers, seed=5)
     for level, share in zip(levels, MASK_SHARES, strict=True):
         nats, hits, count = 0.0, 0, 0
         for row, (prompt, answer) in enumerate(zip(rows.prompts, rows.answers, strict=True)):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from eval.metrics import METRICS
 from eval.metrics.random_effects import (
     compare_over_seeds,
     crossed_interval,
@@ -16,7 +17,6 @@ from eval.metrics.random_effects import (
     mean_squares,
 )
 from eval.metrics.statistics import Array, bootstrap_interval, mean, ratio_standard_error, wilson_interval
-from eval.metrics.table import METRICS
 
 TRIALS = 1000
 SAMPLING_ERROR = 3 * np.sqrt(0.05 * 0.95 / TRIALS)
@@ -124,7 +124,7 @@ def test_jackknife_values_of_a_ratio_are_its_delta_method() -> None:
 
 def test_corpus_scores_have_the_width_of_their_bootstrap() -> None:
     """chrF++ and BLEU are no means; with seeds that agree the interval is over items, as the bootstrap's."""
-    from eval.metrics.table import text_statistics
+    from eval.metrics import text_statistics
 
     rng = np.random.default_rng(5)
     words = ["pasar", "kota", "lama", "ramai", "ikan", "warga", "tua", "indah"]

@@ -35,8 +35,8 @@ def exact_bound(model, prompt, answer):
 
 
 def estimates(model, samples, repetitions):
-    found = log_likelihoods(model, [PROMPT] * repetitions, [ANSWER] * repetitions, samples, seed=0)
-    return np.array(found)
+    bounds = log_likelihoods(model, [PROMPT] * repetitions, [ANSWER] * repetitions, samples, seed=0)
+    return np.array(bounds)
 
 
 @pytest.mark.parametrize("samples", [3, 8, 20])
@@ -117,9 +117,9 @@ def test_one_sample_has_no_error_and_none_is_refused(model):
 
 
 def test_answer_of_one_token_is_exact(model):
-    found = log_likelihood(model, PROMPT, ANSWER[:1], 4)
-    assert found.estimate == pytest.approx(exact_bound(model, PROMPT, ANSWER[:1]), abs=1e-4)
-    assert found.standard_error == pytest.approx(0, abs=1e-5)
+    bound = log_likelihood(model, PROMPT, ANSWER[:1], 4)
+    assert bound.estimate == pytest.approx(exact_bound(model, PROMPT, ANSWER[:1]), abs=1e-4)
+    assert bound.standard_error == pytest.approx(0, abs=1e-5)
 
 
 def test_model_is_left_as_it_was(model):

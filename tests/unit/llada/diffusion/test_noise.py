@@ -7,15 +7,7 @@ import pytest
 import torch
 
 from llada.diffusion.loss import forward_process
-from llada.diffusion.noise import (
-    EPSILON,
-    eos_tail_length,
-    eos_tail_masks,
-    noise_levels,
-    noise_mask,
-    uniform,
-    validation_noise,
-)
+from llada.diffusion.noise import EPSILON, noise_levels, noise_mask, uniform
 
 
 def maskable_rows(lengths, width, prompt=2):
@@ -150,33 +142,6 @@ def test_noisy_tokens_are_masked_where_asked_and_clean_elsewhere():
     assert torch.equal(noisy[~mask.bool()], ids[~mask.bool()])
 
 
-def test_validation_draws_are_fixed_and_stratified_per_row():
-    maskable = maskable_rows([12, 20, 5], 30)
-    t, mask = validation_noise(4, [0, 1, 2], maskable, draws=8)
-    assert (t.shape, mask.shape) == ((8, 3), (8, 3, 30))
-    again_t, again_mask = validation_noise(4, [2], maskable[2:], draws=8)
-    assert torch.equal(again_t[:, 0], t[:, 2])
-    assert torch.equal(again_mask[:, 0], mask[:, 2])
-    strata = ((t - EPSILON) / (1 - EPSILON) * 8).floor().int()
-    assert torch.equal(strata, torch.arange(8, dtype=torch.int32)[:, None].expand(8, 3))
-
-
 def test_row_outside_the_global_batch_is_refused():
     with pytest.raises(ValueError, match="rows: 0 to 4"):
         noise_levels(0, 0, [0, 4], global_batch_size=4)
-
-
-@pytest.mark.parametrize(
-    ("policy", "ends"), [("all", [10, 10]), ("first:3", [9, 7]), ("first:50", [10, 10]), ("none", [6, 4])]
-)
-def test_eos_tail_decides_which_pads_are_answer(policy, ends):
-    maskable, attention = eos_tail_masks(torch.tensor([2, 1]), torch.tensor([6, 4]), 10, policy)
-    for row, (prompt, end) in enumerate(zip([2, 1], ends, strict=True)):
-        assert attention[row].nonzero().squeeze(1).tolist() == list(range(end))
-        assert maskable[row].nonzero().squeeze(1).tolist() == list(range(prompt, end))
-
-
-@pytest.mark.parametrize("policy", ["first:0", "first:", "some", "first:2.5", "", "ALL"])
-def test_unknown_eos_tail_is_refused(policy):
-    with pytest.raises(ValueError, match="must be all, none or first:K"):
-        eos_tail_length(policy)

@@ -78,9 +78,9 @@ def test_saved_model_loads_again_bit_for_bit(sharded, tmp_path, shard_size):
 def test_dtype_is_as_asked(sharded, dtype):
     model = LLaDAModelLM.from_pretrained(sharded[0], dtype=dtype)
     assert {parameter.dtype for parameter in model.parameters()} == {dtype}
-    found = logits(model)
-    assert found.dtype == dtype
-    assert (found.double() - sharded[1].double()).abs().max() < {torch.bfloat16: 0.2, torch.float16: 0.02}.get(
+    computed = logits(model)
+    assert computed.dtype == dtype
+    assert (computed.double() - sharded[1].double()).abs().max() < {torch.bfloat16: 0.2, torch.float16: 0.02}.get(
         dtype, 1e-4
     )
 

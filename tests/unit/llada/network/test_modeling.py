@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llada.network.modeling import padded_length, rotary_table
+from llada.network.modeling import rotary_table
 from tests.support.llama_twin import EOS, llama_twin, tiny_model, tokens, twin_output
 
 LEFT = torch.tensor([[1] * 12, [0] * 4 + [1] * 8, [0] * 11 + [1]])
@@ -52,16 +52,16 @@ def test_kept_positions_are_those_of_the_whole_forward_pass(keep, mask):
 def test_kept_positions_have_the_gradients_of_the_whole_forward_pass():
     model = tiny_model()
     ids = tokens(2, 9)
-    found = []
+    gradients = []
     for checkpointing in (False, True):
         model.gradient_checkpointing_enable() if checkpointing else model.gradient_checkpointing_disable()
         model.train()
         for hidden in (model.hidden(ids, keep=slice(4, 9)), model.hidden(ids)[:, 4:9]):
             model.zero_grad()
             hidden.square().sum().backward()
-            found.append(model.model.transformer.blocks[0].k_proj.weight.grad.clone())
-    for other in found[1:]:
-        torch.testing.assert_close(other, found[0])
+            gradients.append(model.model.transformer.blocks[0].k_proj.weight.grad.clone())
+    for other in gradients[1:]:
+        torch.testing.assert_close(other, gradients[0])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -169,13 +169,6 @@ def test_forward_never_waits_for_a_device(padded):
     assert logits(model, ids, mask).shape == (2, 8, 96)
 
 
-@pytest.mark.parametrize("length", [1, 63, 64, 65, 200])
-def test_padded_length_is_the_next_multiple(length):
-    padded = padded_length(length, 64)
-    assert padded % 64 == 0
-    assert 0 <= padded - length < 64
-
-
 def test_compiled_blocks_give_the_same_logits_with_few_graphs():
     from torch._dynamo.testing import CompileCounter
 
@@ -201,7 +194,7 @@ def test_weight_tying_shares_one_matrix():
 def test_activation_checkpointing_changes_no_gradient(adapted):
     from peft import LoraConfig, get_peft_model
 
-    found = []
+    gradients = []
     for checkpointing in (False, True):
         model = tiny_model()
         if checkpointing:
@@ -212,7 +205,7 @@ def test_activation_checkpointing_changes_no_gradient(adapted):
             model = get_peft_model(model, config)
         model.train()
         (model(input_ids=tokens(2, 12), attention_mask=LEFT[:2]).logits ** 2).mean().backward()
-        found.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
-    assert all(gradient is not None for gradient in found[1].values())
-    for name, gradient in found[0].items():
-        torch.testing.assert_close(found[1][name], gradient, rtol=1e-5, atol=1e-7)
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})
+    assert all(gradient is not None for gradient in gradients[1].values())
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradients[1][name], gradient, rtol=1e-5, atol=1e-7)

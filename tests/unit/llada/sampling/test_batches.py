@@ -34,10 +34,10 @@ def test_answers_do_not_depend_on_the_budget(temperature):
     config = SamplerConfig(gen_length=8, block_length=4, steps=8, temperature=temperature, stop_at_eos=True)
 
     def answers(budget, prompts=PROMPTS, item_ids=None):
-        found = {}
+        by_item = {}
         for batch in generate_many(model, prompts, config, seed=3, token_budget=budget, item_ids=item_ids):
-            found.update(zip(batch.items, batch.answers, strict=True))
-        return [found[item] for item in range(len(prompts))]
+            by_item.update(zip(batch.items, batch.answers, strict=True))
+        return [by_item[item] for item in range(len(prompts))]
 
     together = answers(10_000)
     assert together == answers(1) == answers(40)

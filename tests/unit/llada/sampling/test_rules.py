@@ -2,6 +2,7 @@
 
 import json
 import math
+from typing import get_args
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from scipy import stats
 from llada import SamplerConfig, denoise, generate
 from llada.sampling import rules
 from llada.sampling.noise import fold, gumbel, row_keys, uniform
-from llada.sampling.token_choice import Chooser, nucleus
+from llada.sampling.settings import RuleName
+from llada.sampling.token_choice import TokenChooser, nucleus
 from tests.support.imports import REPOSITORY
 from tests.support.reference_sampler import MASK, random_model, single_thread
 
@@ -24,9 +26,26 @@ scores = st.lists(st.one_of(st.none(), st.sampled_from([i / 64 for i in range(65
 """One block: None where nothing is masked."""
 
 
-def block(row: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
+def tensors(row: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
     score = torch.tensor([[-math.inf if value is None else value for value in row]])
     return score, score.isfinite()
+
+
+def positions(rule: str, row: list[float | None], **values: float) -> list[int]:
+    """What a rule commits of one block, in the first of one or more steps; the row holds entropies for their rule."""
+    score, masked = tensors(row)
+    config = SamplerConfig(gen_length=len(row), block_length=len(row), rule=rule, **{"steps": 1, **values})
+    state = rules.BlockState(
+        score=score,
+        masked=masked,
+        entropy=score.masked_fill(~masked, math.nan),
+        config=config,
+        step=0,
+        opened=masked.sum(dim=1),
+        before=torch.tensor([0]),
+        after=0,
+    )
+    return rules.RULES[rule].commit(state).nonzero()[:, 1].tolist()
 
 
 def ranked(row: list[float | None], reverse: bool) -> list[int]:
@@ -42,45 +61,56 @@ def test_quota_schedule_equals_the_published_one(case):
 
 
 @properties
-@given(scores, st.integers(0, 7))
-def test_quota_takes_the_best_and_breaks_ties_as_topk(row, quota):
-    score, masked = block(row)
-    quota = min(quota, int(masked.sum()))
-    taken = rules.by_quota(score, masked, torch.tensor([quota])).nonzero()[:, 1].tolist()
-    assert sorted(taken) == sorted(score[0].topk(quota).indices.tolist())
+@given(scores, st.integers(1, 7))
+def test_quota_takes_the_best_and_breaks_ties_as_topk(row, steps):
+    score, masked = tensors(row)
+    quota = math.ceil(int(masked.sum()) / steps)
+    assert positions("quota", row, steps=steps) == sorted(score[0].topk(quota).indices.tolist())
+
+
+def test_the_settings_name_the_rules_of_the_table():
+    assert get_args(RuleName) == tuple(rules.RULES)
 
 
 @properties
 @given(scores, st.sampled_from([0.0, 0.25, 0.5, 1.0]))
 def test_threshold_takes_all_above_it_and_always_the_best(row, threshold):
-    taken = rules.by_threshold(*block(row), threshold).nonzero()[:, 1].tolist()
     order = ranked(row, reverse=True)
-    assert taken == sorted({*order[:1], *(place for place in order if row[place] > threshold)})
+    assert positions("threshold", row, threshold=threshold) == sorted(
+        {*order[:1], *(place for place in order if row[place] > threshold)}
+    )
 
 
 @properties
 @given(scores, st.sampled_from([0.0, 0.5, 1.0, 2.0]))
 def test_factor_takes_the_largest_n_that_satisfies_its_bound(row, factor):
-    taken = rules.by_factor(*block(row), factor).nonzero()[:, 1].tolist()
     order = ranked(row, reverse=True)
     sizes = [n for n in range(1, len(order) + 1) if row[order[n - 1]] >= 1 - factor / (n + 1)]
-    assert taken == sorted(order[: max(sizes, default=1)])
+    assert positions("factor", row, factor=factor) == sorted(order[: max(sizes, default=1)])
 
 
 @properties
 @given(scores, st.sampled_from([0.0, 0.25, 1.0, 9.0]))
 def test_entropy_bound_takes_the_largest_prefix_within_its_bound(row, bound):
-    entropy, masked = block(row)
-    taken = rules.by_entropy(entropy.masked_fill(~masked, math.nan), masked, bound).nonzero()[:, 1].tolist()
     order = ranked(row, reverse=False)
     sums = [sum(row[place] for place in order[:n]) - row[order[n - 1]] for n in range(1, len(order) + 1)]
+    taken = positions("entropy_bound", row, entropy_bound=bound)
     assert taken == sorted(order[: sum(value <= bound for value in sums)])
+
+
+@properties
+@given(scores, st.sampled_from([0.0, 0.25, 0.5, 1.0]))
+def test_revoke_drafts_by_its_threshold_and_all_that_is_left_in_the_last_step(row, threshold):
+    assert positions("revoke", row, steps=2, draft_threshold=threshold) == positions(
+        "threshold", row, threshold=threshold
+    )
+    assert positions("revoke", row, draft_threshold=threshold) == sorted(ranked(row, reverse=True))
 
 
 @properties
 @given(scores, st.integers(0, 7), st.sampled_from([0.5, 0.9]))
 def test_less_is_taken_back_than_drafted_and_the_worst_first(row, drafted, threshold):
-    kept, verified = block(row)
+    kept, verified = tensors(row)
     taken = rules.take_back(kept, verified, torch.tensor([drafted]), threshold).nonzero()[:, 1].tolist()
     doubted = [place for place in ranked(row, reverse=False) if row[place] < threshold]
     assert taken == sorted(doubted[: max(0, drafted - 1)])
@@ -90,7 +120,7 @@ def test_less_is_taken_back_than_drafted_and_the_worst_first(row, drafted, thres
 def test_scores_equal_their_closed_forms(remasking):
     logits = torch.tensor([[2.0, 1.0, 5.0, -1.0, 0.0]])
     p = logits.double().softmax(dim=-1)[0]
-    chooser = Chooser(SamplerConfig(remasking=remasking), forbidden=torch.tensor([2]), stops=torch.tensor([4]))
+    chooser = TokenChooser(SamplerConfig(remasking=remasking), forbidden=torch.tensor([2]), stops=torch.tensor([4]))
     choices = chooser.choose(logits.clone())
     assert choices.tokens.tolist() == [0]  # 2 is the most probable, and forbidden, but counts in the softmax
     expected = {

@@ -11,8 +11,10 @@ from llada import LLaDAConfig
 from pipeline.forecast import as_json, flop_per_token, forecast, show
 from pipeline.paths import Paths
 from pipeline.profile import load_profile
+from pipeline.stages.train import training_plan
 from tests.support.small_world import write_base, write_formatted
-from training.estimate import GIB, Workload, count
+from training.memory.dry_run import dry_run
+from training.memory.estimate import GIB, Workload, count
 
 EIGHT = load_profile("llada-8b")
 
@@ -135,3 +137,19 @@ def test_json_holds_what_the_table_shows(card_of_80, capsys):
     shown = capsys.readouterr().out
     assert f"{first['total_bytes'] / GIB:.2f}" in shown
     assert "not measured" in shown
+
+
+@pytest.mark.parametrize("method", ["lora", "pissa", "dora"])
+def test_plan_and_dry_run_show_the_same_memory(prepared, monkeypatch, capsys, method):
+    """The process's own memory aside, which grows with every library that a command before loaded."""
+    monkeypatch.setattr("training.memory.estimate.process_bytes", lambda: 0.5 * GIB)
+    inputs = {"dataset": {"files": []}, "encoder": {"path": "inputs"}, "base": {"path": "inputs/base", "sha256": "b"}}
+    prepared.inputs_facts.write_text(json.dumps(inputs))
+    profile = load_profile("mini", [] if method != "dora" else ["methods.dora.rank=4"])
+    show(forecast(profile, prepared, method, gpu=None, tflops=None))
+    planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("profile ")]
+    dry_run(training_plan(profile, prepared, method))
+    counted = [line for line in capsys.readouterr().out.splitlines() if line.startswith("profile ")]
+    assert len(planned) == 1
+    assert [line.split() for line in planned] == [line.split() for line in counted]
+    assert planned[0].split()[-1] == "yes"

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from common.errors import InputError
-from pipeline.commands import status as progress
+from pipeline.commands import status
 from pipeline.paths import Paths
 from pipeline.profile import load_profile
 
@@ -35,7 +35,7 @@ def write(paths: Paths, names=FACTS) -> Paths:
 
 def test_facts_of_finished_stages_and_the_next_command(tmp_path):
     paths = write(Paths.of("mini", tmp_path))
-    stages = {entry.stage: entry for entry in progress.status(PROFILE, paths)}
+    stages = {entry.stage: entry for entry in status.stage_states(PROFILE, paths)}
     assert [name for name, entry in stages.items() if entry.state == "done"] == [
         "inputs", "select", "embed", "cluster", "split",
     ]  # fmt: skip
@@ -43,12 +43,12 @@ def test_facts_of_finished_stages_and_the_next_command(tmp_path):
     assert stages["cluster"].facts == "2 clusters of 3,000 to 4,200 rows"
     assert stages["split"].facts == "4,050 / 450 / 100 rows, 1 leaks"
     assert stages["train@pissa"].state == "missing"
-    command = progress.next_command(stages.values(), by_dvc=False)
+    command = status.next_command(stages.values(), by_dvc=False)
     assert command == f"python -m pipeline format --artifacts {tmp_path}"
 
 
 def test_every_stage_of_the_profile_is_listed_in_order(tmp_path):
-    names = [entry.stage for entry in progress.status(PROFILE, Paths.of("mini", tmp_path))]
+    names = [entry.stage for entry in status.stage_states(PROFILE, Paths.of("mini", tmp_path))]
     assert names == [
         "inputs", "select", "embed", "cluster", "split", "format", "train@lora", "train@loraplus", "train@pissa",
         "evaluate@base", "evaluate@lora", "evaluate@loraplus", "evaluate@pissa", "report",
@@ -56,8 +56,8 @@ def test_every_stage_of_the_profile_is_listed_in_order(tmp_path):
 
 
 def test_nothing_is_next_when_all_is_done():
-    done = progress.StageStatus("inputs", "done", "", "", "x")
-    assert progress.next_command([done], by_dvc=True) is None
+    done = status.StageStatus("inputs", "done", "", "", "x")
+    assert status.next_command([done], by_dvc=True) is None
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def repository(tmp_path, monkeypatch):
         assert command[1:] == ["status", "--json"]
         return subprocess.CompletedProcess(command, answer["returncode"], answer["stdout"], answer["stderr"])
 
-    monkeypatch.setattr(progress.subprocess, "run", run)
+    monkeypatch.setattr(status.subprocess, "run", run)
     write(Paths.of("mini"))
     return answer
 
@@ -79,30 +79,30 @@ def repository(tmp_path, monkeypatch):
 def test_stale_is_what_dvc_says_with_the_reason(repository):
     changed = {"configs/mini.yaml": {"data.clusters": "modified"}, "data_prep/cluster/clustering.py": "modified"}
     repository["stdout"] = json.dumps({"cluster": [{"changed deps": changed}], "embed": ["changed command"]})
-    stages = {entry.stage: entry for entry in progress.status(PROFILE, Paths.of("mini"))}
+    stages = {entry.stage: entry for entry in status.stage_states(PROFILE, Paths.of("mini"))}
     assert stages["cluster"].state == "stale"
     assert stages["cluster"].reason == "data.clusters, data_prep/cluster/clustering.py"
     assert stages["embed"].reason == "changed command"
     assert stages["select"].state == "done"
-    assert progress.next_command(stages.values(), by_dvc=True) == "dvc repro"
+    assert status.next_command(stages.values(), by_dvc=True) == "dvc repro"
 
 
 def test_moved_artefacts_are_not_asked_of_dvc(repository, tmp_path):
     repository["stdout"] = json.dumps({"embed": ["changed command"]})
     paths = write(Paths.of("mini", tmp_path / "elsewhere"))
-    assert not progress.is_dvc_run(paths, "mini")
-    assert all(entry.state != "stale" for entry in progress.status(PROFILE, paths))
+    assert not status.is_dvc_run(paths, "mini")
+    assert all(entry.state != "stale" for entry in status.stage_states(PROFILE, paths))
 
 
 def test_a_profile_that_dvc_never_ran_is_not_asked_either(repository):
-    assert progress.is_dvc_run(Paths.of("mini"), "mini")
-    assert not progress.is_dvc_run(Paths.of("mini-two"), "mini-two")
+    assert status.is_dvc_run(Paths.of("mini"), "mini")
+    assert not status.is_dvc_run(Paths.of("mini-two"), "mini-two")
 
 
 def test_a_failing_dvc_is_told_in_its_own_words(repository):
     repository.update(returncode=255, stdout="", stderr="ERROR: you are not inside of a DVC repository\n")
     with pytest.raises(InputError, match="you are not inside"):
-        progress.status(PROFILE, Paths.of("mini"))
+        status.stage_states(PROFILE, Paths.of("mini"))
 
 
 @pytest.mark.parametrize("content", ["{", '{"rows": 3}'])
@@ -110,12 +110,12 @@ def test_a_damaged_facts_file_is_named(tmp_path, content):
     paths = write(Paths.of("mini", tmp_path))
     paths.embed_facts.write_text(content)
     with pytest.raises(InputError, match=r"embed.json.*run `python -m pipeline embed"):
-        progress.status(PROFILE, paths)
+        status.stage_states(PROFILE, paths)
 
 
 def test_the_table_names_state_and_next_command(tmp_path, capsys):
-    stages = progress.status(PROFILE, write(Paths.of("mini", tmp_path)))
-    progress.show(stages, by_dvc=False)
+    stages = status.stage_states(PROFILE, write(Paths.of("mini", tmp_path)))
+    status.show(stages, by_dvc=False)
     shown = capsys.readouterr().out
     assert "missing" in shown
     assert "staleness is not known here" in shown

@@ -1,0 +1,153 @@
+"""Sentence vectors: the mean of a BERT-like network's last hidden states over a text's tokens, made length 1.
+
+    check_encoder(folder)                                 # nothing is loaded
+    encoder = load_encoder(folder, "cpu", torch.float32)
+    vectors = encoder.encode(token_ids, torch.float32)
+
+Read by transformers alone: importing sentence-transformers takes longer than embedding a test set. A folder is a plain
+transformers folder, or one in the layout of sentence-transformers whose modules are a transformer, mean pooling and
+perhaps a normalisation; one that makes its vectors in another way is refused before anything is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import InputError
+from common.files import read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor
+
+MAX_TOKENS = 512
+"""Longer texts are truncated, whatever the encoder could read."""
+SUPPORTED = "supported are a transformer, pooling by the mean over the tokens, and Normalize"
+
+
+def check_encoder(folder: Path) -> None:
+    """Read what a sentence-transformers folder says of itself; a folder without `modules.json` is pooled by the mean.
+
+    Raises:
+        InputError: it has other modules than a transformer, mean pooling and Normalize; the file is named.
+    """
+    _layout(folder)
+
+
+def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -> SentenceEncoder:
+    """The folder's tokenizer and network, in eval mode.
+
+    Raises:
+        InputError: as `check_encoder`; the folder does not load.
+    """
+    from transformers import AutoModel, AutoTokenizer
+
+    layout = _layout(folder)
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(layout.transformer, local_files_only=True)
+        network = AutoModel.from_pretrained(layout.transformer, local_files_only=True, dtype=dtype)
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
+    positions = getattr(network.config, "max_position_embeddings", MAX_TOKENS)
+    limit = min(layout.max_tokens or MAX_TOKENS, tokenizer.model_max_length, positions, MAX_TOKENS)
+    return SentenceEncoder(tokenizer, network.to(device).eval(), limit)
+
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """limit: tokens that a text may have, special tokens included."""
+
+    tokenizer: Any
+    network: Any
+    limit: int
+
+    def encode(self, ids: Sequence[Sequence[int]], dtype: torch.dtype) -> np.ndarray:
+        """The vectors of a batch of token ids, (B, D) in `dtype`: in float64 pooled with its precision too."""
+        import torch
+
+        width, pad = max(map(len, ids)), self.tokenizer.pad_token_id or 0
+        padded = torch.full((len(ids), width), pad, dtype=torch.long)  # (B, L)
+        mask = torch.zeros_like(padded)
+        for row, values in enumerate(ids):
+            padded[row, : len(values)] = torch.tensor(values)
+            mask[row, : len(values)] = 1
+        padded, mask = padded.to(self.network.device), mask.to(self.network.device)
+        with torch.inference_mode():
+            hidden = self.network(input_ids=padded, attention_mask=mask).last_hidden_state  # (B, L, D)
+            if dtype == torch.float64:
+                hidden = hidden.double()
+            pooled = masked_mean(hidden, mask).to(dtype)  # (B, D)
+            return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
+
+
+def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
+    """The mean of `hidden` (B, L, D) where `mask` (B, L) is 1: (B, D) in its dtype, summed in float32 at least."""
+    import torch
+
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    weights = mask[..., None].to(hidden.dtype)  # (B, L, 1)
+    count = weights.sum(dim=1, dtype=wide).clamp(min=1)
+    return ((hidden * weights).sum(dim=1, dtype=wide) / count).to(hidden.dtype)
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """Where the transformer lies, and how many tokens the folder says it reads (None: nothing is said)."""
+
+    transformer: Path
+    max_tokens: int | None = None
+
+
+def _layout(folder: Path) -> _Layout:
+    listed = folder / "modules.json"
+    if not listed.is_file():
+        return _Layout(folder, _max_tokens(folder))
+    places: dict[str, Path] = {}
+    for kind, place in _modules(listed):
+        if kind not in ("Transformer", "Pooling", "Normalize"):
+            raise InputError(f"data.encoder: {listed}: the module {kind} is not supported; {SUPPORTED}")
+        if kind in places:
+            raise InputError(f"data.encoder: {listed}: the module {kind} occurs twice; {SUPPORTED}")
+        places[kind] = place
+    for kind in ("Transformer", "Pooling"):
+        if kind not in places:
+            raise InputError(f"data.encoder: {listed}: has no module {kind}; {SUPPORTED}")
+    _refuse_other_pooling(places["Pooling"] / "config.json")
+    return _Layout(places["Transformer"], _max_tokens(places["Transformer"]))
+
+
+def _modules(listed: Path) -> list[tuple[str, Path]]:
+    """(last part of the class's name, folder) of each module."""
+    try:
+        return [(entry["type"].rpartition(".")[2], listed.parent / entry["path"]) for entry in read_json(listed)]
+    except (TypeError, KeyError, AttributeError):
+        raise InputError(f"data.encoder: {listed}: not a list of modules with `type` and `path`") from None
+
+
+def _refuse_other_pooling(path: Path) -> None:
+    """A Pooling module names its modes under `pooling_mode` or, in older folders, by one switch for each mode."""
+    config = read_json(path)
+    if "pooling_mode" in config:
+        named = config["pooling_mode"]
+        modes = [named] if isinstance(named, str) else list(named)
+    else:
+        modes = [
+            key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on
+        ]
+    if modes not in ([], ["mean"], ["mean_tokens"]):
+        raise InputError(f"data.encoder: {path}: pooling by {' and '.join(modes)} is not supported; {SUPPORTED}")
+
+
+def _max_tokens(transformer: Path) -> int | None:
+    path = transformer / "sentence_bert_config.json"
+    if not path.is_file():
+        return None
+    limit = read_json(path).get("max_seq_length")
+    if limit is not None and not (isinstance(limit, int) and limit > 0):
+        raise InputError(f"data.encoder: {path}: max_seq_length: {limit!r}: not a number of tokens")
+    return limit

@@ -1,0 +1,1 @@
+"""The instruction rows: contents, each asked for through several templates."""

@@ -1,0 +1,1 @@
+"""The small tokenizer, encoder and base."""

@@ -1,0 +1,169 @@
+"""What came out of a sweep: each method's best learning rate, and how the methods compare there."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from adapters.methods import method_named
+from common.files import atomic_path, read_json
+from common.progress import console
+
+
+@dataclass(frozen=True)
+class SweepRecord:
+    """One run of the sweep and its outcome; an entry of `runs` in sweep.json."""
+
+    method: str
+    learning_rate: float
+    seed: int
+    steps: int
+    best: dict[str, Any]  # validation as in run.json: loss, low, high, step
+    last: dict[str, Any]
+    curve: Sequence[tuple[float, float]]  # (step, validation bound)
+
+    @property
+    def final_bound(self) -> float:
+        return self.last["loss"]
+
+
+Records = Sequence[SweepRecord]
+
+
+def summary(records: Records, reference: str) -> dict[str, Any]:
+    """What `sweep.json` holds: the runs, and the methods each at its best rate, beside the reference method."""
+    return {
+        "runs": [asdict(record) for record in records],
+        "best": best_rates(records),
+        "steps_to_reach": steps_to_reach(records, reference),
+        "minus_reference": minus_reference(records, reference),
+    }
+
+
+def best_rates(records: Records) -> dict[str, dict[str, float]]:
+    """Per method the rate whose final bound, averaged over the seeds, is lowest, with that mean and its spread over
+    seeds.
+    """
+    best = {}
+    for method in _methods(records):
+        bounds = {rate: _bounds(records, method, rate) for rate in _rates(records, method)}
+        rate = min(bounds, key=lambda one: statistics.fmean(bounds[one]))
+        best[method] = {
+            "learning_rate": rate,
+            "bound": statistics.fmean(bounds[rate]),
+            "deviation": statistics.stdev(bounds[rate]) if len(bounds[rate]) > 1 else 0.0,
+            "seeds": len(bounds[rate]),
+        }
+    return best
+
+
+def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
+    """Per method, at its best rate and averaged over the seeds: the first validated step whose bound is at most the
+    reference method's final one; None where it never is.
+    """
+    target = best_rates(records)[reference]["bound"]
+    steps = {}
+    for method, runs in _at_best_rates(records).items():
+        curves = [dict(run.curve) for run in runs]
+        shared = sorted(set(curves[0]).intersection(*curves[1:]))
+        reached = (step for step in shared if statistics.fmean(curve[step] for curve in curves) <= target)
+        steps[method] = next(reached, None)
+    return steps
+
+
+def minus_reference(records: Records, reference: str) -> dict[str, dict[str, float | None]]:
+    """Per method its final bound minus that of the reference method, each at its best rate and paired by seed: the mean
+    with a 95% t interval over the seeds (None with one seed, or where all differ by the same).
+    """
+    finals = {method: {run.seed: run.final_bound for run in runs} for method, runs in _at_best_rates(records).items()}
+    comparisons = {}
+    for method in (name for name in finals if name != reference):
+        seeds = finals[method].keys() & finals[reference].keys()
+        if not seeds:
+            continue
+        differences = [finals[method][seed] - finals[reference][seed] for seed in sorted(seeds)]
+        low, high = _t_interval(differences)
+        comparisons[method] = {"difference": statistics.fmean(differences), "low": low, "high": high}
+    return comparisons
+
+
+def show(folder: Path) -> None:
+    """Print what `sweep` wrote into the folder: a table of the final bounds, and each method at its best rate."""
+    from rich.table import Table
+
+    facts = read_json(folder / "sweep.json")
+    records = [SweepRecord(**run) for run in facts["runs"]]
+    grid = Table("method", "learning rate", "seeds", "final validation bound", "spread over seeds")
+    for method in facts["best"]:
+        for rate in _rates(records, method):
+            bounds = _bounds(records, method, rate)
+            best = rate == facts["best"][method]["learning_rate"]
+            spread = f"{min(bounds):.4f} to {max(bounds):.4f}"
+            mean = f"{statistics.fmean(bounds):.4f}"
+            grid.add_row(method, f"{rate:.2e}", str(len(bounds)), mean, spread, style="bold" if best else "")
+    console.print(grid)
+    reference = next(iter(facts["best"]))
+    for method, steps in facts["steps_to_reach"].items():
+        outcome = "never reaches it" if steps is None else f"reaches it after {steps} steps"
+        console.print(f"{method} at its best rate, against the final bound of {reference}: {outcome}", soft_wrap=True)
+    for method, entry in facts["minus_reference"].items():
+        interval = "" if entry["low"] is None else f" [{entry['low']:+.3f}, {entry['high']:+.3f}]"
+        console.print(f"{method} minus {reference}: {entry['difference']:+.3f}{interval}", soft_wrap=True)
+    console.print(f"{folder / 'sweep.json'}, {folder / 'sweep.png'}", soft_wrap=True)
+
+
+def plot(records: Records, path: Path) -> None:
+    """Final validation bound against learning rate, a line per method through the mean over seeds, a dot per run."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
+    for method in _methods(records):
+        rates = _rates(records, method)
+        means = [statistics.fmean(_bounds(records, method, rate)) for rate in rates]
+        (line,) = axes.plot(rates, means, label=method_named(method).title)
+        own = [run for run in records if run.method == method]
+        axes.scatter([run.learning_rate for run in own], [run.final_bound for run in own], s=14, color=line.get_color())
+    axes.set_xscale("log")
+    axes.set_xlabel("peak learning rate (of A)")
+    axes.set_ylabel("validation bound, nats per answer token")
+    axes.legend()
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, dpi=150)
+    pyplot.close(figure)
+
+
+def _methods(records: Records) -> list[str]:
+    return list(dict.fromkeys(run.method for run in records))
+
+
+def _rates(records: Records, method: str) -> list[float]:
+    return sorted({run.learning_rate for run in records if run.method == method})
+
+
+def _bounds(records: Records, method: str, rate: float) -> list[float]:
+    return [run.final_bound for run in records if run.method == method and run.learning_rate == rate]
+
+
+def _at_best_rates(records: Records) -> dict[str, list[SweepRecord]]:
+    """Each method's runs at its best rate."""
+    best = best_rates(records)
+    return {
+        method: [run for run in records if run.method == method and run.learning_rate == chosen["learning_rate"]]
+        for method, chosen in best.items()
+    }
+
+
+def _t_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
+    """The 95% t interval of the mean; nothing where the values show no spread."""
+    if len(set(values)) < 2:
+        return None, None
+    from scipy.stats import ttest_1samp
+
+    low, high = ttest_1samp(values, 0.0).confidence_interval(0.95)
+    return float(low), float(high)

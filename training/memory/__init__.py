@@ -1,0 +1,1 @@
+"""What a training will need, counted before it starts."""

@@ -1,0 +1,1 @@
+"""What surrounds the loop: checkpoints, fingerprint, signals, processes, faults in words, the finished folder."""

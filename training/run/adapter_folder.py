@@ -1,0 +1,123 @@
+"""The adapter folder: weights and config for peft, what was run, the curve, a card. Replaced whole or not at all."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adapters.attach import Adapted, adapted_layers
+from adapters.storage import save_adapter, trainable_tensors
+from common.files import atomic_folder, write_json, write_text
+from common.memory import peak_resident_bytes
+from training.plan import TrainingPlan
+from training.progress import CURVE_COLUMNS, CurveRow, Progress
+from training.run.processes import Processes
+
+
+def write_adapter_folder(
+    plan: TrainingPlan,
+    adapted: Adapted,
+    best: Mapping[str, Tensor],
+    last: Mapping[str, Tensor],
+    run: dict[str, Any],
+    curve: Sequence[CurveRow],
+) -> None:
+    """Write the adapter of the best validation to the plan's output, and under `last/` the one after the last step."""
+    with atomic_folder(plan.output) as folder:
+        for target, tensors in ((folder, best), (folder / "last", last)):
+            target.mkdir(exist_ok=True)
+            save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, plan.base_name)
+            # peft writes a card of its own, full of blanks.
+            (target / "README.md").unlink(missing_ok=True)
+        write_json(folder / "run.json", run)
+        write_json(folder / "last" / "run.json", run)
+        write_text(folder / "curve.csv", curve_csv(curve))
+        write_text(folder / "README.md", card(run))
+
+
+def run_facts(
+    plan: TrainingPlan, progress: Progress, steps: int, validated_rows: int, adapted: Adapted, processes: Processes
+) -> dict[str, Any]:
+    """What run.json holds: settings, outcome, sizes, where it comes from."""
+    return {
+        "method": plan.method_name,
+        "title": plan.method.title,
+        "settings": plan.settings,
+        "seed": plan.seed,
+        "steps": steps,
+        "planned_steps": plan.total_steps,
+        "epochs": steps / plan.steps_per_epoch,
+        "tokens_seen": progress.tokens,
+        "training_seconds": progress.seconds,
+        "tokens_per_second": progress.tokens / progress.seconds if progress.seconds else None,
+        "validation": {
+            "unit": "nats per answer token, mean over rows, 95% interval",
+            "rows": validated_rows,
+            "draws": plan.train.validation_draws,
+            "first": progress.first_validation,
+            "best": progress.best_validation,
+            "last": progress.last_validation,
+        },
+        "final_train_loss": progress.final_train_loss,
+        "peak_memory": peak_memory(),
+        "trainable_parameters": sum(tensor.numel() for tensor in trainable_tensors(adapted.model).values()),
+        "adapted_modules": len(adapted_layers(adapted.model)),
+        "saved_rank": plan.config.rank * (2 if plan.method.pissa else 1),
+        "processes": processes.count,
+        "device": str(processes.device),
+        "base": {"name": plan.base_name, "revision": plan.model.revision, "sha256": plan.base_sha256},
+        "data": {"sha256": plan.data, "train_rows": len(plan.rows)},
+        "provenance": plan.provenance,
+    }
+
+
+def curve_csv(curve: Sequence[CurveRow]) -> str:
+    """One line per row, blank where there is no value; floats in full."""
+    stream = io.StringIO()
+    writer: csv.DictWriter[str] = csv.DictWriter(stream, list(CURVE_COLUMNS), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(row) for row in curve)
+    return stream.getvalue()
+
+
+def peak_memory() -> dict[str, float]:
+    """Peak memory of this process in GiB: resident on the host, allocated on the GPU where there is one."""
+    peak = {"host_gib": peak_resident_bytes() / 2**30}
+    if torch.cuda.is_available():
+        peak["gpu_gib"] = torch.cuda.max_memory_allocated() / 2**30
+    return peak
+
+
+def card(run: dict[str, Any]) -> str:
+    """A short model card; the evaluation's figures are in the report."""
+    bound = run["validation"]["best"]
+    base = run["base"]["name"]
+    front = f"base_model: {base}\n" if base else ""
+    return f"""---
+library_name: peft
+language: id
+{front}tags: [llada, masked-diffusion, {run["method"]}]
+---
+
+# {run["title"]} adapter of LLaDA for Indonesian
+
+Trained with the masked-diffusion loss on {run["data"]["train_rows"]} instruction rows for {run["steps"]} optimizer
+steps. Validation bound: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to
+{bound["high"]:.4f}), {run["validation"]["first"]["loss"]:.4f} before training.
+
+The weights are plain LoRA on the original base, rank {run["saved_rank"]}:
+
+```python
+from adapters.storage import load_adapter            # or peft.PeftModel.from_pretrained(model, folder)
+model = load_adapter(model, folder)
+```
+
+`last/` holds the adapter after the last step; this folder the one of the best validation (step {bound["step"]}).
+Settings, hashes and versions are in `run.json`.
+"""
