@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from data_prep.bundled.content import capitalised
+from data_prep.bundled.language.content import capitalised
 from data_prep.bundled.world.events import names
 from data_prep.bundled.world.tables import column, members, table
 from data_prep.bundled.world.task import Task

@@ -6,7 +6,7 @@ import random
 from dataclasses import dataclass, replace
 from functools import cache
 
-from data_prep.bundled.content import capitalised
+from data_prep.bundled.language.content import capitalised
 from data_prep.bundled.world.tables import cell, column, table
 
 

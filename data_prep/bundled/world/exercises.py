@@ -7,7 +7,7 @@ from functools import cache
 
 from num2words import num2words
 
-from data_prep.bundled.content import capitalised
+from data_prep.bundled.language.content import capitalised
 from data_prep.bundled.world.events import Event, event, names, several
 from data_prep.bundled.world.stories import people_named, story
 from data_prep.bundled.world.tables import cell, table

@@ -26,9 +26,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from data_prep.bundled.content import generator
-from data_prep.bundled.initialisation import initialise
-from data_prep.bundled.tokenizer import build_tokenizer
+from data_prep.bundled.language.content import generator
+from data_prep.bundled.models.initialisation import initialise
+from data_prep.bundled.models.tokenizer import build_tokenizer
 from data_prep.bundled.world import prose
 from llada.chat_format import (
     BOS_TOKEN,

@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from num2words import num2words
 
-from data_prep.bundled.content import capitalised, generator, listed
+from data_prep.bundled.language.content import capitalised, generator, listed
 from data_prep.bundled.world import articles, conduct, exercises, steps, verse
 from data_prep.bundled.world.events import event, names, several
 from data_prep.bundled.world.rows import MAKERS

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from functools import partial
 
-from data_prep.bundled.content import generator
+from data_prep.bundled.language.content import generator
 from data_prep.bundled.world import articles, conduct, exercises, steps, verse
 from data_prep.bundled.world.task import Task
 from data_prep.rows.quotas import largest_remainder

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from data_prep.bundled.content import capitalised
+from data_prep.bundled.language.content import capitalised
 from data_prep.bundled.world.tables import cell, table
 from data_prep.bundled.world.task import Task
 

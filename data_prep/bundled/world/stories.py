@@ -6,8 +6,8 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_prep.bundled.content import capitalised, listed
-from data_prep.bundled.countries import weekdays
+from data_prep.bundled.language.content import capitalised, listed
+from data_prep.bundled.language.countries import weekdays
 from data_prep.bundled.world.events import names, several
 from data_prep.bundled.world.tables import column, members, table
 

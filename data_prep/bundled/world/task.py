@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from data_prep.rows.text import words
+from data_prep.rows.text import folded_words
 
 
 @dataclass(frozen=True)
@@ -32,4 +32,4 @@ def is_right(answer: str, required: tuple[str, ...], forbidden: tuple[str, ...] 
 
 
 def _run(text: str) -> str:
-    return f" {' '.join(words(text))} "
+    return f" {' '.join(folded_words(text))} "

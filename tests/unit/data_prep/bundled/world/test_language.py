@@ -7,7 +7,7 @@ from functools import cache
 
 import pytest
 
-from data_prep.bundled.countries import weekdays
+from data_prep.bundled.language.countries import weekdays
 from data_prep.bundled.world import prose, rows, verse
 from data_prep.bundled.world.events import names, verbs
 from data_prep.bundled.world.tables import column, table
