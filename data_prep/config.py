@@ -21,6 +21,9 @@ class BundledConfig(Section):
     encoder_width: int = Field(default=128, ge=32, multiple_of=32, description="width of the small BERT encoder")
     encoder_layers: int = Field(default=2, ge=1, description="layers of the small BERT encoder")
     encoder_steps: int = Field(default=80, ge=0, description="contrastive training steps of the encoder")
+    base: Literal["shipped", "fresh"] = Field(
+        default="shipped", description="the base that comes with the project, or one pretrained here from the seed"
+    )
     base_width: int = Field(default=256, ge=32, multiple_of=32, description="d_model of the small LLaDA base")
     base_layers: int = Field(default=2, ge=1, description="n_layers of the small LLaDA base")
     base_heads: int = Field(default=4, ge=1, description="n_heads of the small LLaDA base")

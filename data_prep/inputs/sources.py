@@ -117,15 +117,10 @@ def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
 def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
     kind, commit, path = _kind(base), None, folder / "base"
     if kind == EMBEDDED:
-        from data_prep.bundled.instructions.corpus import plain_texts
-        from data_prep.bundled.models.base import build_base
-        from data_prep.bundled.models.tokenizer import build_tokenizer
+        from data_prep.bundled.models.base import provide_base
 
-        texts = plain_texts(config=data.embedded, seed=seed)
-        tokenizer = folder / "tokenizer"
-        build_tokenizer(texts=texts, vocabulary=data.embedded.vocabulary, folder=tokenizer)
         with atomic_folder(path) as temporary:
-            build_base(texts=texts, config=data.embedded, tokenizer_folder=tokenizer, seed=seed, folder=temporary)
+            provide_base(data.embedded, seed=seed, folder=temporary)
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_model
 

@@ -1,27 +1,10 @@
-"""The unit the corpus is made of: one piece of content, asked for through one or several templates."""
+"""Small means that every module of the corpus uses."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Pair:
-    """One instruction and its answer, under the name of the template that words the instruction."""
-
-    template: str
-    prompt: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """Pairs that say the same thing: template siblings, which a split must never separate. `key` is unique."""
-
-    subset: str
-    key: str
-    pairs: tuple[Pair, ...]
+from babel import Locale
 
 
 def capitalised(text: str) -> str:
@@ -34,6 +17,11 @@ def listed(items: list[str] | tuple[str, ...]) -> str:
     if len(items) < 3:
         return " dan ".join(items)
     return ", ".join(items[:-1]) + ", dan " + items[-1]
+
+
+def weekdays() -> tuple[str, ...]:
+    """Monday to Sunday, as Unicode CLDR names them."""
+    return tuple(str(Locale("id").days["format"]["wide"][number]) for number in range(7))
 
 
 def generator(seed: int, *names: object) -> random.Random:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from data_prep.bundled.world.tables import cell, table
-from data_prep.bundled.world.task import Task
+from data_prep.bundled.instructions.task import Task
+from data_prep.bundled.language.tables import cell, table
 
 ASKED = ("Bagaimana cara {}?", "Ajari saya cara {}.", "Tolong bantu saya {}.", "Beri tahu saya cara {}.")
 

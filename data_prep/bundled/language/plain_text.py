@@ -13,12 +13,12 @@ from collections.abc import Callable
 
 from num2words import num2words
 
+from data_prep.bundled.instructions import articles, conduct, exercises, steps, verse
+from data_prep.bundled.instructions.rows import MAKERS
 from data_prep.bundled.language.content import capitalised, generator, listed
-from data_prep.bundled.world import articles, conduct, exercises, steps, verse
-from data_prep.bundled.world.events import event, names, several
-from data_prep.bundled.world.rows import MAKERS
-from data_prep.bundled.world.stories import Story, people_named, story
-from data_prep.bundled.world.tables import table
+from data_prep.bundled.language.events import event, names, several
+from data_prep.bundled.language.stories import Story, people_named, story
+from data_prep.bundled.language.tables import table
 from data_prep.rows.quotas import largest_remainder
 
 Document = tuple[str, str]

@@ -6,9 +6,9 @@ import random
 from dataclasses import dataclass
 from functools import cache
 
+from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.content import capitalised
-from data_prep.bundled.world.tables import table
-from data_prep.bundled.world.task import Task
+from data_prep.bundled.language.tables import table
 
 MEANING = ("Tuliskan isi pantun ini.\n\n{}", "{}\n\nApa isi pantun di atas?")
 HINT = ("Tuliskan sampiran pantun ini.\n\n{}", "{}\n\nApa sampiran pantun di atas?")

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from data_prep.bundled.instructions import articles, conduct, exercises, steps, verse
+from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.content import generator
-from data_prep.bundled.world import articles, conduct, exercises, steps, verse
-from data_prep.bundled.world.task import Task
 from data_prep.rows.quotas import largest_remainder
 from data_prep.rows.text import normal_form
 

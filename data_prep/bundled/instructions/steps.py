@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import random
 
+from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.content import capitalised
-from data_prep.bundled.world.tables import cell, table
-from data_prep.bundled.world.task import Task
+from data_prep.bundled.language.tables import cell, table
 
 NUMBERED = (
     "Tulislah sebagai daftar bernomor.\n\n{text}",

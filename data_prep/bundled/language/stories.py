@@ -6,10 +6,9 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from data_prep.bundled.language.content import capitalised, listed
-from data_prep.bundled.language.countries import weekdays
-from data_prep.bundled.world.events import names, several
-from data_prep.bundled.world.tables import column, members, table
+from data_prep.bundled.language.content import capitalised, listed, weekdays
+from data_prep.bundled.language.events import names, several
+from data_prep.bundled.language.tables import column, members, table
 
 NUMBERS = ("dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan")
 

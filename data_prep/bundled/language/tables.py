@@ -1,4 +1,4 @@
-"""The world's word tables: one CSV file each, beside this module; lists inside a cell are separated by `/`."""
+"""The word tables: one CSV file each in the folder `tables`; lists inside a cell are separated by `/`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 from functools import cache
 from pathlib import Path
 
-FOLDER = Path(__file__).with_name("tables")
+FOLDER = Path(__file__).parents[1] / "tables"
 
 
 @cache

@@ -7,11 +7,12 @@ from functools import cache
 
 import pytest
 
-from data_prep.bundled.language.countries import weekdays
-from data_prep.bundled.world import prose, rows, verse
-from data_prep.bundled.world.events import names, verbs
-from data_prep.bundled.world.tables import column, table
-from data_prep.bundled.world.task import is_right
+from data_prep.bundled.instructions import rows, verse
+from data_prep.bundled.instructions.task import is_right
+from data_prep.bundled.language import plain_text
+from data_prep.bundled.language.content import weekdays
+from data_prep.bundled.language.events import names, verbs
+from data_prep.bundled.language.tables import column, table
 from data_prep.rows.text import normal_form
 
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
@@ -24,7 +25,7 @@ def tasks() -> list:
 
 @cache
 def documents() -> list:
-    return prose.documents(4000, 42)
+    return plain_text.documents(4000, 42)
 
 
 @cache

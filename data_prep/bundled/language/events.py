@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 
 from data_prep.bundled.language.content import capitalised
-from data_prep.bundled.world.tables import cell, column, table
+from data_prep.bundled.language.tables import cell, column, table
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
-"""The recipe of the bundled base: a small LLaDA network pretrained on the world's plain text with masked diffusion.
+"""The recipe of the bundled base: a small LLaDA network pretrained on the bundled plain text with masked diffusion.
 
-    python -m data_prep.bundled.world.pretraining --output /tmp/base            # resumes where it was stopped
+    python -m data_prep.bundled.models.pretraining --output /tmp/base            # resumes where it was stopped
 
 Rows are whole documents, alone in their window: most in the conversation's envelope, the beginning in the user's place
 and its continuation in the assistant's, so that header tokens mean something and the network looks from one turn to
@@ -13,6 +13,7 @@ Every step is a function of (recipe, seed, step): a run that was killed continue
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import random
 import time
@@ -26,10 +27,10 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from data_prep.bundled.language import plain_text
 from data_prep.bundled.language.content import generator
 from data_prep.bundled.models.initialisation import initialise
 from data_prep.bundled.models.tokenizer import build_tokenizer
-from data_prep.bundled.world import prose
 from llada.chat_format import (
     BOS_TOKEN,
     EOS_TOKEN,
@@ -86,7 +87,7 @@ Row = tuple[list[int], int]
 def rows_of_round(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, number: int) -> list[list[Row]]:
     """The batches of one round over the text, shuffled; rows of a batch are of similar length."""
     chance = generator(recipe.seed, "round", number)
-    documents = prose.documents(recipe.documents, recipe.seed * 1_000_003 + number)
+    documents = plain_text.documents(recipe.documents, recipe.seed * 1_000_003 + number)
     rows = [encode(document, tokenizer, recipe, chance) for document in documents]
     batches: list[list[Row]] = []
     for start in range(0, len(rows), recipe.batch * BUCKET):
@@ -97,7 +98,9 @@ def rows_of_round(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, number: in
     return batches
 
 
-def encode(document: prose.Document, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, chance: random.Random) -> Row:
+def encode(
+    document: plain_text.Document, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, chance: random.Random
+) -> Row:
     """A document in the envelope or plain, and end-of-text tokens after it."""
     head, tail = document
     if chance.random() < recipe.envelope_share:
@@ -190,7 +193,7 @@ class Pretraining:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1) + "\n")
         if not (folder / "tokenizer" / "tokenizer.json").is_file():
-            texts = [" ".join(document) for document in prose.documents(recipe.documents, recipe.seed)]
+            texts = [" ".join(document) for document in plain_text.documents(recipe.documents, recipe.seed)]
             build_tokenizer(texts, recipe.vocabulary, folder / "tokenizer")
         self.tokenizer = load_tokenizer(folder / "tokenizer")
         self.end = _id(self.tokenizer, EOS_TOKEN)
@@ -206,7 +209,7 @@ class Pretraining:
 
     def _held_out(self) -> list[tuple[Tensor, Tensor]]:
         chance = generator(self.recipe.seed, "held out")
-        documents = prose.documents(1000, self.recipe.seed * 1_000_003 - 1)
+        documents = plain_text.documents(1000, self.recipe.seed * 1_000_003 - 1)
         rows = sorted(
             (encode(one, self.tokenizer, self.recipe, chance) for one in documents), key=lambda row: len(row[0])
         )
@@ -287,10 +290,11 @@ class Pretraining:
         torch.save(state, temporary)
         temporary.replace(self.folder / "state.pt")
 
-    def publish(self) -> None:
-        """Write the base in the published layout, in 16 bits."""
-        self.model.save_pretrained(self.folder / "base")
-        self.tokenizer.save_pretrained(self.folder / "base")
+    def publish(self, folder: Path) -> None:
+        """Write the base in the published layout, in 16 bits. The run itself goes on in 32."""
+        halved = copy.deepcopy(self.model).half()
+        halved.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
 
     def _log(self, entry: dict[str, Any]) -> None:
         line = json.dumps(entry)
@@ -319,7 +323,7 @@ def main() -> None:
         torch.set_num_threads(threads)
     run = Pretraining(Recipe(**arguments), output, device)
     run.train(until)
-    run.publish()
+    run.publish(output / "base")
 
 
 if __name__ == "__main__":
