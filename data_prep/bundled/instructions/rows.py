@@ -6,12 +6,15 @@ import random
 from collections.abc import Callable
 from functools import partial
 
+from common.errors import InputError
 from data_prep.bundled.instructions import articles, conduct, exercises, steps, verse
 from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.content import generator
 from data_prep.rows.quotas import largest_remainder
 from data_prep.rows.text import normal_form
 
+TRIES = 60
+"""Draws per row wanted, after which a kind is told out."""
 Maker = Callable[[random.Random], list[Task]]
 MAKERS: dict[str, tuple[int, Maker]] = {
     **{kind: (260, partial(exercises.rewriting, kind=kind)) for kind in ("passive", "active")},
@@ -55,6 +58,8 @@ def tasks(count: int, seed: int) -> list[Task]:
     for name, quota in quotas.items():
         taken, number = 0, 0
         while taken < quota:
+            if number > TRIES * quota + TRIES:
+                raise InputError(f"data.embedded.rows: {count}; the bundled corpus has no more of the kind {name!r}")
             for task in MAKERS[name][1](generator(seed, "world", name, number))[: quota - taken]:
                 key = normal_form(task.prompt)
                 if key not in seen:

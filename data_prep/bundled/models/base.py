@@ -1,8 +1,8 @@
 """The small LLaDA base, in the published folder layout (config.json, model.safetensors, tokenizer files).
 
 It stands in for a published base. Like one, it has read plain text and has never been taught to answer. The one that
-ships with the project (`data_prep/bundled/base`) was trained once by the recipe in `pretraining.py`; a fresh one is made
-by the same recipe in fewer steps.
+ships with the project (`data_prep/bundled/base`) was trained once by the recipe in `pretraining.py`; a fresh one is
+made by the same recipe in fewer steps.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from data_prep.bundled.instructions import corpus
-from data_prep.bundled.models import base, encoder
+from data_prep.bundled.models import base, encoder, pretraining
 from data_prep.bundled.models.initialisation import NEIGHBOURS
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from data_prep.config import BundledConfig
@@ -25,6 +27,7 @@ TINY = BundledConfig(
     encoder_width=32,
     encoder_layers=1,
     encoder_steps=3,
+    base="fresh",
     base_width=32,
     base_layers=2,
     base_heads=2,
@@ -46,10 +49,15 @@ def tokenizer_folder(texts: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def base_folder(texts: list[str], tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
-    base.build_base(texts, TINY, tokenizer_folder, 1, folder)
+    base.provide_base(TINY, 1, folder)
     return folder
+
+
+def recipe(**changes: int) -> pretraining.Recipe:
+    """A small one; long enough in steps that a run can be stopped inside."""
+    return replace(base.fresh_recipe(TINY, 3), **({"documents": 200, "steps": 60} | changes))
 
 
 def test_tokenizer_loads_offline_with_the_special_tokens(tokenizer_folder: Path) -> None:
@@ -111,12 +119,10 @@ def test_base_loads_with_its_tokenizer_and_knows_its_special_ids(base_folder: Pa
     assert model.config.eot_token_id == tokenizer.convert_tokens_to_ids("<|eot_id|>")
 
 
-def test_base_is_the_same_bytes_for_the_same_seed(
-    texts: list[str], tokenizer_folder: Path, base_folder: Path, tmp_path: Path
-) -> None:
+def test_base_is_the_same_bytes_for_the_same_seed(base_folder: Path, tmp_path: Path) -> None:
     torch.rand(7)  # the state of the global generator is nobody's business
-    base.build_base(texts, TINY, tokenizer_folder, 1, tmp_path / "again")
-    base.build_base(texts, TINY, tokenizer_folder, 2, tmp_path / "other")
+    base.provide_base(TINY, 1, tmp_path / "again")
+    base.provide_base(TINY, 2, tmp_path / "other")
     first, again, other = (
         (folder / "model.safetensors").read_bytes() for folder in (base_folder, tmp_path / "again", tmp_path / "other")
     )
@@ -124,9 +130,19 @@ def test_base_is_the_same_bytes_for_the_same_seed(
     assert first != other
 
 
+def test_a_pretraining_that_was_stopped_continues_with_the_same_bytes(tmp_path: Path) -> None:
+    straight = pretraining.Pretraining(recipe(steps=40), tmp_path / "straight")
+    straight.train(40)
+    pretraining.Pretraining(recipe(steps=40), tmp_path / "stopped").train(17)
+    resumed = pretraining.Pretraining(recipe(steps=40), tmp_path / "stopped")
+    assert resumed.step == 17
+    resumed.train(40)
+    for one, other in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_heads_of_the_first_block_begin_by_looking_at_a_neighbour(tokenizer_folder: Path) -> None:
-    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
-    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    model = pretraining.fresh_model(recipe(width=256, heads=4), load_tokenizer(tokenizer_folder))
     ids = torch.randint(0, 600, (1, 40), generator=torch.Generator().manual_seed(0))
     weights = first_block_attention(model, ids)  # (H, L, L)
     for head, offset in enumerate(NEIGHBOURS):
@@ -151,54 +167,45 @@ def first_block_attention(model: LLaDAModelLM, ids: torch.Tensor) -> torch.Tenso
         return scores.softmax(dim=-1)
 
 
-def test_pretraining_leaves_the_global_generator_alone(texts: list[str], tokenizer_folder: Path) -> None:
+def test_pretraining_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    tokenizer = load_tokenizer(tokenizer_folder)
-    model = base.fresh_model(TINY, tokenizer, 3)
-    base.pretrain(model, base.documents_of(texts, tokenizer, 3), 1, 3)
+    pretraining.Pretraining(recipe(), tmp_path).train(1)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_pretraining_lowers_the_loss(texts: list[str], tokenizer_folder: Path) -> None:
-    tokenizer = load_tokenizer(tokenizer_folder)
-    losses = base.pretrain(base.fresh_model(TINY, tokenizer, 3), base.documents_of(texts, tokenizer, 3), 60, 3)
-    assert sum(losses[-15:]) < 0.95 * sum(losses[:15])
+def test_pretraining_lowers_the_loss(tmp_path: Path) -> None:
+    run = pretraining.Pretraining(recipe(steps=120), tmp_path)
+    before = run.evaluate()
+    run.train(120)
+    assert run.evaluate()["0.5"] < 0.95 * before["0.5"]
 
 
-def test_documents_hold_every_special_token_but_never_the_mask(texts: list[str], tokenizer_folder: Path) -> None:
+def test_documents_hold_every_special_token_but_never_the_mask(tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    present = {token for ids, _ in base.documents_of(texts, tokenizer, 1) for token in ids}
+    found = pretraining.rows_of_round(recipe(), tokenizer, 0)
+    present = {token for batch in found for ids, _ in batch for token in ids}
     assert {0, 1, 3, 4, 5} <= present
     assert tokenizer.mask_token_id not in present
 
 
-def test_a_cut_document_gives_the_first_sentences_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
+def test_a_document_in_the_envelope_gives_its_beginning_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    documents = base.documents_of(["Kucing tidur. Anjing berlari. Burung terbang."] * 50, tokenizer, 1)
-    cut = [(ids, shown) for ids, shown in documents if any(shown)]
-    assert 15 < len(cut) < 45
-    for ids, shown in cut:
-        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(shown)]
-        assert shown == sorted(shown, reverse=True)
-        assert "Burung terbang." in tokenizer.decode(ids[sum(shown) :])
+    always = pretraining.encode(
+        ("Kucing tidur.", "Burung terbang."), tokenizer, replace(recipe(), envelope_share=1.0), random.Random(1)
+    )
+    ids, given = always
+    assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[:given]
+    assert "Burung terbang." in tokenizer.decode(ids[given:])
 
 
-def test_each_epoch_begins_windows_with_every_document_once() -> None:
-    firsts = [first for step in base.first_documents(40, 20, seed=5) for first in step]
-    assert len(firsts) == 20 * base.BATCH
-    assert sorted(firsts[:40]) == sorted(firsts[40:]) == list(range(40))
-
-
-def test_a_window_goes_on_with_the_documents_after_it() -> None:
-    documents = [([number] * 25, [number == 2] * 25) for number in range(3)]
-    ids, shown = base.window(documents, 2)
-    assert ids == [2] * 25 + [0] * 25 + [1] * (base.WINDOW - 50)
-    assert shown == [True] * 25 + [False] * (base.WINDOW - 25)
+def test_in_every_other_row_the_users_turn_stays_visible_and_padding_always() -> None:
+    ids, maskable = pretraining.collate([([7] * 6, 4), ([8] * 3, 2)], end=1)
+    assert ids.tolist() == [[7] * 6, [8, 8, 8, 1, 1, 1]]
+    assert maskable.tolist() == [[False] * 4 + [True] * 2, [True] * 3 + [False] * 3]
 
 
 def test_a_word_of_the_context_begins_likelier_and_the_mask_asks_for_nothing(tokenizer_folder: Path) -> None:
-    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
-    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    model = pretraining.fresh_model(recipe(width=256, heads=4), load_tokenizer(tokenizer_folder))
     ids = torch.tensor([[*range(100, 120), *[model.config.mask_token_id] * 5]])
     with torch.no_grad():
         logits = model(ids).logits[0, -1]
