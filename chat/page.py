@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from chat.conversation import Conversation, changed, whole_characters
-from common.docstrings import attribute_docstrings
 from common.environment import no_proxy_for_loopback
 from common.errors import InputError
+from common.section import attribute_docstrings
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:

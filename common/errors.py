@@ -1,15 +1,37 @@
-"""The one exception that means "the user's input or configuration is wrong".
+"""Errors in the words that a user can act upon: what, where, and the cure.
 
-The command line turns it into exit status 2 and one line per fault on stderr, without a traceback; any other
-exception is a fault of ours. A fault names the file, the key, the value and the cure.
+InputError is the one exception that means "the user's input or configuration is wrong". The command line turns it into
+exit status 2 and one line per fault on stderr, without a traceback; so it does with the operating system's errors (a
+full disk, a folder that may not be written), in the words of `in_words`. Any other exception is a fault of ours.
 """
 
 from __future__ import annotations
 
+import errno
+import os
+import re
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 
 LONGEST = 300
 _LONG_WORD = 60
+_FULL = re.compile(r"no space left on device|disk quota exceeded|\b(os error|errno) 28\b", re.IGNORECASE)
+_CURES = {
+    errno.EACCES: "not allowed; check its owner and mode, or choose another folder",
+    errno.EPERM: "not allowed; check its owner and mode, or choose another folder",
+    errno.EROFS: "on a file system that cannot be written; choose another folder",
+    errno.ENAMETOOLONG: "the name is too long; choose a shorter one",
+    errno.ENOTDIR: "a file stands where a folder should be; move it away, or choose another folder",
+    errno.EEXIST: "a file stands where a folder should be; move it away, or choose another folder",
+    errno.EISDIR: "a folder stands where a file should be; move it away",
+    errno.ELOOP: "links lead in a circle; remove them",
+    errno.ENOENT: "no such file or folder; if it was removed meanwhile, run the stage that makes it again",
+    errno.EMFILE: "too many open files; raise the limit (`ulimit -n`)",
+    errno.ENFILE: "too many open files on this machine; close other programs",
+    errno.EIO: "the disk failed to read or write; check it",
+    errno.ENOMEM: "not enough memory; close other programs, or lower the counts in the profile",
+}
 
 
 class InputError(ValueError):
@@ -42,3 +64,32 @@ def _without_middle(text: str, longest: int) -> str:
         return text
     tail = (longest - 1) // 2
     return f"{text[: longest - 1 - tail]}…{text[-tail:]}"
+
+
+def in_words(error: BaseException) -> str | None:
+    """One sentence for an error of the machine, also where a library wrapped it; None for any other error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        number = getattr(cause, "errno", None) if isinstance(cause, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(str(cause)):
+            return _full(cause)
+        cause = cause.__cause__ or cause.__context__
+    if isinstance(error, MemoryError):
+        return f"not enough memory ({error or 'MemoryError'}); close other programs, or lower the counts in the profile"
+    if not isinstance(error, OSError) or error.errno is None:
+        return None
+    cure = _CURES.get(error.errno)
+    if error.filename is None:  # a library's own words name the file, where any do
+        return None if cure is None else f"{error.strerror}: {cure}"
+    return f"{_path(error.filename)}: {cure or error.strerror}"
+
+
+def _full(error: BaseException) -> str:
+    place = Path(_path(getattr(error, "filename", None) or os.curdir)).absolute()
+    folder = next(path for path in (place, *place.parents) if path.is_dir())
+    free = shutil.disk_usage(folder).free
+    return f"no space left on {folder} ({free / 1e6:,.0f} MB are free); make room, then run the same command again"
+
+
+def _path(name: object) -> str:
+    return os.fsdecode(name) if isinstance(name, str | bytes | os.PathLike) else str(name)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
+import textwrap
 import typing
+from itertools import pairwise
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationInfo, field_validator
@@ -36,3 +40,14 @@ def refuse_truth_value(value: Any, annotation: Any) -> Any:
     if isinstance(value, bool) and bool not in kinds and {int, float} & set(kinds):
         raise ValueError("a number is needed, not true or false (YAML reads yes, no, on and off as these)")
     return value
+
+
+def attribute_docstrings(model: Any) -> dict[str, str]:
+    """Field -> the string written below it, read from the class's source: Python itself does not keep it."""
+    [definition] = ast.parse(textwrap.dedent(inspect.getsource(model))).body
+    assert isinstance(definition, ast.ClassDef)
+    texts: dict[str, str] = {}
+    for field, text in pairwise(definition.body):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and isinstance(text, ast.Expr):
+            texts[field.target.id] = ast.literal_eval(text.value)
+    return texts

@@ -15,8 +15,7 @@ from typing import Any
 import yaml
 from yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
-from common.errors import InputError
-from common.machine_errors import in_words
+from common.errors import InputError, in_words
 
 LARGEST_BYTES = 256 * 1024
 DEEPEST = 20

@@ -20,9 +20,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from common.environment import forgiving_streams, writable_caches
-from common.errors import InputError, one_line
+from common.errors import InputError, in_words, one_line
 from common.locks import turn
-from common.machine_errors import in_words
 from common.section import LARGEST_SEED
 
 if TYPE_CHECKING:

@@ -18,8 +18,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
 from adapters.naming import AdapterName
-from common.errors import InputError
-from common.machine_errors import in_words
+from common.errors import InputError, in_words
 from common.section import LARGEST_SEED, Section, refuse_truth_value
 from common.yaml_text import parse_yaml, read_yaml
 from data_prep.config import DataConfig

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic_core import PydanticUndefined
 
 from adapters.config import MethodConfig, ModelConfig
-from common.docstrings import attribute_docstrings
+from common.section import attribute_docstrings
 from data_prep.config import BundledConfig, DataConfig, LeakageConfig, QualityConfig
 from eval.config import EvaluationConfig
 from llada.sampling.settings import SamplerConfig

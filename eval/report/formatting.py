@@ -1,8 +1,9 @@
-"""Numbers, lists and facts as the report prints them."""
+"""Numbers, cells of tables, lists and facts as the report prints them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from eval.metrics import Metric
@@ -26,6 +27,24 @@ def interval_text(entry: Mapping[str, Any], metric: Metric) -> str:
     if entry["low"] is None:
         return ""
     return f"{number(entry['low'], metric).rstrip('%')} to {number(entry['high'], metric)}"
+
+
+@dataclass(frozen=True)
+class TableCell:
+    """The value, and the interval below it where there is one."""
+
+    text: str
+    interval: str = ""
+
+
+def interval_cell(entry: Mapping[str, Any] | None, metric: Metric) -> TableCell:
+    """Value and interval of one entry of metrics.json, with its standard error where it has one."""
+    if entry is None:
+        return TableCell("–")
+    interval = interval_text(entry, metric)
+    if "standard_error" in entry:
+        interval += f", SE {number(entry['standard_error'], metric)}"
+    return TableCell(number(entry["value"], metric), interval)
 
 
 def p_value(value: float) -> str:

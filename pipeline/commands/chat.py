@@ -15,9 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from common.docstrings import attribute_docstrings
 from common.errors import InputError
-from common.section import LARGEST_SEED
+from common.section import LARGEST_SEED, attribute_docstrings
 from llada.sampling.settings import SamplerConfig
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running, values
 

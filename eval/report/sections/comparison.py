@@ -13,11 +13,10 @@ from eval.metrics.definitions import HEADLINE, POINT_METRICS
 from eval.metrics.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.metrics.statistics import Comparison
 from eval.report import charts
-from eval.report.formatting import number, signed
+from eval.report.formatting import TableCell, interval_cell, number, signed
 from eval.report.labels import Labels, SystemLabel, system_title
 from eval.report.load import System
 from eval.report.sections import seeds
-from eval.report.tables import TableCell, interval_cell
 from eval.report.verdict import better
 
 PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")

@@ -12,9 +12,9 @@ from markupsafe import Markup
 from eval.metrics import METRICS
 from eval.metrics.scoring import GROUP_METRICS
 from eval.report import charts
+from eval.report.formatting import TableCell, interval_cell
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
-from eval.report.tables import TableCell, interval_cell
 
 GROUPINGS = {"subset_name": "Subset", "cluster": "Cluster", "answer_tokens": "Tokens of the reference"}
 EXTREMES = 5  # worst and best answers on an adapter's page

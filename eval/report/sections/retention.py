@@ -10,10 +10,9 @@ import numpy as np
 
 from eval.metrics import METRICS
 from eval.metrics.statistics import bootstrap_scores, mean
-from eval.report.formatting import signed
+from eval.report.formatting import TableCell, interval_cell, signed
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
-from eval.report.tables import TableCell, interval_cell
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,9 @@ from typing import Any
 
 from eval.metrics import METRICS, Metric
 from eval.metrics.definitions import PRIMARY, SECONDARY
-from eval.report.formatting import interval_text, number
+from eval.report.formatting import TableCell, interval_text, number
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
-from eval.report.tables import TableCell
 
 
 @dataclass(frozen=True)

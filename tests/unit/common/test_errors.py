@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import LONGEST, InputError
-from common.machine_errors import in_words
+from common.errors import LONGEST, InputError, in_words
 
 
 @pytest.mark.parametrize(
