@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import InputError
+from common.errors import InputError, one_line
 
 BUCKET_BATCHES = 64  # rows are sorted by length within so many global batches of shuffled rows
 
@@ -59,7 +59,7 @@ def read_rows(path: Path) -> Rows:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {made_by}") from None
     except (pa.ArrowException, KeyError, OSError) as error:
-        raise InputError(f"{path}: not a formatted split ({str(error).splitlines()[0]}); {made_by}") from None
+        raise InputError(f"{path}: not a formatted split ({one_line(str(error), 80)}); {made_by}") from None
     missing = {"id", "input_ids", "prompt_length"} - set(table.column_names)
     if missing:
         raise InputError(f"{path}: no column {', '.join(sorted(missing))}; {made_by}")

@@ -81,6 +81,9 @@ def explain_out_of_memory(train: TrainConfig, checkpointing: bool, quantization:
         if train.optimizer != "paged_adamw_8bit":
             cures.append("train.optimizer: paged_adamw_8bit (a quarter of the optimizer's memory, paged to the host)")
         raise InputError(
-            f"CUDA is out of memory: {peak:.1f} GiB were in use at the peak, {free:.1f} of {total:.1f} GiB are free "
-            f"({str(error).splitlines()[0]})\n  what helps, best first: " + "; ".join(cures)
+            [
+                f"CUDA is out of memory: {peak:.1f} GiB were in use at the peak, {free:.1f} of {total:.1f} GiB are "
+                f"free ({str(error).splitlines()[0]}); what helps, best first:",
+                *cures,
+            ]
         ) from None

@@ -80,7 +80,7 @@ def test_an_adapter_with_nan_is_refused(tmp_path):
     tensors = load_file(path)
     next(iter(tensors.values()))[0, 0] = torch.nan
     save_file(tensors, path)
-    with pytest.raises(InputError, match="values that are not finite"):
+    with pytest.raises(InputError, match="does not hold finite"):
         train(going_on(first, tmp_path))
 
 
