@@ -133,10 +133,10 @@ class _Check:
         if faults:
             raise InputError([f"{self.path}: {fault}" for fault in faults])
         file = _Checked(self.path, self.path, seen, filled={*wanted} & {*OPTIONAL})
-        plain = all(
-            pa.types.is_string(types[name]) or pa.types.is_large_string(types[name]) for name in wanted.values()
-        )
-        if not (plain and len(types) == len(schema.names) and all(written[name] == wanted[name] for name in wanted)):
+        plain = all(str(types[name]) in ("string", "large_string") for name in wanted.values())
+        same = all(written[name] == wanted[name] for name in wanted) and len(types) == len(schema.names)
+        theirs = {*seen} & {*OPTIONAL} - {*wanted.values()}  # a `history` of theirs would be taken for ours
+        if not plain or not same or theirs:
             file.ready = self.target
             _write_texts(self.path, {written[name]: theirs for name, theirs in wanted.items()}, self.target)
         return file

@@ -188,6 +188,14 @@ def test_a_row_may_have_its_own_system_prompt(rows: Path) -> None:
     }  # fmt: skip
 
 
+def test_a_column_of_theirs_is_not_taken_for_one_of_ours(rows: Path) -> None:
+    table = pa.table({**{name: [value] for name, value in GOOD.items()}, "history": ["no JSON"], "system": [True]})
+    pq.write_table(table, rows / "a.parquet")
+    talk = {**{name: value for name, value in GOOD.items() if name not in ("input", "output")}, "messages": MESSAGES}
+    write_lines(rows / "b.jsonl", talk)
+    assert [(item["history"], item["system"]) for item in chosen(rows) if item["output"] == "Kopi."] == [(None, None)]
+
+
 @pytest.mark.parametrize(
     ("names", "split", "expected"),
     [
