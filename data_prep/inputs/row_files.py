@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 from common.errors import InputError
 from common.files import atomic_path
 from common.progress import track
-from data_prep.inputs.finding import search
 from data_prep.inputs.reading import suffix_of, text_rows
 from data_prep.inputs.row_forms import MESSAGES, TEXTS, OurRow, RowForm
 from data_prep.rows.conversation import OPTIONAL
@@ -40,11 +39,6 @@ class RowFiles:
     columns: dict[str, str] = field(default_factory=dict)
     ignored_columns: list[str] = field(default_factory=list)
     dropped: Counter[str] = field(default_factory=Counter)
-
-
-def find_rows(source: str) -> list[Path]:
-    """The row files of a folder (at any depth) or of a glob, sorted; raises InputError as `search` does."""
-    return search(source).files
 
 
 @dataclass

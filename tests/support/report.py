@@ -316,6 +316,11 @@ def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, coun
             write_adapter(root / "adapters" / planted.name, planted)
     write_data(root, points)
     write_json(root / "sweep" / "sweep.json", sweep_facts())
+    return report_of(root, systems)
+
+
+def report_of(root: Path, systems: Sequence[Planted] = STANDARD) -> Path:
+    """The report made from what lies under `root`; returns its folder."""
     write_report(
         EVALUATION,
         profile_name="planted",

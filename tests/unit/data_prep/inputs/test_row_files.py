@@ -15,7 +15,7 @@ from common.errors import InputError
 from data_prep.config import DataConfig
 from data_prep.inputs import sources
 from data_prep.inputs.finding import choose_files, search
-from data_prep.inputs.row_files import check_rows, find_rows
+from data_prep.inputs.row_files import check_rows
 from data_prep.inputs.row_forms import RowForm
 from data_prep.rows.conversation import read_history
 from data_prep.rows.text import COLUMNS
@@ -26,7 +26,7 @@ from tests.support.nasty_rows import GOOD, Writer, nasty_folders
 
 def chosen(folder: Path, columns: dict[str, str] | None = None, source: str | None = None) -> list[dict[str, Any]]:
     """The candidates of a folder of rows."""
-    rows = check_rows(find_rows(source or str(folder)), columns or {}, folder.parent / "ready", "mine")
+    rows = check_rows(search(source or str(folder)).files, columns or {}, folder.parent / "ready", "mine")
     data = with_columns(DataConfig(columns=columns or {}, sample_fraction=1.0), rows.columns)
     target = folder.parent / "candidates.parquet"
     select(data, files=rows.paths, seed=0, candidates=target, facts=folder.parent / "select.json")
@@ -48,7 +48,7 @@ def write_lines(path: Path, *lines: dict[str, Any]) -> None:
 def test_every_odd_file_is_read_or_refused_in_one_line(rows: Path, case: tuple[str, Writer]) -> None:
     case[1](rows)
     try:
-        found = check_rows(find_rows(str(rows)), {}, rows.parent / "ready")
+        found = check_rows(search(str(rows)).files, {}, rows.parent / "ready")
     except InputError as error:
         (fault,) = error.faults
         assert "\n" not in fault
@@ -81,7 +81,7 @@ def test_every_type_of_text_is_text(rows: Path, kind: pa.DataType) -> None:
 
 def test_the_keys_of_every_line_count(rows: Path) -> None:
     write_lines(rows / "a.jsonl", {"q": "a", "a": "b"}, {"q": "c", "a": "d", "subset_name": "dolly", "context": "x"})
-    ready = check_rows(find_rows(str(rows)), {"input": "q", "output": "a"}, rows.parent / "ready", "mine")
+    ready = check_rows(search(str(rows)).files, {"input": "q", "output": "a"}, rows.parent / "ready", "mine")
     assert ready.ignored_columns == ["context"]
     assert "subset_name" not in ready.columns
     assert pq.read_table(ready.paths[0])["subset_name"].to_pylist() == [None, "dolly"]
@@ -94,7 +94,7 @@ def test_what_is_no_number_is_no_answer(rows: Path, number: str, name: str) -> N
     bad = good.replace('"Kopi."', number)
     (rows / name).write_text(f"[{good}, {bad}]" if name == "a.json" else f"{good}\n{bad}\n")
     with pytest.raises(InputError, match=number.lstrip("-")):
-        check_rows(find_rows(str(rows)), {}, rows.parent / "ready")
+        check_rows(search(str(rows)).files, {}, rows.parent / "ready")
 
 
 def test_hidden_files_are_no_data_and_linked_folders_are(rows: Path, tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_names_that_look_like_markup_are_shown_as_they_are(rows: Path, capsys: p
     lines = [row(name, "t[/1]", f"apa {name}?", "None" if name == names[0] else "ya") for name in names]
     write_lines(rows / "a.jsonl", *lines)
     data = DataConfig(subsets=tuple(names), sample_fraction=1.0)
-    ready = check_rows(find_rows(str(rows)), {}, rows.parent / "ready")
+    ready = check_rows(search(str(rows)).files, {}, rows.parent / "ready")
     facts = rows.parent / "select.json"
     select(data, files=ready.paths, seed=0, candidates=rows.parent / "c.parquet", facts=facts)
     shown = capsys.readouterr().err

@@ -14,7 +14,8 @@ from huggingface_hub import errors
 from common.errors import InputError
 from data_prep.config import DataConfig
 from data_prep.inputs import hub, sources
-from data_prep.inputs.row_files import check_rows, find_rows
+from data_prep.inputs.finding import search
+from data_prep.inputs.row_files import check_rows
 from data_prep.inputs.sources import prepare_inputs, special_token_faults
 from data_prep.rows.text import COLUMNS
 from data_prep.select.selection import select, with_columns
@@ -171,7 +172,7 @@ def test_corrupt_and_mistyped_files_are_all_named(tmp_path: Path, rows: Path) ->
 def test_extra_columns_are_told_and_left_unread(tmp_path: Path, rows: Path) -> None:
     table = pq.read_table(rows / "0.parquet")
     pq.write_table(table.append_column("score", pa.array(range(table.num_rows))), rows / "0.parquet")
-    assert check_rows(find_rows(str(rows)), {}, tmp_path).ignored_columns == ["score"]
+    assert check_rows(search(str(rows)).files, {}, tmp_path).ignored_columns == ["score"]
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_describing_column_that_only_some_files_have_is_missing_in_the_others(
     for name, extra in (("a", {"template_name": ["t"]}), ("b", {})):
         pq.write_table(pa.table({"input": ["x"], "jawab": ["y"], **extra}), tmp_path / f"{name}.parquet")
     with pytest.raises(InputError, match=r"b\.parquet: missing column template_name"):
-        check_rows(find_rows(str(tmp_path)), {"output": "jawab"}, tmp_path / "converted")
+        check_rows(search(str(tmp_path)).files, {"output": "jawab"}, tmp_path / "converted")
 
 
 def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) -> None:
@@ -245,15 +246,15 @@ def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) 
 
 
 def test_globs_and_single_files_are_sources(rows: Path) -> None:
-    assert find_rows(str(rows / "*.parquet")) == [rows / "0.parquet", rows / "1.parquet"]
-    assert find_rows(str(rows / "0.parquet")) == [rows / "0.parquet"]
+    assert search(str(rows / "*.parquet")).files == [rows / "0.parquet", rows / "1.parquet"]
+    assert search(str(rows / "0.parquet")).files == [rows / "0.parquet"]
     with pytest.raises(InputError, match="no such folder"):
-        find_rows(str(rows / "nowhere"))
+        search(str(rows / "nowhere"))
 
 
 def test_an_unknown_mapped_column_is_refused(rows: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"data\.columns: question: not a column of ours"):
-        check_rows(find_rows(str(rows)), {"question": "input"}, tmp_path)
+        check_rows(search(str(rows)).files, {"question": "input"}, tmp_path)
     assert set(COLUMNS) >= {"input", "output"}
 
 

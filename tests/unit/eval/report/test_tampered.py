@@ -42,31 +42,10 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def write_again(root: Path) -> None:
-    """The report from what lies in `root`."""
-    names = [one.name for one in STANDARD[:2]]
-    planted.write_report(
-        planted.EVALUATION,
-        profile_name="planted",
-        evaluations={name: root / "evaluation" / name for name in names},
-        adapters={"lora": root / "adapters" / "lora"},
-        cluster_facts=root / "cluster.json",
-        umap_points=root / "umap.parquet",
-        umap_picture=root / "umap.png",
-        select_facts=root / "select.json",
-        leakage_facts=root / "leakage.json",
-        format_facts=root / "format.json",
-        splits=root / "splits",
-        provenance=planted.PROVENANCE,
-        output=root / "report",
-        sweep=root / "sweep" / "sweep.json",
-    )
-
-
 def faults(root: Path) -> tuple[str, ...]:
     """What stops the report from being written; nothing where it is written."""
     try:
-        write_again(root)
+        planted.report_of(root, STANDARD[:2])
     except InputError as error:
         return error.faults
     return ()
