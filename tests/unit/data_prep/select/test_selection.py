@@ -18,7 +18,8 @@ import pytest
 
 from common.errors import InputError
 from data_prep.config import INDONESIAN_SUBSETS, DataConfig
-from data_prep.inputs.row_files import check_rows, find_rows
+from data_prep.inputs.finding import search
+from data_prep.inputs.row_files import check_rows
 from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.text import COLUMNS, normal_form, row_id
 from data_prep.select.selection import select
@@ -190,7 +191,7 @@ def test_mapped_and_constant_columns(tmp_path: Path) -> None:
     pq.write_table(table, tmp_path / "rows" / "other.parquet")
     columns = {"input": "instruction", "output": "response", "subset_name": "=dolly"}
     columns |= dict.fromkeys(("dataset_name", "prompt_id", "template_name", "dataset_key"), "=x")
-    files = check_rows(find_rows(str(tmp_path / "rows")), columns, tmp_path).paths
+    files = check_rows(search(str(tmp_path / "rows")).files, columns, tmp_path).paths
     selected, _ = run(files, tmp_path, columns=columns, sample_fraction=1.0)
     assert sorted(selected["input"].to_pylist()) == ["dua", "satu"]
     assert set(selected["subset_name"].to_pylist()) == {"dolly"}
