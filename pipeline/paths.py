@@ -9,6 +9,7 @@ from common.errors import InputError
 from common.files import read_json, recover
 
 SPLITS = ("train", "validation", "test")
+ANSWER_KEYS = "answer_keys.jsonl"  # in `inputs`, where it is known which answers are right
 
 
 class _Artifact:
@@ -85,6 +86,12 @@ def read_inputs(paths: Paths) -> Inputs:
         base_sha256=facts["base"]["sha256"],
         base_revision=facts["base"].get("revision"),
     )
+
+
+def answer_keys(paths: Paths) -> Path | None:
+    """The file that says which answers are right, where there is one."""
+    place = paths.inputs / ANSWER_KEYS
+    return place if place.is_file() else None
 
 
 def require(path: Path, stage: str, paths: Paths) -> Path:

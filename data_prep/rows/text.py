@@ -1,36 +1,23 @@
-"""Forms in which texts are compared: the normal form (same row?) and the word form (same content?)."""
+"""A row's columns, what counts as an empty cell, and its id; beside the forms in which texts are compared."""
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Sequence
 
 import xxhash
 
+from common.text.forms import folded_words, normal_form
+
+__all__ = ["COLUMNS", "INVISIBLE", "PLACEHOLDERS", "folded_words", "normal_form", "row_id", "seeded_hash"]
+
 COLUMNS = ("dataset_name", "subset_name", "prompt_id", "template_name", "dataset_key", "input", "output")
 """Cendol v2's columns, in order."""
 
-# The Unicode property White_Space. Python's str.split() would add U+001C to U+001F, which the property does not have.
-_WHITESPACE = re.compile(r"[\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
 INVISIBLE = r"^[\p{Cf}\p{White_Space}\p{Default_Ignorable_Code_Point}\u{2800}]*$"
 """Rust's regular expression (daft's) for a text that shows nothing: white space, zero-width and format characters,
 variation selectors, fillers, the blank Braille cell."""
 PLACEHOLDERS = frozenset({"none", "null", "n/a", "#n/a", "nan", "undefined"})
 """What other software writes where there is no answer; it may also be one, so it is counted and not dropped."""
-_WORD = re.compile(r"\w+")
-
-
-def normal_form(text: str) -> str:
-    """NFC, runs of white space as one space, none at the ends. Two rows whose normal forms agree are copies."""
-    composed = text if text.isascii() else unicodedata.normalize("NFC", text)
-    return _WHITESPACE.sub(" ", composed).strip(" ")
-
-
-def folded_words(text: str) -> list[str]:
-    """The words of a text without case, punctuation and typographic variants (NFKC)."""
-    compatible = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return _WORD.findall(compatible.casefold())
 
 
 def row_id(values: Sequence[str | None]) -> str:

@@ -27,8 +27,8 @@ from typing import Any
 import pyarrow as pa
 
 from common.errors import InputError
-from common.language import language_of
 from common.progress import track
+from common.text.language import language_of
 from data_prep.config import QualityConfig
 from data_prep.rows.text import folded_words
 

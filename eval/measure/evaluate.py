@@ -24,9 +24,10 @@ from common.memory import peak_resident_bytes
 from common.progress import console
 from common.records import read_record
 from eval.config import EvaluationConfig
+from eval.measure.answer_keys import keys_of, read_answer_keys
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.measure.tasks import read_task
-from eval.metrics.definitions import METRICS, Metric
+from eval.metrics.definitions import ACCURACY, METRICS, PRIMARY, SECONDARY, Metric
 from eval.metrics.floors import floor_answers
 from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
 from llada.sampling.settings import SamplerConfig
@@ -84,6 +85,7 @@ def evaluate(
     test: Path,
     output: Path,
     encoder: Path | None = None,
+    answer_keys: Path | None = None,
 ) -> None:
     """Measure `system` and write `output` (see the module's docstring).
 
@@ -91,13 +93,15 @@ def evaluate(
         base: folder in the published layout, tokenizer included. adapter: None measures the base itself.
         test: the formatted test split.
         encoder: the profile's sentence encoder; None leaves out the cosine and F1 at 0.5.
+        answer_keys: JSON lines that say which answers are right; None leaves out the accuracy.
 
     Raises:
-        InputError: the test split or a task's file is missing, empty or lacks columns.
+        InputError: the test split or a task's file is missing, empty or lacks columns; a key is none.
         llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
     """
     evaluation, sampling, seed = measurement.evaluation, measurement.sampling, measurement.seed
     test_set = read_test_set(test)
+    keys = keys_of(test_set.items, read_answer_keys(answer_keys)) if answer_keys else []
     tasks = {task.name: read_task(task) for task in evaluation.tasks}
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
@@ -158,6 +162,7 @@ def evaluate(
         settings=measurement.settings,
         answer_bytes=scored_bytes(tokenizer, test_set),
         vectors=vectors,
+        keys=keys,
         extra=extra,
     )
     clock.lap("scoring_seconds")
@@ -166,10 +171,15 @@ def evaluate(
         write_json_lines(folder / "items.jsonl", scored.items)
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
-        write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test)})
+        write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test, answer_keys)})
     if evaluation.likelihood_samples == 1:
         console.print("evaluation.likelihood_samples: 1 gives no sampling error; it is null in what was written")
-    scores = ", ".join(_spoken(METRICS[key], scored.metrics["metrics"][key]) for key in ("bound_per_token", "chrf"))
+    measured = scored.metrics["metrics"]
+    scores = ", ".join(
+        _spoken(METRICS[key], measured[key]) for key in (PRIMARY, SECONDARY, ACCURACY) if key in measured
+    )
+    if answer_keys and ACCURACY not in measured:
+        console.print(f"{answer_keys}: says of no test item what is right, so there is no accuracy", soft_wrap=True)
     console.print(f"{output}: {scores}, n = {scored.metrics['n']}", soft_wrap=True)
 
 
@@ -307,15 +317,17 @@ def accounting_content(costs: list[Any]) -> dict[str, Any]:
     }
 
 
-def measured_hashes(adapter: Path | None, test: Path) -> dict[str, str | None]:
-    """sha256 of the adapter's weights (None: the base) and of the test split."""
+def measured_hashes(adapter: Path | None, test: Path, answer_keys: Path | None) -> dict[str, str | None]:
+    """sha256 of the adapter's weights (None: the base), of the test split, and of the keys where there are any."""
     return {
         "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
         "test_sha256": sha256_of_file(test),
-    }
+    } | ({"answer_keys_sha256": sha256_of_file(answer_keys)} if answer_keys else {})
 
 
-def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None, test: Path) -> bool:
+def is_measured(
+    output: Path, measurement: Measurement, *, adapter: Path | None, test: Path, answer_keys: Path | None = None
+) -> bool:
     """Whether `output` holds what `evaluate` would write: this adapter on this test split with these settings."""
     if not (output / "accounting.json").is_file():
         return False
@@ -327,7 +339,7 @@ def is_measured(output: Path, measurement: Measurement, *, adapter: Path | None,
     return (
         metrics.get("schema_version") == SCHEMA_VERSION
         and metrics.get("settings") == rounded(measurement.settings)
-        and accounting.get("measured") == measured_hashes(adapter, test)
+        and accounting.get("measured") == measured_hashes(adapter, test, answer_keys)
     )
 
 
@@ -337,10 +349,10 @@ def _bound(estimate: LikelihoodEstimate) -> Bound:
 
 
 def _spoken(metric: Metric, entry: dict[str, Any]) -> str:
-    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104)."""
-    value, low, high = (entry[key] for key in ("value", "low", "high"))
-    interval = "" if low is None else f" ({low:.{metric.decimals}f} to {high:.{metric.decimals}f})"
-    return f"{metric.label} {value:.{metric.decimals}f}{interval}"
+    """A score with its interval, where it has one: Bound 3.686 (3.255 to 4.104), Accuracy 61% (51% to 70%)."""
+    form = ".0%" if metric.share else f".{metric.decimals}f"
+    interval = "" if entry["low"] is None else f" ({entry['low']:{form}} to {entry['high']:{form}})"
+    return f"{metric.label} {entry['value']:{form}}{interval}"
 
 
 class _Clock:

@@ -113,6 +113,14 @@ _METRICS = (
         decimals=3,
     ),
     Metric(
+        "accuracy",
+        "Accuracy",
+        "higher",
+        "share of answers that hold the asked-for fact, over the items with one right answer",
+        share=True,
+        spoken="accuracy",
+    ),
+    Metric(
         "exact_match", "Exact", "higher", "share of answers equal to the reference up to case and spaces", share=True
     ),
     Metric(
@@ -179,3 +187,4 @@ POINT_METRICS: dict[str, Metric] = {
 }
 PRIMARY, SECONDARY = "bound_per_token", "chrf"  # what the verdict goes by
 HEADLINE = ("bound_per_token", "chrf", "rouge1", "rougeL", "bleu")
+ACCURACY = "accuracy"  # compared beside these where answers have keys

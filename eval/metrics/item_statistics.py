@@ -10,7 +10,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from common.language import LANGUAGES, language_of
+from common.text.language import LANGUAGES, language_of
 from eval.metrics.overlap import overlap_statistics
 from eval.metrics.statistics import Array, mean_statistics
 from eval.metrics.words import echoes, frequent_vocabulary, lowercase_words, normalise, repetition

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from eval.config import EvaluationConfig
-from eval.metrics.definitions import METRICS, Metric
+from eval.metrics.accuracy import AnswerKey, accuracy_statistics, is_right
+from eval.metrics.definitions import ACCURACY, METRICS, Metric
 from eval.metrics.floors import floor_answers
 from eval.metrics.item_statistics import bound_statistics, cosine_statistics, point_scores, text_statistics
 from eval.metrics.overlap import signatures
@@ -17,6 +18,7 @@ from eval.metrics.statistics import (
     Array,
     Interval,
     bootstrap_interval,
+    counted,
     pooled_interval,
     ratio_standard_error,
     wilson_interval,
@@ -25,6 +27,7 @@ from eval.metrics.statistics import (
 SCHEMA_VERSION = 3
 DIGITS = 6  # of every float written: far below any interval, far above float noise
 GROUP_METRICS = ("bound_per_token", "bits_per_byte", "chrf")
+KIND_METRICS = (*GROUP_METRICS, "exact_match", ACCURACY)  # by kind of task
 LENGTH_BINS = ((1, 16), (17, 32), (33, 64), (65, 128), (129, None))  # answer tokens, stop token included
 
 
@@ -87,6 +90,7 @@ def score_system(
     settings: dict[str, Any],
     answer_bytes: Sequence[int] | None = None,
     vectors: AnswerVectors | None = None,
+    keys: Sequence[AnswerKey | None] = (),
     extra: dict[str, Any] | None = None,
 ) -> Scored:
     """Score one system on all items.
@@ -98,12 +102,14 @@ def score_system(
         decodings: the answers to all items, once per decoding seed.
         cut_references: the references cut to the sampler's token budget: the ceiling.
         answer_bytes: UTF-8 bytes of the answers that the bounds score; None: of the whole references.
+        keys: of each item, where there are any: what a right answer contains.
         settings: what the numbers depend on (sampler, samples, seed ...), copied into the file.
         extra: further sections of metrics.json (retention, tasks ...).
     """
     references, prompts = [item.reference for item in items], [item.prompt for item in items]
     texts = [answer.text for answer in decodings[0]]
-    runs = [decoding_statistics(answers, references, prompts) for answers in decodings]
+    keys = keys if any(key and key.required for key in keys) else ()
+    runs = [decoding_statistics(answers, references, prompts, keys) for answers in decodings]
     if vectors is not None:
         for run, own in zip(runs, vectors.answers, strict=True):
             run |= cosine_statistics(own, vectors.references)
@@ -117,7 +123,7 @@ def score_system(
     scores = score_all(statistics if len(runs) == 1 else bound, resamples, seed)
     if len(runs) > 1:  # shares too: decodings of one item are not independent, as Wilson's interval wants
         for key in runs[0]:
-            pooled = np.stack([run[key] for run in runs])  # (S, n, K)
+            pooled = np.stack([counted(run[key]) if key == ACCURACY else run[key] for run in runs])  # (S, n, K)
             scores[key] = pooled_interval(pooled, METRICS[key].reduce, resamples, seed)
     metrics = {key: asdict(value) for key, value in scores.items()}
     metrics["bound_per_token"]["standard_error"] = ratio_standard_error(bound["bound_per_token"])
@@ -130,24 +136,28 @@ def score_system(
         "n": len(items),
         "metrics": metrics,
         "floors": {
-            name: text_scores(floor, references, prompts, name, vectors)
+            name: text_scores(floor, references, prompts, name, vectors, keys)
             for name, floor in floor_answers(prompts, references, seed).items()
         },
-        "ceiling": text_scores(cut_references, references, prompts, "ceiling", vectors),
-        "groups": group_scores(items, statistics, resamples, seed),
+        "ceiling": text_scores(cut_references, references, prompts, "ceiling", vectors, keys),
+        "groups": group_scores(items, statistics, resamples, seed, keys),
         "signatures": signatures(),
         "settings": settings,
     } | (extra or {})
     shown = runs[0] | bound
-    return Scored(rounded(content), rounded(_item_rows(items, decodings[0], bounds, shown, statistics)))
+    rows = _item_rows(items, decodings[0], bounds, shown, statistics)
+    for row, key in zip(rows, keys, strict=bool(keys)):
+        row |= {"kind": key and key.kind, "right": is_right(row["answer"], key)}
+    return Scored(rounded(content), rounded(rows))
 
 
 def decoding_statistics(
-    answers: Sequence[Answer], references: Sequence[str], prompts: Sequence[str]
+    answers: Sequence[Answer], references: Sequence[str], prompts: Sequence[str], keys: Sequence[AnswerKey | None] = ()
 ) -> dict[str, Array]:
     """The text statistics of one decoding of all items."""
-    truncated = [not answer.stopped for answer in answers]
-    return text_statistics([answer.text for answer in answers], references, prompts, truncated)
+    texts, truncated = [answer.text for answer in answers], [not answer.stopped for answer in answers]
+    right = {ACCURACY: accuracy_statistics(texts, keys)} if keys else {}
+    return text_statistics(texts, references, prompts, truncated) | right
 
 
 def text_scores(
@@ -156,31 +166,43 @@ def text_scores(
     prompts: Sequence[str],
     name: str,
     vectors: AnswerVectors | None = None,
+    keys: Sequence[AnswerKey | None] = (),
 ) -> dict[str, float]:
     """The text metrics of answers that no system wrote (floors, ceiling), as plain values."""
     statistics = text_statistics(texts, references, prompts)
     if vectors is not None:
         statistics |= cosine_statistics(vectors.others[name], vectors.references)
+    if keys:
+        statistics[ACCURACY] = accuracy_statistics(texts, keys)
     values = {key: float(METRICS[key].reduce(rows.sum(axis=0))) for key, rows in statistics.items()}
     return values | point_scores(texts)
 
 
 def group_scores(
-    items: Sequence[Item], statistics: dict[str, Array], resamples: int, seed: int
+    items: Sequence[Item],
+    statistics: dict[str, Array],
+    resamples: int,
+    seed: int,
+    keys: Sequence[AnswerKey | None] = (),
 ) -> dict[str, dict[str, dict[str, Any]]]:
-    """GROUP_METRICS by subset, cluster and length of the reference: {kind: {group: {metric: interval}}}."""
-    kinds: dict[str, list[str]] = {
+    """GROUP_METRICS by subset, cluster and length of the reference, and with keys KIND_METRICS by kind of task:
+    {grouping: {group: {metric: interval}}}. An item without a key is of no kind.
+    """
+    groupings: dict[str, list[str | None]] = {
         "subset_name": [item.subset_name for item in items],
         "cluster": [str(item.cluster) for item in items],
         "answer_tokens": [_length_bin(item.answer_tokens) for item in items],
     }
+    if keys:
+        groupings["kind"] = [key and key.kind for key in keys]
     groups: dict[str, dict[str, dict[str, Any]]] = {}
-    for kind, labels in kinds.items():
-        groups[kind] = {}
-        for label in sorted(set(labels), key=_group_order):
+    for grouping, labels in groupings.items():
+        groups[grouping] = {}
+        for label in sorted({label for label in labels if label is not None}, key=_group_order):
             rows = np.array([other == label for other in labels])
-            groups[kind][label] = {
-                key: asdict(score(METRICS[key], statistics[key][rows], resamples, seed)) for key in GROUP_METRICS
+            groups[grouping][label] = {
+                key: asdict(score(METRICS[key], statistics[key][rows], resamples, seed))
+                for key in (KIND_METRICS if grouping == "kind" else GROUP_METRICS)
             }
     return groups
 
@@ -196,7 +218,9 @@ def score_all(statistics: dict[str, Array], resamples: int, seed: int) -> dict[s
 
 def score(metric: Metric, statistics: Array, resamples: int, seed: int) -> Interval:
     if metric.share:
-        return wilson_interval(float(statistics[:, 0].sum()), len(statistics))
+        rows = counted(statistics)
+        answers = max(1.0, float(rows[:, 1].sum()))  # several to an item where decodings are pooled
+        return wilson_interval(float(rows[:, 0].sum()) * (len(rows) / answers), len(rows))
     return bootstrap_interval(statistics, metric.reduce, resamples, seed)
 
 

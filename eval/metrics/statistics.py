@@ -70,6 +70,11 @@ def mean_statistics(values: Sequence[float] | Array) -> Array:
     return np.stack([np.asarray(values, dtype=np.float64).reshape(-1), np.ones(len(values))], axis=1)
 
 
+def counted(statistics: Array) -> Array:
+    """Of the statistics (n, 2) of a mean those items that count in it: accuracy leaves out what has no one answer."""
+    return statistics[statistics[:, 1] > 0]
+
+
 def bootstrap_scores(statistics: Array, reduce: Reduce, resamples: int, seed: int) -> Array:
     """Scores of `resamples` test sets drawn with replacement from the items of `statistics` (n, K); (resamples,).
 

@@ -17,9 +17,9 @@ from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json_lines, sha256_of_file
 from common.records import as_record, read_record
-from eval.metrics.definitions import HEADLINE, METRICS
+from eval.metrics.definitions import ACCURACY, HEADLINE, METRICS
 from eval.metrics.scoring import SCHEMA_VERSION
-from eval.metrics.statistics import Array
+from eval.metrics.statistics import Array, counted
 from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
 from eval.report.records import LARGEST, Accounting, Item, Metrics, Run, Trace
@@ -64,9 +64,12 @@ class System:
 
     @cached_property
     def statistics(self) -> dict[str, Array]:
-        """Sufficient statistics per metric, (n, K), rows in the order of the test split."""
-        keys = self.items[0]["statistics"]
-        return {key: np.array([item["statistics"][key] for item in self.items], dtype=np.float64) for key in keys}
+        """Sufficient statistics per metric, (n, K), rows in the order of the test split; of the accuracy without the
+        items that count in none.
+        """
+        rows = {key: [item["statistics"][key] for item in self.items] for key in self.items[0]["statistics"]}
+        arrays = {key: np.array(one, dtype=np.float64) for key, one in rows.items()}
+        return arrays | ({ACCURACY: counted(arrays[ACCURACY])} if ACCURACY in arrays else {})
 
     def runs(self, key: str, seeds: Iterable[int]) -> Array:
         """Sufficient statistics of a metric by training seed, (S, n, K); the base is the same at every seed."""
@@ -94,10 +97,14 @@ def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
         )
     as_record(path, metrics, Metrics, command)
     weights = None if adapter is None else adapter / "adapter_model.safetensors"
+    items = read_items(evaluation, metrics["n"], command)
+    checked = sum(item["statistics"].get(ACCURACY, (0, 0))[1] > 0 for item in items)
+    if checked != metrics["metrics"].get(ACCURACY, {"n": 0})["n"]:
+        raise InputError(f"{evaluation}: items.jsonl and metrics.json differ in accuracy; run `{command}`")
     return System(
         name=name,
         metrics=metrics,
-        items=read_items(evaluation, metrics["n"], command),
+        items=items,
         trace=read_checked(evaluation / "trace.json", Trace, command)["items"],
         accounting=read_checked(evaluation / "accounting.json", Accounting, command),
         run=read_checked(adapter / "run.json", Run, RETRAIN) if adapter and (adapter / "run.json").is_file() else {},
@@ -208,8 +215,9 @@ def _form(system: System) -> tuple[Any, ...]:
     """What must agree for systems to be shown side by side."""
     metrics = system.metrics
     return (
-        {kind: set(groups) for kind, groups in metrics["groups"].items()},
+        {kind: set(groups or ()) for kind, groups in metrics["groups"].items()},
         {key: len(row) for key, row in system.items[0]["statistics"].items()},
+        [(item.get("kind"), item.get("right") is None) for item in system.items],
         [level["mask_share"] for level in metrics.get("noise_levels", [])],
         [entry["budget"] for entry in metrics.get("eos_overflow", [])],
         len((metrics.get("english") or {}).get("statistics", {}).get("bound_per_token", [])),

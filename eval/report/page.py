@@ -14,7 +14,18 @@ from eval.report.flags import Flag
 from eval.report.formatting import flatten
 from eval.report.labels import Labels, labels_of
 from eval.report.load import System
-from eval.report.sections import answers, comparison, data, evidence, failures, replay, retention, training, verdict
+from eval.report.sections import (
+    accuracy,
+    answers,
+    comparison,
+    data,
+    evidence,
+    failures,
+    replay,
+    retention,
+    training,
+    verdict,
+)
 from eval.report.verdict import Verdict, sentence
 
 
@@ -52,6 +63,7 @@ class IndexPage:
     items: int
     verdict: verdict.VerdictSection
     comparison: comparison.ComparisonSection
+    accuracy: accuracy.AccuracySection | None
     answers: answers.AnswersSection
     replay: replay.ReplaySection
     training: training.TrainingSection
@@ -86,6 +98,7 @@ def index_page(findings: Findings) -> IndexPage:
         items=systems[0].metrics["n"],
         verdict=verdict.build(findings.verdict, findings.comparisons),
         comparison=comparison.build(systems, labels, findings.comparisons),
+        accuracy=accuracy.build(systems, labels),
         answers=answers.build(systems, labels),
         replay=replay.build(systems, labels),
         training=training.build(systems, labels, findings.sweep),

@@ -16,6 +16,7 @@ from eval.metrics.definitions import METRICS
 from eval.metrics.floors import FLOOR_LABELS
 
 LARGEST = 1e12
+NOT_OF_EVERY_TEXT = ("bound_per_token", "bits_per_byte", "cosine", "f1_at_half", "accuracy")
 Number = Annotated[float, Field(ge=-LARGEST, le=LARGEST)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
 DEEPEST = 40
@@ -116,12 +117,20 @@ class GroupScores(Strict):
     chrf: Score
 
 
+class KindScores(GroupScores):
+    """Of one kind of task: KIND_METRICS. An accuracy over no item: no one answer is right."""
+
+    exact_match: Score
+    accuracy: Score
+
+
 class Groups(Strict):
     """Scores by kind of group."""
 
     subset_name: dict[str, GroupScores]
     cluster: dict[str, GroupScores]
     answer_tokens: dict[str, GroupScores]
+    kind: dict[str, KindScores] | None = None
 
 
 class Metrics(Strict):
@@ -142,7 +151,7 @@ class Metrics(Strict):
 
     @model_validator(mode="after")
     def _holds_what_every_system_is_judged_by(self) -> Self:
-        text = {key for key in METRICS if key not in ("bound_per_token", "bits_per_byte", "cosine", "f1_at_half")}
+        text = {key for key in METRICS if key not in NOT_OF_EVERY_TEXT}
         text |= {"distinct1", "distinct2", "same_answer"}
         missing = (text | {"bound_per_token", "bits_per_byte"}) - self.metrics.keys()
         if self.floors.keys() != FLOOR_LABELS.keys():
@@ -151,6 +160,8 @@ class Metrics(Strict):
             missing |= text - {"truncated"} - values.keys()
         if missing:
             raise ValueError(f"lacks {sorted(missing)[0]}")
+        if "accuracy" in self.metrics and not (self.groups.kind and self.metrics["accuracy"].n):
+            raise ValueError("metrics.accuracy: of no item, or not by kind")
         return self
 
 
@@ -164,6 +175,8 @@ class Item(Strict):
     reference: str
     answer: str
     stopped: bool
+    kind: str | None = None
+    right: bool | None = None
     scores: dict[str, Number]
     statistics: dict[str, list[Number]]
 
@@ -171,6 +184,13 @@ class Item(Strict):
     def _has_its_scores(self) -> Self:
         if not {"bound_per_token", "chrf"} <= self.scores.keys():
             raise ValueError("scores: lacks bound_per_token or chrf")
+        return self
+
+    @model_validator(mode="after")
+    def _is_right_or_wrong_where_it_counts(self) -> Self:
+        counts = [*self.statistics.get("accuracy", []), 0.0, 0.0]
+        if (counts[1] > 0) != (self.right is not None):
+            raise ValueError("right: differs from statistics.accuracy")
         return self
 
 

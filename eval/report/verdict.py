@@ -12,7 +12,7 @@ from typing import Any
 
 from adapters.naming import AdapterName
 from eval.config import EvaluationConfig
-from eval.metrics.definitions import HEADLINE, METRICS, PRIMARY, SECONDARY
+from eval.metrics.definitions import ACCURACY, HEADLINE, METRICS, PRIMARY, SECONDARY
 from eval.metrics.floors import FLOOR_LABELS
 from eval.metrics.random_effects import compare_over_seeds
 from eval.metrics.scoring import item_score
@@ -38,15 +38,16 @@ class Verdict:
 
 
 def compare_all(systems: Sequence[System], evaluation: EvaluationConfig, seed: int) -> list[Comparison]:
-    """Every pair of systems on every headline metric, Holm-adjusted over all of them together. Where both have several
+    """Every pair of systems on every compared metric, Holm-adjusted over all of them together. Where both have several
     training seeds in common, over these seeds and the items; otherwise over the items.
 
     The smallest p of a randomisation test is 1 / (1 + permutations), and Holm multiplies it by the size of the family:
     at least a hundred permutations per comparison are drawn, so that a clear difference can show.
     """
-    family = len(HEADLINE) * len(systems) * (len(systems) - 1) // 2
+    metrics = compared_metrics(systems)
+    family = len(metrics) * len(systems) * (len(systems) - 1) // 2
     comparisons = []
-    for key in HEADLINE:
+    for key in metrics:
         for first, second in combinations(systems, 2):
             names, reduce = (first.name, second.name), METRICS[key].reduce
             seeds = seeds_in_common(first, second)
@@ -69,6 +70,15 @@ def compare_all(systems: Sequence[System], evaluation: EvaluationConfig, seed: i
                 )
             )
     return adjust(comparisons)
+
+
+def compared_metrics(systems: Sequence[System]) -> tuple[str, ...]:
+    """The headline metrics, and the accuracy where answers have keys.
+
+    Its statistics are 0 or 1 to an item, so that its randomisation test is the exact McNemar test, drawn instead of
+    summed: an item where both are right, or both wrong, changes nothing when it is exchanged.
+    """
+    return (*HEADLINE, ACCURACY) if systems[0].value(ACCURACY) is not None else HEADLINE
 
 
 def seeds_in_common(first: System, second: System) -> list[int]:

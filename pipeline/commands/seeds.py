@@ -49,13 +49,13 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
     """
     from common.progress import console
     from eval.measure.evaluate import is_measured
-    from pipeline.paths import command_for, require
+    from pipeline.paths import answer_keys, command_for, require
     from pipeline.stages import evaluate as evaluation
     from pipeline.stages.train import training_plan
     from training.plan import is_finished
     from training.trainer import train
 
-    test = require(paths.formatted / "test.parquet", "format", paths)
+    test, keys = require(paths.formatted / "test.parquet", "format", paths), answer_keys(paths)
     for adapter in adapters:
         name = str(adapter)
         plan = training_plan(profile, paths, name)
@@ -64,7 +64,7 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
         else:
             train(plan)
         measured = evaluation.measurement_of(profile)
-        if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test):
+        if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test, answer_keys=keys):
             console.print(f"{name}: evaluated with these settings before")
         else:
             evaluation.run(profile, paths, name)

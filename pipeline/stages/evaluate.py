@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from adapters.lineage import check_base
 from eval.measure.evaluate import Measurement, evaluate
-from pipeline.paths import Paths, read_inputs, require
+from pipeline.paths import Paths, answer_keys, read_inputs, require
 
 if TYPE_CHECKING:
     from pipeline.profile import Profile
@@ -28,6 +28,7 @@ def run(profile: Profile, paths: Paths, system: str) -> None:
         test=require(paths.formatted / "test.parquet", "format", paths),
         output=paths.evaluation(system),
         encoder=resolved.encoder,
+        answer_keys=answer_keys(paths),
     )
 
 

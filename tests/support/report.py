@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from common.files import write_json, write_json_lines, write_text
 from eval.config import EvaluationConfig
+from eval.metrics.accuracy import AnswerKey
 from eval.metrics.scoring import Answer, Bound, Item, score_system
 from eval.metrics.statistics import Comparison
 from eval.report.load import read_systems
@@ -82,6 +83,18 @@ def items(count: int) -> list[Item]:
     return made
 
 
+def keys_of(rows: Sequence[Item]) -> list[AnswerKey | None]:
+    """By the question: a year, a city, nothing that is right, and every eleventh item without a key."""
+    kinds = ("year", "city", "year", "city", "advice")
+    made: list[AnswerKey | None] = []
+    for item in rows:
+        index = int(item.id[-3:])
+        kind = kinds[index % 5]
+        phrases = {"year": (str(1950 + index),), "city": (CITIES[index % len(CITIES)].upper(),), "advice": ()}
+        made.append(AnswerKey(kind, phrases[kind]) if index % 11 else None)
+    return made
+
+
 def faithful(share: float) -> Writer:
     """Keeps each word of the reference with this probability and drops or replaces the others."""
 
@@ -120,7 +133,7 @@ STANDARD = (
 )
 
 
-def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed: int = 7) -> None:
+def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed: int = 7, keyed: bool = False) -> None:
     rng = np.random.default_rng((seed, len(planted.name), ord(planted.name[-1])))
     shared = np.random.default_rng(seed).normal(size=len(rows))  # what makes an item hard is the same for all
     answers = [Answer(planted.write(item, rng), 30, bool(rng.random() < planted.stopped)) for item in rows]
@@ -137,6 +150,7 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
         evaluation=EVALUATION,
         seed=seed,
         settings={"seed": seed, "sampling": {"gen_length": 64, "steps": 32}},
+        keys=keys_of(rows) if keyed else (),
         extra=measured_extras(planted, rng) | planted.extra,
     )
     write_json(folder / "metrics.json", scored.metrics)
@@ -208,11 +222,11 @@ def trace(item: Item, text: str, rng: np.random.Generator) -> dict[str, Any]:
     }
 
 
-def judged(root: Path, *systems: Planted, count: int = 60) -> tuple[Verdict, list[Comparison]]:
+def judged(root: Path, *systems: Planted, count: int = 60, keyed: bool = False) -> tuple[Verdict, list[Comparison]]:
     """Evaluations under `root`, compared and judged."""
     rows = items(count)
     for planted in systems:
-        write_evaluation(root / planted.name, planted, rows)
+        write_evaluation(root / planted.name, planted, rows, keyed=keyed)
     read = read_systems({planted.name: root / planted.name for planted in systems}, {})
     comparisons = compare_all(read, EVALUATION, 7)
     return verdict(read, comparisons), comparisons
@@ -307,11 +321,13 @@ def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
     return summary(runs, "lora")
 
 
-def write_planted_report(root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800) -> Path:
+def write_planted_report(
+    root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800, keyed: bool = True
+) -> Path:
     """The whole artefact folder under `root` and the report made from it; returns the report's folder."""
     rows = items(count)
     for planted in systems:
-        write_evaluation(root / "evaluation" / planted.name, planted, rows)
+        write_evaluation(root / "evaluation" / planted.name, planted, rows, keyed=keyed)
         if planted.name != "base":
             write_adapter(root / "adapters" / planted.name, planted)
     write_data(root, points)

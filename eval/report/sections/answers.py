@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
@@ -13,12 +14,13 @@ MAXIMUM_ANSWERS = 200  # items side by side; the others are in items.jsonl
 
 @dataclass(frozen=True)
 class SystemAnswer:
-    """stopped: whether it ended before the token budget did."""
+    """stopped: whether it ended before the token budget did. right: None where no one answer is."""
 
     system: SystemLabel
     text: str
     chrf: float
     stopped: bool
+    right: bool | None
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,7 @@ def build(systems: Sequence[System], labels: Labels) -> AnswersSection:
 
 def answered_item(index: int, systems: Sequence[System], labels: Labels) -> AnsweredItem:
     written = [(labels[system.name], system.items[index]) for system in systems]
-    answers = [SystemAnswer(label, row["answer"], row["scores"]["chrf"], row["stopped"]) for label, row in written]
+    answers = [_answer(label, row) for label, row in written]
     item, chrf = systems[0].items[index], [answer.chrf for answer in answers]
     return AnsweredItem(
         number=index + 1,
@@ -69,3 +71,7 @@ def answered_item(index: int, systems: Sequence[System], labels: Labels) -> Answ
         best=round(max(chrf), 2),
         worst=round(min(chrf), 2),
     )
+
+
+def _answer(label: SystemLabel, row: dict[str, Any]) -> SystemAnswer:
+    return SystemAnswer(label, row["answer"], row["scores"]["chrf"], row["stopped"], row.get("right"))

@@ -7,17 +7,17 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from common.language import LANGUAGES
+from common.text.language import LANGUAGES
 from eval.metrics import METRICS, Metric
-from eval.metrics.definitions import HEADLINE, POINT_METRICS
+from eval.metrics.definitions import POINT_METRICS
 from eval.metrics.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.metrics.statistics import Comparison
 from eval.report import charts
 from eval.report.formatting import TableCell, interval_cell, number, signed
 from eval.report.labels import Labels, SystemLabel, system_title
 from eval.report.load import System
-from eval.report.sections import seeds
-from eval.report.verdict import better
+from eval.report.sections.parts import seeds
+from eval.report.verdict import better, compared_metrics
 
 PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")
 TABLES: dict[str, tuple[str, ...]] = {
@@ -30,6 +30,7 @@ TABLES: dict[str, tuple[str, ...]] = {
         "rouge2",
         "rougeL",
         "meteor",
+        "accuracy",
         "exact_match",
     ),
     "Meaning": ("cosine", "f1_at_half"),
@@ -94,9 +95,10 @@ class ComparisonSection:
 
 
 def build(systems: Sequence[System], labels: Labels, comparisons: Sequence[Comparison] = ()) -> ComparisonSection:
-    of_metric = {key: [item for item in comparisons if item.metric == key] for key in HEADLINE}
+    compared = compared_metrics(systems)
+    of_metric = {key: [item for item in comparisons if item.metric == key] for key in compared}
     return ComparisonSection(
-        plots=[interval_panel(METRICS[key], systems, labels) for key in HEADLINE],
+        plots=[interval_panel(METRICS[key], systems, labels) for key in compared],
         tables=[metric_table(title, systems, labels) for title in TABLES if any_measured(title, systems)],
         seeds=seeds.build(systems, labels),
         pairs=[(METRICS[key], [pair_row(item) for item in items]) for key, items in of_metric.items() if items],
@@ -109,14 +111,17 @@ def any_measured(title: str, systems: Sequence[System]) -> bool:
 
 
 def interval_panel(metric: Metric, systems: Sequence[System], labels: Labels) -> Markup:
+    factor, unit, decimals = (100.0, "%", 0) if metric.share else (1.0, metric.unit, metric.decimals)
     rows = []
     for system in systems:
         score, label = system.scores[metric.key], labels[system.name]
-        rows.append(charts.Row(label.title, label.style, score["value"], score["low"], score["high"]))
+        value, low, high = (None if score[end] is None else factor * score[end] for end in ("value", "low", "high"))
+        rows.append(charts.Row(label.title, label.style, float(value or 0.0), low, high))
     floors = systems[0].metrics["floors"]
-    lines = [(FLOOR_LABELS[name], floors[name][metric.key]) for name in PLOTTED_FLOORS if metric.key in floors[name]]
-    note = f"{metric.better} is better" + (f", {metric.unit}" if metric.unit else "")
-    return charts.interval_plot(metric.label, note, rows, lines, metric.decimals)
+    shown = [name for name in PLOTTED_FLOORS if metric.key in floors[name]]
+    lines = [(FLOOR_LABELS[name], factor * floors[name][metric.key]) for name in shown]
+    note = f"{metric.better} is better" + (f", {unit}" if unit else "")
+    return charts.interval_plot(metric.label, note, rows, lines, decimals)
 
 
 def metric_table(title: str, systems: Sequence[System], labels: Labels) -> MetricTable:

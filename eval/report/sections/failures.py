@@ -13,30 +13,12 @@ from eval.metrics import METRICS
 from eval.metrics.scoring import GROUP_METRICS
 from eval.report import charts
 from eval.report.formatting import TableCell, interval_cell
-from eval.report.labels import Labels, SystemLabel
+from eval.report.labels import Labels
 from eval.report.load import System
+from eval.report.sections.parts.tables import CountedRow, SystemTable
 
 GROUPINGS = {"subset_name": "Subset", "cluster": "Cluster", "answer_tokens": "Tokens of the reference"}
 EXTREMES = 5  # worst and best answers on an adapter's page
-
-
-@dataclass(frozen=True)
-class CountedRow:
-    """A row of what was measured on n items or tokens, a cell per system."""
-
-    label: str
-    n: int
-    cells: list[TableCell]
-
-
-@dataclass(frozen=True)
-class SystemTable:
-    """A column per system; `label` heads the rows."""
-
-    title: str
-    label: str
-    systems: list[SystemLabel]
-    rows: list[CountedRow]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from eval.report import charts
 from eval.report.formatting import fact_text, rate_text
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
-from eval.report.sections import sweep
+from eval.report.sections.parts import sweep
 
 COLUMNS = ("step", "train_loss", "validation_loss", "validation_low", "validation_high", "learning_rate")
 

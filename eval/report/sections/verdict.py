@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from eval.metrics import METRICS
-from eval.metrics.definitions import HEADLINE
 from eval.metrics.statistics import Comparison
 from eval.report.flags import Flag
 from eval.report.formatting import listed, number
@@ -27,13 +26,14 @@ class VerdictSection:
 
 def build(verdict: Verdict, comparisons: Sequence[Comparison]) -> VerdictSection:
     adapters = {name for one in comparisons for name in (one.first, one.second) if name != "base"}
+    compared = list(dict.fromkeys(one.metric for one in comparisons))
     return VerdictSection(
         verdict.headline,
         verdict.sentences,
         verdict.flags,
         comparisons=len(comparisons),
         compared="two adapters" if len(adapters) > 1 else "the adapter and the base",
-        detectable=listed((detectable_difference(key, comparisons) for key in HEADLINE), "or") if comparisons else "",
+        detectable=listed((detectable_difference(key, comparisons) for key in compared), "or") if compared else "",
     )
 
 

@@ -112,6 +112,37 @@ def test_metrics_have_value_interval_and_n(written: Path) -> None:
     assert content["ceiling"]["chrf"] > content["floors"]["other_answer"]["chrf"]
 
 
+def test_keys_add_kind_and_right_to_the_items_and_nothing_else_changes(
+    base: Path, test_split: Path, written: Path, tmp_path: Path
+) -> None:
+    items = read_test_set(test_split).items
+    keys = tmp_path / "answer_keys.jsonl"
+    lines = [
+        {"input": items[0].prompt, "kind": "place", "required": ["Jakarta"]},
+        {"input": items[1].prompt, "kind": "sentence", "required": []},
+    ]
+    keys.write_text("".join(f"{json.dumps(line)}\n" for line in lines), encoding="utf-8")
+    measurement = Measurement(SETTINGS, GREEDY, ModelConfig(), seed=7)
+    evaluate(
+        measurement, system="base", base=base, adapter=None, test=test_split, output=tmp_path / "a", answer_keys=keys
+    )
+    rows = [json.loads(line) for line in (tmp_path / "a" / "items.jsonl").read_text().splitlines()]
+    assert [(row["kind"], row["right"]) for row in rows] == [("place", False), ("sentence", None)] + 7 * [(None, None)]
+    content = json.loads((tmp_path / "a" / "metrics.json").read_text())
+    assert content["metrics"]["accuracy"]["n"] == content["groups"]["kind"]["place"]["accuracy"]["n"] == 1
+    assert content["groups"]["kind"]["sentence"]["accuracy"]["n"] == 0
+    assert content["ceiling"]["accuracy"] == content["floors"]["prompt"]["accuracy"] == 1.0
+    assert content["floors"]["other_answer"]["accuracy"] == 0.0
+    plain = json.loads((written / "metrics.json").read_text())
+    assert plain["metrics"] == {key: value for key, value in content["metrics"].items() if key != "accuracy"}
+    measured = {"adapter": None, "test": test_split}
+    assert is_measured(tmp_path / "a", measurement, **measured, answer_keys=keys)
+    assert not is_measured(tmp_path / "a", measurement, **measured)
+    assert not is_measured(written, measurement, **measured, answer_keys=keys)
+    keys.write_text(keys.read_text().replace("Jakarta", "Ambon"))
+    assert not is_measured(tmp_path / "a", measurement, **measured, answer_keys=keys)
+
+
 def test_a_larger_budget_leaves_room_that_the_answers_may_use(written: Path) -> None:
     entries = json.loads((written / "metrics.json").read_text())["eos_overflow"]
     assert [entry["budget"] for entry in entries] == [16, 32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from common.language import LANGUAGES
+from common.text.language import LANGUAGES
 from eval.metrics import text_statistics
 from eval.metrics.item_statistics import bound_statistics, cosine_statistics, point_scores
 from eval.metrics.statistics import Array

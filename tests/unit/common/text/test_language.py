@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from common.language import LANGUAGES, language_of
+from common.text.language import LANGUAGES, language_of
 
 PLAIN = "Klub itu sudah lama berdiri dan pernah memenangkan pertandingan, dan para pendukungnya selalu datang."
 NAMES = "Sociedade Esportiva Palmeiras, Fluminense Football Club, Clube de Regatas do Flamengo, Rio de Janeiro."

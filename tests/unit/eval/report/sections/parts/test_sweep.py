@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from eval.report.labels import labels_of
-from eval.report.sections import sweep
+from eval.report.sections.parts import sweep
 from tests.support.report import sweep_facts
 
 EVALUATED = labels_of(["base", "lora"])
