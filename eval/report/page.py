@@ -8,7 +8,6 @@ from functools import cached_property
 from typing import Any
 
 from adapters.naming import AdapterName
-from eval.metrics.definitions import PRIMARY, SECONDARY
 from eval.metrics.statistics import Comparison
 from eval.report.flags import Flag
 from eval.report.formatting import flatten
@@ -26,7 +25,7 @@ from eval.report.sections import (
     training,
     verdict,
 )
-from eval.report.verdict import Verdict, sentence
+from eval.report.verdict import Verdict, judged_metrics, sentence
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class Findings:
     def sentences(self, system: System) -> list[str]:
         """The comparisons of the system with every other one, in words."""
         about = [item for item in self.comparisons if system.name in (item.first, item.second)]
-        return [sentence(item) for item in about if item.metric in (PRIMARY, SECONDARY)]
+        return [sentence(item) for item in about if item.metric in judged_metrics(about)]
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def index_page(findings: Findings) -> IndexPage:
     return IndexPage(
         profile=findings.profile,
         items=systems[0].metrics["n"],
-        verdict=verdict.build(findings.verdict, findings.comparisons),
+        verdict=verdict.build(findings.verdict, systems, labels),
         comparison=comparison.build(systems, labels, findings.comparisons),
         accuracy=accuracy.build(systems, labels),
         answers=answers.build(systems, labels),

@@ -5,14 +5,14 @@ Flags come first: an adapter with a severe one is never called the best (`eval.r
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
 from adapters.naming import AdapterName
 from eval.config import EvaluationConfig
-from eval.metrics.definitions import ACCURACY, HEADLINE, METRICS, PRIMARY, SECONDARY
+from eval.metrics.definitions import ACCURACY, HEADLINE, METRICS, PRIMARY, SECONDARY, Metric
 from eval.metrics.floors import FLOOR_LABELS
 from eval.metrics.random_effects import compare_over_seeds
 from eval.metrics.scoring import item_score
@@ -22,15 +22,12 @@ from eval.report.formatting import listed, number, p_value, signed
 from eval.report.labels import system_title
 from eval.report.load import System
 
-TRAINED_ONCE = (
-    "Every method was trained once, so these are differences between adapters; another training seed can turn them "
-    "round. More of them: python -m pipeline seeds --seeds 2,3."
-)
+TRAINED_ONCE = "Every method was trained once; another training seed can turn these differences between adapters round."
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What stands on top of the report: one headline, plain sentences, flags."""
+    """What stands on top of the report: one headline and at most four sentences, whatever was compared; flags."""
 
     headline: str
     sentences: tuple[str, ...]
@@ -147,16 +144,30 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
         return Verdict("Only the base was evaluated.", (), flags)
     severe = {AdapterName.parse(flag.system).method for flag in flags if flag.severe}
     sound = [name for name in adapters if name not in severe]
-    sentences = [_against_base(systems, comparisons), _against_floors(systems)]
-    sentences += [
+    once = len(adapters) > 1 and not any(system.others for system in systems)
+    sentences = (
+        _against_base(systems, comparisons),
+        _against_floors(systems),
+        between_adapters(comparisons),
+        TRAINED_ONCE if once else "",
+    )
+    return Verdict(_headline(adapters, sound, comparisons), tuple(text for text in sentences if text), flags)
+
+
+def judged_metrics(comparisons: Sequence[Comparison]) -> list[str]:
+    """What the verdict speaks of: the bound, chrF++ and, where answers have keys, the accuracy."""
+    compared = {comparison.metric for comparison in comparisons}
+    return [key for key in (PRIMARY, SECONDARY, ACCURACY) if key in compared]
+
+
+def details(comparisons: Sequence[Comparison]) -> list[str]:
+    """Every pair of adapters on the metrics of the verdict, a sentence each."""
+    return [
         sentence(comparison)
-        for metric in (PRIMARY, SECONDARY)
+        for metric in judged_metrics(comparisons)
         for comparison in comparisons
         if comparison.metric == metric and "base" not in (comparison.first, comparison.second)
     ]
-    if len(adapters) > 1 and not any(system.others for system in systems):
-        sentences.append(TRAINED_ONCE)
-    return Verdict(_headline(adapters, sound, comparisons), tuple(text for text in sentences if text), flags)
 
 
 def _flags(training: System, title: str) -> list[Flag]:
@@ -203,35 +214,71 @@ def unbeaten(names: Sequence[str], comparisons: Sequence[Comparison], metric: st
 
 
 def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison]) -> str:
+    """One sentence: on which metrics every adapter is better than the base, on which some are, on which none is."""
     by_name = {system.name: system for system in systems}
     if "base" not in by_name:
         return ""
-    parts = []
-    for metric in (PRIMARY, SECONDARY):
-        against = [item for item in comparisons if item.metric == metric and "base" in (item.first, item.second)]
-        winners = [better(item) for item in against]
+    every, others = [], []
+    for key in judged_metrics(comparisons):
+        against = [item for item in comparisons if item.metric == key and "base" in (item.first, item.second)]
         names = [item.second if item.first == "base" else item.first for item in against]
-        improved = [name for name, winner in zip(names, winners, strict=True) if winner == name]
-        label = METRICS[metric].name
-        values = sorted(by_name[name].scores[metric]["value"] for name in names)
-        base = number(by_name["base"].scores[metric]["value"], METRICS[metric])
-        ends = [number(value, METRICS[metric]) for value in (values[0], values[-1])]
-        spread = ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+        improved = [name for name, item in zip(names, against, strict=True) if better(item) == name]
+        metric, base = METRICS[key], number(by_name["base"].scores[key]["value"], METRICS[key])
+        numbers = f"{_range([by_name[name].scores[key]['value'] for name in names], metric)} against {base}"
         if len(improved) == len(names):
-            subject = "Every adapter" if len(names) > 1 else system_title(names[0])
-            parts.append(f"{subject} is better than the base on {label} ({spread} against {base}).")
+            every.append(f"{metric.name} ({numbers})")
         elif improved:
-            rest = listed(system_title(name) for name in names if name not in improved)
-            verb = "improves" if len(improved) == 1 else "improve"
-            winning = listed(system_title(name) for name in improved)
-            parts.append(f"On {label}, {winning} {verb} on the base ({base}); for {rest} that is not shown.")
+            verb = "is" if len(improved) == 1 else "are"
+            others.append(f"on {metric.name} only {_titles(improved)} {verb} shown to be better than the base ({base})")
         else:
-            parts.append(f"No adapter is shown to be better than the base on {label} ({spread} against {base}).")
-    return " ".join(parts)
+            others.append(f"no adapter is shown to be better than the base on {metric.name} ({numbers})")
+    subject = "Every adapter" if len(by_name) > 2 else _titles(name for name in by_name if name != "base")
+    clauses = [f"{subject} is better than the base on {listed(every)}"] if every else []
+    return _sentence([*clauses, *others])
+
+
+def _range(values: Sequence[float], metric: Metric) -> str:
+    low, high = number(min(values), metric), number(max(values), metric)
+    return low if low == high else f"{low} to {high}"
+
+
+def _titles(names: Iterable[str]) -> str:
+    return listed(map(system_title, names))
+
+
+def _sentence(clauses: Sequence[str]) -> str:
+    text = "; ".join(clauses)
+    return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def between_adapters(comparisons: Sequence[Comparison]) -> str:
+    """One sentence on all pairs of adapters: who is better on what, then the pairs that cannot be told apart."""
+    pairs: dict[tuple[str, str], list[Comparison]] = {}
+    for item in comparisons:
+        if "base" not in (item.first, item.second) and item.metric in (PRIMARY, SECONDARY, ACCURACY):
+            pairs.setdefault((item.first, item.second), []).append(item)
+    beaten: dict[tuple[str, str], list[str]] = {}  # (winner, metrics) -> losers
+    even: dict[str, list[str]] = {}  # metrics -> pairs
+    for pair, items in pairs.items():
+        for winner in (*pair, None):
+            names = [METRICS[item.metric].name for item in items if better(item) == winner]
+            if names and winner is None:
+                even.setdefault(listed(names, "or"), []).append(_titles(pair))
+            elif names:
+                [loser] = set(pair) - {winner}
+                beaten.setdefault((winner, listed(names)), []).append(loser)
+    clauses = [f"{system_title(one)} is better than {_titles(others)} on {on}" for (one, on), others in beaten.items()]
+    whole = len(pairs) > 1 and not beaten and len(even) == 1
+    for names, titles in even.items():
+        clauses.append(f"{'no two adapters' if whole else ', or '.join(titles)} {_EVEN[whole]} on {names}")
+    return _sentence(clauses)
+
+
+_EVEN = {True: "can be told apart", False: "cannot be told apart"}
 
 
 def _against_floors(systems: Sequence[System]) -> str:
-    """Where the adapters' chrF++ intervals lie beside every floor: above, below, or around it."""
+    """One sentence: where the adapters' chrF++ intervals lie beside every floor: above, below, or around it."""
     adapters = [system for system in systems if system.name != "base"]
     places: dict[str, dict[str, list[str]]] = {}  # floor -> above, below, around -> titles
     for floor, values in adapters[0].metrics["floors"].items():
@@ -244,18 +291,16 @@ def _against_floors(systems: Sequence[System]) -> str:
         return f"{words} ({adapters[0].metrics['floors'][floor][SECONDARY]:.1f})"
 
     cleared = [floor for floor, beside in places.items() if len(beside["above"]) == len(adapters)]
-    parts = []
-    if cleared:
-        parts.append(f"All chrF++ intervals of the adapters lie above {listed(map(named, cleared))}.")
+    clauses = [f"all chrF++ intervals of the adapters lie above {listed(map(named, cleared))}"] if cleared else []
     for floor in (floor for floor in places if floor not in cleared):
         below, around = places[floor]["below"], places[floor]["around"]
         if len(below) == len(adapters) > 1:
-            parts.append(f"Every adapter stays below {named(floor)} on chrF++.")
+            clauses.append(f"every adapter stays below {named(floor)} on chrF++")
         elif below:
-            parts.append(f"{listed(below)} {'stays' if len(below) == 1 else 'stay'} below {named(floor)} on chrF++.")
+            clauses.append(f"{listed(below)} {'stays' if len(below) == 1 else 'stay'} below {named(floor)} on chrF++")
         if around:
-            parts.append(f"The chrF++ interval of {listed(around)} does not clear {named(floor)}.")
-    return " ".join(parts)
+            clauses.append(f"the chrF++ interval of {listed(around)} does not clear {named(floor)}")
+    return _sentence(clauses)
 
 
 def _beside(entry: dict[str, Any], floor: float) -> str:

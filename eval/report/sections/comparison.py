@@ -13,11 +13,11 @@ from eval.metrics.definitions import POINT_METRICS
 from eval.metrics.floors import CEILING_LABEL, FLOOR_LABELS
 from eval.metrics.statistics import Comparison
 from eval.report import charts
-from eval.report.formatting import TableCell, interval_cell, number, signed
+from eval.report.formatting import TableCell, interval_cell, listed, number, signed
 from eval.report.labels import Labels, SystemLabel, system_title
 from eval.report.load import System
 from eval.report.sections.parts import seeds
-from eval.report.verdict import better, compared_metrics
+from eval.report.verdict import better, compared_metrics, details
 
 PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")
 TABLES: dict[str, tuple[str, ...]] = {
@@ -85,25 +85,45 @@ class PairRow:
 
 @dataclass(frozen=True)
 class ComparisonSection:
-    """pairs: per headline metric, all pairs of systems."""
+    """pairs: per compared metric, all pairs of systems. details: the adapters' pairs in words. detectable: the
+    differences this test set would show between what is `compared`, as words; empty where nothing is.
+    """
 
     plots: list[Markup]
     tables: list[MetricTable]
     seeds: seeds.SeedTable
     pairs: list[tuple[Metric, list[PairRow]]]
+    details: list[str]
+    comparisons: int
+    compared: str
+    detectable: str
     adapters: list[SystemLabel]
 
 
 def build(systems: Sequence[System], labels: Labels, comparisons: Sequence[Comparison] = ()) -> ComparisonSection:
     compared = compared_metrics(systems)
+    adapters = {name for one in comparisons for name in (one.first, one.second) if name != "base"}
     of_metric = {key: [item for item in comparisons if item.metric == key] for key in compared}
     return ComparisonSection(
         plots=[interval_panel(METRICS[key], systems, labels) for key in compared],
         tables=[metric_table(title, systems, labels) for title in TABLES if any_measured(title, systems)],
         seeds=seeds.build(systems, labels),
         pairs=[(METRICS[key], [pair_row(item) for item in items]) for key, items in of_metric.items() if items],
+        details=details(comparisons),
+        comparisons=len(comparisons),
+        compared="two adapters" if len(adapters) > 1 else "the adapter and the base",
+        detectable=listed((detectable_difference(items) for items in of_metric.values()), "or") if comparisons else "",
         adapters=[labels[system.name] for system in systems if system.name != "base"],
     )
+
+
+def detectable_difference(pairs: Sequence[Comparison]) -> str:
+    """The smallest difference on one metric that this test set detects between any two adapters, or between the only
+    one and the base. Pairs with the base say little about adapters: their answers differ far more from item to item.
+    """
+    between = [item for item in pairs if "base" not in (item.first, item.second)] or pairs
+    metric = METRICS[pairs[0].metric]
+    return f"{number(max(item.detectable for item in between), metric)} on {metric.name}"
 
 
 def any_measured(title: str, systems: Sequence[System]) -> bool:

@@ -9,15 +9,18 @@ import pytest
 
 from eval.metrics.statistics import Comparison
 from eval.report.load import read_systems
-from eval.report.verdict import TRAINED_ONCE, better, compare_all, sentence, verdict
+from eval.report.verdict import TRAINED_ONCE, better, between_adapters, compare_all, details, sentence, verdict
 from tests.support.report import EVALUATION, STANDARD, Planted, faithful, judged, soup, write_planted_report
 
 
 def test_the_planted_best_adapter_wins_and_the_equal_two_cannot_be_told_apart(tmp_path: Path) -> None:
-    told, _ = judged(tmp_path, *STANDARD)
+    told, comparisons = judged(tmp_path, *STANDARD)
     assert told.headline.startswith("PiSSA is the best adapter")
-    assert any(text.startswith("LoRA and LoRA+ cannot be told apart") for text in told.sentences)
-    assert any("PiSSA is better than LoRA on chrF++ by" in text for text in told.sentences)
+    assert (
+        "PiSSA is better than LoRA and LoRA+ on the likelihood bound and chrF++; LoRA and LoRA+ cannot be told apart "
+        "on the likelihood bound or chrF++."
+    ) in told.sentences
+    assert any("PiSSA is better than LoRA on chrF++ by" in text for text in details(comparisons))
     assert {flag.system for flag in told.flags} == {"base"}
     assert told.sentences[-1] == TRAINED_ONCE
 
@@ -74,12 +77,39 @@ def test_adapters_below_the_score_of_the_prompt_are_told_so(tmp_path: Path) -> N
     planted = read_systems({one.name: tmp_path / "evaluation" / one.name for one in STANDARD}, {})
     values = {system.name: system.metrics["metrics"]["chrf"] for system in planted}
     between = (values["lora"]["high"] + values["pissa"]["low"]) / 2
-    assert "Every adapter stays below repeating the prompt (99.0) on chrF++." in with_floors(99.0, 1.0)
-    assert "lie above another item's answer (1.0) and frequent-word soup (0.5)." in with_floors(99.0, 1.0)
+    assert "every adapter stays below repeating the prompt (99.0) on chrF++." in with_floors(99.0, 1.0)
+    assert "lie above another item's answer (1.0) and frequent-word soup (0.5);" in with_floors(99.0, 1.0)
     assert f"LoRA and LoRA+ stay below repeating the prompt ({between:.1f})" in with_floors(between, 1.0)
     inside = values["lora"]["value"]
-    assert "The chrF++ interval of LoRA" in with_floors(inside, 1.0)
+    assert "the chrF++ interval of LoRA" in with_floors(inside, 1.0)
     assert "frequent-word soup (0.5) and repeating the prompt (2.0)." in with_floors(2.0, 1.0)
+
+
+@pytest.mark.parametrize("methods", [1, 2, 3, 6])
+def test_the_verdict_has_at_most_five_sentences_whatever_is_compared(tmp_path: Path, methods: int) -> None:
+    names = ("lora", "loraplus", "pissa", "rslora", "dora", "loraplus_pissa")[:methods]
+    adapters = [Planted(name, faithful(0.4 + 0.06 * place), 3 - 0.1 * place) for place, name in enumerate(names)]
+    told, comparisons = judged(tmp_path, Planted("base", soup, 5.0), *adapters, count=30, keyed=True)
+    sentences = (told.headline, *told.sentences)
+    assert len(sentences) <= 5
+    assert all(text.endswith(".") and ". " not in text for text in sentences)
+    assert len(details(comparisons)) == 3 * methods * (methods - 1) // 2
+    assert "accuracy" in " ".join(told.sentences)
+
+
+def test_pairs_that_are_all_even_are_named_once() -> None:
+    def even(first: str, second: str, metric: str) -> Comparison:
+        return Comparison(first, second, metric, 0.1, -0.4, 0.6, 0.7, 1.0, 0.1, 0.7, 100)
+
+    pairs = [("lora", "loraplus"), ("lora", "pissa"), ("loraplus", "pissa")]
+    both = [even(*pair, metric) for metric in ("bound_per_token", "chrf") for pair in pairs]
+    assert between_adapters(both) == "No two adapters can be told apart on the likelihood bound or chrF++."
+    assert between_adapters(both[:1]) == "LoRA and LoRA+ cannot be told apart on the likelihood bound."
+    sure = replace(both[3], difference=5.0, low=4.0, high=6.0, p=0.001, p_adjusted=0.001)
+    assert between_adapters([*both[:3], sure, *both[4:]]) == (
+        "LoRA is better than LoRA+ on chrF++; LoRA and LoRA+ cannot be told apart on the likelihood bound; LoRA and "
+        "PiSSA, or LoRA+ and PiSSA cannot be told apart on the likelihood bound or chrF++."
+    )
 
 
 def test_lower_is_better_for_the_bound() -> None:
