@@ -63,6 +63,7 @@ def commands_of(document: Path) -> list[Command]:
     return found
 
 
+built = cache(typer.main.get_command)
 COMMANDS = [command for document in DOCUMENTS for command in commands_of(document)]
 OURS = [command for command in COMMANDS if {"pipeline", "train_adapter.py"} & set(command.words)]
 
@@ -87,9 +88,9 @@ def test_options_profile_and_settings_of_a_command_exist(command: Command) -> No
         launcher, arguments = words[: words.index("train_adapter.py")], words[words.index("train_adapter.py") + 1 :]
         if "--config_file" in launcher:
             assert (REPOSITORY / launcher[launcher.index("--config_file") + 1]).is_file()
-        known = typer.main.get_command(training)
+        known = built(training)
     else:
-        group = typer.main.get_command(app)
+        group = built(app)
         name, arguments = words[words.index("pipeline") + 1], words[words.index("pipeline") + 2 :]
         assert name in group.commands, f"no such command: {name}"  # type: ignore[attr-defined]
         known = group.commands[name]  # type: ignore[attr-defined]

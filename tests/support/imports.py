@@ -26,10 +26,11 @@ def stage_file(stage: str) -> Path:
     return REPOSITORY / "pipeline" / "stages" / f"{stage}.py"
 
 
-def code_dependencies(stage: str) -> set[str]:
+@cache
+def code_dependencies(stage: str) -> frozenset[str]:
     """Files and folders of ours that the stage runs, relative to the repository."""
     files = imported_files(stage_file(stage))
-    return {str(path.relative_to(REPOSITORY)) for path in files} | NOT_PYTHON.get(stage, set())
+    return frozenset({str(path.relative_to(REPOSITORY)) for path in files} | NOT_PYTHON.get(stage, set()))
 
 
 def imported_files(first: Path) -> set[Path]:
@@ -40,17 +41,24 @@ def imported_files(first: Path) -> set[Path]:
         path = pending.pop()
         if path not in reached:
             reached.add(path)
-            pending += [module for name in imports(tree_of(path).body) for module in _files_of(name)]
+            pending += imported_by(path)
     return reached
 
 
-def attributes_of(path: Path, variable: str) -> set[str]:
+@cache
+def imported_by(path: Path) -> tuple[Path, ...]:
+    """The files of ours that a file imports by itself."""
+    return tuple(module for name in imports(tree_of(path).body) for module in _files_of(name))
+
+
+@cache
+def attributes_of(path: Path, variable: str) -> frozenset[str]:
     """Names used as `variable.NAME` anywhere in a file."""
-    return {
+    return frozenset(
         node.attr
         for node in ast.walk(tree_of(path))
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == variable
-    }
+    )
 
 
 def names_in(path: Path) -> set[str]:
@@ -77,7 +85,12 @@ def imports(nodes: Iterable[ast.AST], inside_functions: bool = True) -> Iterator
             yield from imports(ast.iter_child_nodes(node), inside_functions)
 
 
-def _files_of(module: str) -> Iterator[Path]:
+@cache
+def _files_of(module: str) -> tuple[Path, ...]:
+    return tuple(_find_files(module))
+
+
+def _find_files(module: str) -> Iterator[Path]:
     parts = module.split(".")
     if parts[0] not in PACKAGES:
         return
