@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
 
+from common.environment import asked_for
 from common.errors import InputError
 from common.progress import console, plain_console
 from data_prep.rows.conversation import OPTIONAL
@@ -34,7 +35,7 @@ def use_runner(runner: str) -> None:
 
     if runner == "local":
         if daft.get_or_infer_runner_type() != "native":
-            daft.set_runner_native()
+            daft.set_runner_native(num_threads=asked_for())
         return
     try:
         import ray  # noqa: F401  # pyright: ignore[reportMissingImports]

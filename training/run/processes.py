@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from common.environment import threads_of_process
 from common.errors import InputError
 from training.plan import TrainingPlan
-from training.run.threads import threads_of_process
 
 
 def make_accelerator(plan: TrainingPlan) -> Any:

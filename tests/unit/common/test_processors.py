@@ -6,16 +6,19 @@ import sys
 
 import pytest
 
+from common import environment
+from common.environment import granted_processors, tell_libraries_of_processors, threads_of_process
 from tests.support.imports import REPOSITORY
-from training.run import threads
-from training.run.threads import granted_processors, threads_of_process
 
 
 @pytest.fixture(autouse=True)
 def eight_processors(monkeypatch):
     monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)))
-    for name in ("OMP_NUM_THREADS", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION"):
-        monkeypatch.delenv(name, raising=False)
+    for name in (
+        "OMP_NUM_THREADS", "RAYON_NUM_THREADS", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "ACCELERATE_MIXED_PRECISION",
+    ):  # fmt: skip
+        monkeypatch.setenv(name, "")  # so that monkeypatch takes it back
+        monkeypatch.delenv(name)
 
 
 def groups(folder, own="0::/", **quotas):
@@ -55,13 +58,13 @@ def test_control_groups_of_version_1_count(tmp_path):
 
 @pytest.mark.parametrize(("value", "expected"), [("3", 3), ("4,2", 4), ("many", 8), ("0", 8), ("", 8)])
 def test_omp_num_threads_is_respected_where_it_is_a_number(monkeypatch, value, expected):
-    monkeypatch.setattr(threads, "granted_processors", lambda: 8)
+    monkeypatch.setattr(environment, "granted_processors", lambda: 8)
     monkeypatch.setenv("OMP_NUM_THREADS", value)
     assert threads_of_process() == expected
 
 
 def test_processes_of_one_machine_share_what_is_granted(monkeypatch):
-    monkeypatch.setattr(threads, "granted_processors", lambda: 8)
+    monkeypatch.setattr(environment, "granted_processors", lambda: 8)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "3")
     assert threads_of_process() == 2
 
@@ -69,7 +72,7 @@ def test_processes_of_one_machine_share_what_is_granted(monkeypatch):
 @pytest.mark.parametrize(("users", "expected"), [("3", "3"), (None, "None")])
 def test_what_a_launcher_sets_by_itself_is_not_the_users_word(users, expected):
     """The launcher is a process that sets 1 for its child, as accelerate's does."""
-    child = "from training.run.threads import asked_for; print(asked_for())"
+    child = "from common.environment import asked_for; print(asked_for())"
     launcher = (
         "import os, subprocess, sys; subprocess.run([sys.executable, '-c', sys.argv[1]], check=True, "
         "env=os.environ | {'OMP_NUM_THREADS': '1', 'ACCELERATE_MIXED_PRECISION': 'no'})"
@@ -79,3 +82,22 @@ def test_what_a_launcher_sets_by_itself_is_not_the_users_word(users, expected):
     command = [sys.executable, "-c", launcher, child]
     done = subprocess.run(command, env=environment, cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == expected
+
+
+@pytest.mark.parametrize(
+    ("granted", "asked", "expected"),
+    [(8, None, (None, None)), (3, None, ("3", "3")), (3, "2", ("2", "2")), (8, "5", ("5", "5"))],
+)
+def test_libraries_are_told_of_a_quota_and_of_the_users_word(monkeypatch, granted, asked, expected):
+    monkeypatch.setattr(environment, "granted_processors", lambda: granted)
+    if asked:
+        monkeypatch.setenv("OMP_NUM_THREADS", asked)
+    tell_libraries_of_processors()
+    assert (os.environ.get("OMP_NUM_THREADS"), os.environ.get("RAYON_NUM_THREADS")) == expected
+
+
+def test_a_thread_count_that_the_user_set_for_a_library_stays(monkeypatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "2")
+    monkeypatch.setenv("RAYON_NUM_THREADS", "7")
+    tell_libraries_of_processors()
+    assert os.environ["RAYON_NUM_THREADS"] == "7"
