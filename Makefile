@@ -18,7 +18,9 @@ help:
 
 repro: $(VENV)/.installed
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true  # a ZIP download has no .git, which DVC asks for
-	$(BIN)/dvc repro
+	@mkdir -p artifacts
+	@$(BIN)/dvc repro > artifacts/dvc.log  # each stage says on stderr what it did; DVC's own words are in the file
+	@sed -n '/up to date/p' artifacts/dvc.log
 
 test: $(VENV)/.installed-test
 	$(BIN)/python -m pytest

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import IO, Any, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -20,11 +20,23 @@ def plain_console(**options: Any) -> Console:
 
 
 console = plain_console(stderr=True)
+_bars = console
+
+
+@contextmanager
+def bars_on(terminal: IO[str]) -> Iterator[None]:
+    """Show progress bars there, and take each away when it is done; words go where they went."""
+    global _bars
+    before, _bars = _bars, plain_console(file=terminal)
+    try:
+        yield
+    finally:
+        _bars = before
 
 
 @contextmanager
 def progress_bar(enabled: bool = True) -> Iterator[Progress]:
-    """A rich Progress on stderr; `enabled=False` (ranks other than 0) shows nothing."""
+    """A rich Progress on stderr, or where `bars_on` says; `enabled=False` (ranks other than 0) shows nothing."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -33,7 +45,15 @@ def progress_bar(enabled: bool = True) -> Iterator[Progress]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console, disable=not enabled) as progress:
+    apart = _bars is not console  # then what is printed meanwhile is not the bars' to draw around
+    with Progress(
+        *columns,
+        console=_bars,
+        disable=not enabled,
+        transient=apart,
+        redirect_stdout=not apart,
+        redirect_stderr=not apart,
+    ) as progress:
         yield progress
 
 

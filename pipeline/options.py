@@ -23,6 +23,7 @@ from common.environment import forgiving_streams, tell_libraries_of_processors, 
 from common.errors import InputError, in_words, one_line
 from common.locks import turn
 from common.section import LARGEST_SEED
+from pipeline.stage_output import stage_output
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
@@ -62,7 +63,9 @@ def running(
     with exit_status():
         if not distributed:
             refuse_distributed(command)
-        yield load(profile, overrides, artifacts)
+        settings, paths = load(profile, overrides, artifacts)
+        with stage_output(settings, paths):
+            yield settings, paths
 
 
 @contextmanager

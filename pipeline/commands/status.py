@@ -65,6 +65,11 @@ def stage_states(profile: Profile, paths: Paths, changed: Mapping[str, str]) -> 
     return [_status(stage, changed.get(stage.name, "")) for stage in _stages(profile, paths)]
 
 
+def facts_of(profile: Profile, paths: Paths, stage: str) -> str:
+    """What a finished stage found, as the table tells it; empty for one that is not in the table."""
+    return next((_status(one, "").facts for one in _stages(profile, paths) if one.name == stage), "")
+
+
 def next_command(stages: Iterable[StageStatus], by_dvc: bool) -> str | None:
     """What to run next, None when all is done. DVC runs all that is due in order; without it the first one is named."""
     due = [stage for stage in stages if stage.state != "done"]

@@ -3,7 +3,8 @@
 accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or
 ChildFailedError (several): a traceback and status 1, whatever the child said. Our child has said in one line what is
 wrong (2) or that it saved and stopped (130, 143), so for exactly these statuses of exactly these two the launcher's
-traceback is dropped and the status passed on. Everything else stays as it was.
+traceback is dropped and the status passed on. Nor does it tell which of its own options were left at their defaults:
+that is what is meant. Everything else stays as it was.
 
 A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does
 nothing.
@@ -19,6 +20,11 @@ def _install() -> None:
     ours = "train_adapter.py" in " ".join(arguments) or "pipeline" in arguments
     if not ours or "launch" not in arguments or "accelerate" not in " ".join(arguments[:3]):
         return
+    import logging
+
+    logging.getLogger("accelerate.commands.launch").addFilter(
+        lambda record: "had defaults used instead" not in record.getMessage()
+    )
     previous = sys.excepthook
 
     def end_as_the_child_did(kind: type[BaseException], error: BaseException, trace: object) -> None:

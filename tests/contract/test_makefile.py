@@ -18,12 +18,16 @@ def test_a_download_without_git_is_run_without_its_history(tmp_path: Path, clone
     binaries.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    for name, content in (("dvc", f'echo "$@" >> {tmp_path}/asked'), ("python", "true")):
+    said = "words of DVC; echo Data and pipelines are up to date."
+    dvc = f'echo "$@" >> {tmp_path}/asked; test "$1" != repro || (echo {said})'
+    for name, content in (("dvc", dvc), ("python", "true")):
         (binaries / name).write_text(f"#!/bin/sh\n{content}\n")
         (binaries / name).chmod(0o755)
     (tmp_path / ".venv" / ".installed").touch()
     if cloned:
         (tmp_path / ".git").mkdir()
-    subprocess.run(["make", "repro"], cwd=tmp_path, check=True, capture_output=True)
+    done = subprocess.run(["make", "repro"], cwd=tmp_path, check=True, capture_output=True, text=True)
     asked = (tmp_path / "asked").read_text().splitlines()
     assert asked == ([] if cloned else ["config --local core.no_scm true"]) + ["repro"]
+    assert done.stdout == "Data and pipelines are up to date.\n"
+    assert "words of DVC" in (tmp_path / "artifacts" / "dvc.log").read_text()
