@@ -22,13 +22,14 @@ repro: $(VENV)/.installed
 	@$(BIN)/dvc repro > artifacts/dvc.log  # each stage says on stderr what it did; DVC's own words are in the file
 	@sed -n '/up to date/p' artifacts/dvc.log
 
+# As many workers as processors; the tests of one file stay together, with what they prepare for each other.
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadscope
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright --pythonpath $(BIN)/python
+	$(BIN)/pyright --threads --pythonpath $(BIN)/python
 
 clean:
 	rm -rf $(VENV)
@@ -38,15 +39,18 @@ $(BIN)/python:
 	  { echo "error: $(PYTHON) is older than Python 3.11; name a newer one: make repro PYTHON=python3.12" >&2; exit 2; }
 	$(PYTHON) -m venv $(VENV)
 
+# One installation for each, whatever came before: on a new clone pip resolves and unpacks once.
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable .
 	@touch $@
 
-$(VENV)/.installed-test: $(VENV)/.installed
+$(VENV)/.installed-test: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable '.[$(EXTRAS)]'
-	@touch $@
+	@touch $(VENV)/.installed $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed-test
+$(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
+	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable '.[$(EXTRAS),dev]'
-	@touch $@
+	@touch $(VENV)/.installed $(VENV)/.installed-test $@

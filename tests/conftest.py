@@ -7,9 +7,18 @@ import sys
 
 import pytest
 
+from common.environment import granted_processors
+
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # for the processes that tests start, too: workers share the machine
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: the processors that affinity and container grant."""
+    return granted_processors()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
