@@ -19,7 +19,7 @@ help:
 repro: $(VENV)/.installed
 	@test -e .git || $(BIN)/dvc config --local core.no_scm true  # a ZIP download has no .git, which DVC asks for
 	@mkdir -p artifacts
-	@$(BIN)/dvc repro > artifacts/dvc.log  # each stage says on stderr what it did; DVC's own words are in the file
+	@$(BIN)/python -m pipeline.repro > artifacts/dvc.log  # each stage says on stderr what it did; DVC's own words are in the file
 	@sed -n '/up to date/p' artifacts/dvc.log
 
 # As many workers as processors; the tests of one file stay together, with what they prepare for each other.

@@ -18,9 +18,9 @@ def test_a_download_without_git_is_run_without_its_history(tmp_path: Path, clone
     binaries.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(REPOSITORY / name, tmp_path)
-    said = "words of DVC; echo Data and pipelines are up to date."
-    dvc = f'echo "$@" >> {tmp_path}/asked; test "$1" != repro || (echo {said})'
-    for name, content in (("dvc", dvc), ("python", "true")):
+    repro = "echo words of DVC; echo Data and pipelines are up to date."
+    for name, content in (("dvc", "true"), ("python", repro)):
+        content = f'echo "{name} $@" >> {tmp_path}/asked; {content}'
         (binaries / name).write_text(f"#!/bin/sh\n{content}\n")
         (binaries / name).chmod(0o755)
     (tmp_path / ".venv" / ".installed").touch()
@@ -28,6 +28,7 @@ def test_a_download_without_git_is_run_without_its_history(tmp_path: Path, clone
         (tmp_path / ".git").mkdir()
     done = subprocess.run(["make", "repro"], cwd=tmp_path, check=True, capture_output=True, text=True)
     asked = (tmp_path / "asked").read_text().splitlines()
-    assert asked == ([] if cloned else ["config --local core.no_scm true"]) + ["repro"]
+    settings = [] if cloned else ["dvc config --local core.no_scm true"]
+    assert asked == [*settings, "python -m pipeline.repro"]
     assert done.stdout == "Data and pipelines are up to date.\n"
     assert "words of DVC" in (tmp_path / "artifacts" / "dvc.log").read_text()
