@@ -49,6 +49,13 @@ class KeyValueCache:
             self.values[layer][:, :, start:end] = values.detach()
         return self.keys[layer], self.values[layer]
 
+    def selected(self, rows: Tensor) -> KeyValueCache:
+        """A copy with these rows (int64 indices), in this order, repetitions included."""
+        copy = KeyValueCache(self.length)
+        copy.keys = {layer: keys.index_select(0, rows) for layer, keys in self.keys.items()}
+        copy.values = {layer: values.index_select(0, rows) for layer, values in self.values.items()}
+        return copy
+
     def select_rows(self, rows: Tensor) -> None:
         """Keep these rows of the batch (int64 indices), in this order: finished rows leave the cache."""
         for layer in self.keys:

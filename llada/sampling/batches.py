@@ -60,6 +60,7 @@ def generate_many(
     seed: int = 0,
     token_budget: int = 4096,
     item_ids: Sequence[int] | None = None,
+    frequencies: Tensor | None = None,
 ) -> Iterator[BatchOfAnswers]:
     """Generate answers batch by batch, in order of falling length.
 
@@ -70,6 +71,7 @@ def generate_many(
         model: an LLaDAModelLM, or a peft model around one; prompts: token ids, none empty.
         token_budget: positions per forward pass, prompt, padding and answer together.
         item_ids: the prompts' numbers for the noise; None: 0, 1, 2 ...
+        frequencies: as of `generate`.
 
     Raises:
         ValueError: a prompt is empty, or `generate` refuses an argument.
@@ -84,7 +86,9 @@ def generate_many(
     for items in batches_by_length([len(prompt) for prompt in prompts], config.longest, token_budget):
         ids, mask = left_pad([prompts[item] for item in items], pad_id, device)
         generator = torch.Generator().manual_seed(seed)
-        result = generate(model, ids, mask, config, generator, row_ids=[ids_of[item] for item in items])
+        result = generate(
+            model, ids, mask, config, generator, row_ids=[ids_of[item] for item in items], frequencies=frequencies
+        )
         rows = zip(result.tokens[:, ids.shape[1] :].tolist(), result.answer_lengths.tolist(), strict=True)
         yield BatchOfAnswers(
             items=items,

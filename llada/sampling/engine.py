@@ -5,28 +5,29 @@ its steps numbered in the order in which they run, and the methods below it stan
 at a position, and how surely, is in `token_choice`; which positions a step commits in `rules`.
 
 Rows never influence one another: the noise is the row's own (`noise`), padding is invisible, all rows open a block
-together. Source of the process: Nie et al. 2025, arXiv 2502.09992, algorithm 5; of the caches: Wu et al. 2025,
-arXiv 2505.22618 (Fast-dLLM); of growing: Li et al. 2025, arXiv 2508.00819 (DAEDAL), here in whole blocks.
+together. Source of the process: Nie et al. 2025, arXiv 2502.09992, algorithm 5; of growing: Li et al. 2025,
+arXiv 2508.00819 (DAEDAL), here in whole blocks. Caches and exact speculation: `passes`.
 
-Shapes: B rows, R rows at work, N masked positions, P prompt, G answer, T = P + G, K block, D width, V vocabulary.
+Shapes: B rows, R rows that make a step, N positions at hand, P prompt, G answer, T = P + G, K block, D width,
+V vocabulary; S is 1, or 2 with guidance, whose second side sees no prompt.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from llada.network.cache import KeyValueCache
+from llada.sampling.history import Calm, Credits, Outlook
 from llada.sampling.noise import fold, row_keys
-from llada.sampling.revoke import hidden_with_shadow
+from llada.sampling.passes import Passes, States
 from llada.sampling.rules import RULES, BlockState, take_back
 from llada.sampling.sequences import Allowed, SequenceBatch, Vocabulary, constraint_table
 from llada.sampling.settings import SamplerConfig
-from llada.sampling.token_choice import TokenChoices, TokenChooser, penalised
+from llada.sampling.token_choice import TokenChoices, TokenChooser, checked_frequencies, penalised
 
 _HEAD_BYTES = {"cpu": 2**26, "cuda": 2**28}  # of float32 logits at once
 
@@ -45,16 +46,24 @@ class Step:
 
 @dataclass
 class _Block:
-    """A block while it is denoised: where it lies, the rows that still work on it and what they share."""
+    """A block while it is denoised: where it lies, the rows that still work on it, and what each of them has done."""
 
     number: int
     place: slice  # of the answer's G positions
-    columns: slice  # of the sequence's T positions
     rows: Tensor  # (R,) int64
     opened: Tensor  # (B,) int64, masked positions as the block opened
-    cache: KeyValueCache | None = None
-    step: int = 0
-    drafted: Tensor | None = None  # (R,) int64, positions committed by the step before
+    step: Tensor  # (B,) int64, steps made in this block
+    drafted: Tensor  # (B,) int64, positions committed by the step before
+    said: _Said  # by the model in the step before, for drafts
+    credits: Credits | None
+    calm: Calm | None
+
+
+@dataclass
+class _Said:
+    tokens: Tensor  # (B, K) int64
+    scores: Tensor  # (B, K) float32
+    entropies: Tensor  # (B, K) float32
 
 
 class Engine:
@@ -70,6 +79,7 @@ class Engine:
         answer: Tensor | None,
         allowed: Allowed | Sequence[Allowed | None] | None,
         row_ids: Sequence[int] | None,
+        frequencies: Tensor | None = None,
     ) -> None:
         self.config = config = config or SamplerConfig()
         self.rule = RULES[config.rule]
@@ -77,7 +87,10 @@ class Engine:
         vocabulary = Vocabulary.of(self.model.config, config)
         self.sequences = sequences = SequenceBatch(input_ids, attention_mask, answer, config, vocabulary)
         device = input_ids.device
-        self.chooser = TokenChooser(config, torch.tensor(vocabulary.forbidden(), device=device), sequences.stops)
+        forbidden = torch.tensor(vocabulary.forbidden(), device=device)
+        self.chooser = TokenChooser(
+            config, forbidden, sequences.stops, checked_frequencies(frequencies, vocabulary.size)
+        )
         self.constraints = constraint_table(allowed, len(input_ids), config, vocabulary, device)
         if row_ids is not None and len(row_ids) != len(input_ids):
             raise ValueError(f"row_ids has {len(row_ids)} entries for {len(input_ids)} rows")
@@ -86,7 +99,13 @@ class Engine:
             self.keys = row_keys(sequences.prompts(), generator, row_ids).to(device)
         self.head_rows = max(1, _HEAD_BYTES.get(device.type, 2**26) // (4 * vocabulary.size))
         self.prompt_lengths = sequences.prompt_lengths()  # (B,)
-        self.forward_passes = 0
+        self.passes = Passes(self.model, sequences, config, self.rule.verifies)
+        self.outlook = Outlook(sequences.answers, config) if config.early_exit != "none" else None
+
+    @property
+    def forward_passes(self) -> int:
+        """How often the model ran."""
+        return self.passes.count
 
     @torch.no_grad()
     def run(self) -> Iterator[Step]:
@@ -108,71 +127,93 @@ class Engine:
         # 1. Open the block in the rows that have masks in it.
         block = self._open(number)
         while len(block.rows):
-            masked = self.sequences.masked[block.rows, block.place]  # (R, K)
-            # 2. Run the model: over the whole sequence, or over what the cache leaves to do.
-            hidden = self._hidden(block)  # (R or 2R, K or 2K, D)
+            # 2. Run the model: over the whole sequence, or over what a cache or a draft leaves to do.
+            states = self._states(block)
+            masked = self.sequences.masked[states.rows, block.place]  # (R, K)
             # 3. Choose a token for each masked position, with a score that says how sure it is.
-            choices = self._choose(hidden, masked, block)
-            # 4. Let the rule say which of them are committed, at least one in each row.
-            state = self._state(choices, masked, block)
-            commit = self.rule.commit(state)  # (R, K)
+            choices = self._choose(states, masked, block)
+            # 4. Let the rule say which of them are committed, at least one in each row; where the whole answer is sure
+            #    enough (early exit), all that is masked.
+            state = self._state(choices, masked, states.rows, block)
+            leaving = self._leaving(states, choices, masked, block)  # (R,)
+            commit = self.rule.commit(state) | (masked & leaving[:, None])  # (R, K)
             # 5. Find earlier tokens of the block that the model, seeing the rest, now doubts (rule revoke).
-            back = self._doubted(hidden, state, block)  # (R, K)
+            back = self._doubted(states, state, block) & ~leaving[:, None]  # (R, K)
             # 6. Write both into the sequences.
-            self._write(choices.tokens, state.masked, commit, back, block)
+            revealed = self._write(choices.tokens, state, commit, back, leaving, states.rows, block)  # (R, G)
             # 7. Go on with the rows that have masks left, but for those that have just stopped.
-            left = self._unfinished((masked & ~commit) | back, block)  # (R,)
-            yield self._step(block, commit, state.score, back)
-            self._keep(left, block)
+            left = self._unfinished((masked & ~commit) | back, states.rows)  # (R,)
+            yield self._step(block, revealed, state, back, states.rows)
+            self._keep(left, states.rows, block)
 
     # --- 1: open the block ---
     def _open(self, number: int) -> _Block:
-        K, P = self.config.block_length, self.sequences.start
+        K, config = self.config.block_length, self.config
         place = slice(number * K, (number + 1) * K)
-        opened = self.sequences.masked[:, place].sum(dim=1)
-        return _Block(number, place, slice(P + place.start, P + place.stop), opened.nonzero()[:, 0], opened)
+        self.passes.open(place)
+        masked = self.sequences.masked[:, place]
+        opened, B, device = masked.sum(dim=1), len(masked), masked.device
+        nothing = torch.full((B, K), -torch.inf, device=device)
+        return _Block(
+            number,
+            place,
+            rows=opened.nonzero()[:, 0],
+            opened=opened,
+            step=torch.zeros_like(opened),
+            drafted=torch.zeros_like(opened),
+            said=_Said(torch.zeros(B, K, dtype=torch.int64, device=device), nothing, nothing.clone()),
+            credits=Credits(B, config, device) if self.rule.gives_credit else None,
+            calm=Calm(B, config, device) if self.rule.wants_calm else None,
+        )
 
     # --- 2: run the model ---
-    def _hidden(self, block: _Block) -> Tensor:
-        """The block's hidden states, (R, K, D); with rule revoke (R, 2K, D), its shadow's last; with guidance twice the
-        rows, those that see no prompt last."""
-        config, begin, end = self.config, block.columns.start, block.columns.stop
-        ids, attention = self._sequences_of(block.rows)
-        first, last = 0, ids.shape[1]
-        if config.cache != "none":
-            fills = block.step == 0 or (config.cache_refresh > 0 and block.step % config.cache_refresh == 0)
-            if fills:
-                block.cache = KeyValueCache(last + (config.block_length if self.rule.verifies else 0))
-            else:
-                first, last = begin, end if config.cache == "dual" else last
-        self.forward_passes += 1
-        if self.rule.verifies:
-            mask_id = self.sequences.vocabulary.mask
-            return hidden_with_shadow(self.model, ids, attention, begin, end, mask_id, block.cache, first, last)
-        wanted = slice(begin - first, end - first)
-        return self.model.hidden(ids[:, first:last], attention, cache=block.cache, cache_start=first, keep=wanted)
+    def _states(self, block: _Block) -> States:
+        """The hidden states of the rows that make a step now: all, but with drafts those whose states are known."""
+        states = self.passes.next_states(block.rows, block.step[block.rows], lambda rows: self._drafts(rows, block))
+        if block.credits is not None:
+            block.credits.decay(states.rows)
+        return states
 
-    def _sequences_of(self, rows: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Token ids (R, T) and attention (R, T) of some rows; with guidance once more with the prompt masked."""
-        sequences = self.sequences
-        ids = sequences.tokens[rows]
-        attention = None if sequences.attention is None else sequences.attention[rows]
-        if self.config.guidance_scale:
-            blind = ids.clone()
-            blind[:, : sequences.start] = sequences.vocabulary.mask
-            ids = torch.cat((ids, blind))
-            attention = None if attention is None else torch.cat((attention, attention))
-        return ids, attention
+    def _drafts(self, rows: Tensor, block: _Block) -> Tensor:
+        """(R, d, K) int64: the block after the next steps of `rows`, should the model say again what it said last."""
+        tokens = self.sequences.answers[rows, block.place]
+        drafts = [tokens]
+        said = bool((block.step[rows] > 0).all())  # all rows of a block make their first step together
+        for ahead in range(self.config.draft_steps if said else 0):
+            masked = tokens == self.sequences.vocabulary.mask
+            scores, entropies = block.said.scores[rows], block.said.entropies[rows]
+            commit = self.rule.commit(self._block_state(scores, entropies, masked, rows, block, ahead))
+            tokens = torch.where(commit, block.said.tokens[rows], tokens)
+            drafts.append(tokens)
+        return torch.stack(drafts, dim=1)[:, 1:]
 
     # --- 3: choose tokens and scores ---
-    def _choose(self, hidden: Tensor, masked: Tensor, block: _Block) -> TokenChoices:
-        """Choices for the N masked positions (R, K), in row-major order."""
-        at, place = masked.nonzero(as_tuple=True)  # (N,) each
-        answer_place = place + block.place.start
+    def _choose(self, states: States, masked: Tensor, block: _Block) -> TokenChoices:
+        """Choices for the masked positions (R, K) of the block, in row-major order."""
+        hidden = states.block[:, :, : self.config.block_length]
+        choices = self._choices(hidden, masked, states.rows, block.place.start, block, remembering=True)
+        if self.config.draft_steps:
+            said, rows = block.said, states.rows
+            said.tokens[rows] = _spread(masked, choices.tokens, 0)
+            said.scores[rows] = _spread(masked, choices.scores, -torch.inf)
+            if choices.entropies is not None:
+                said.entropies[rows] = _spread(masked, choices.entropies, torch.inf)
+        return choices
+
+    def _choices(
+        self, hidden: Tensor, wanted: Tensor, rows: Tensor, first: int, block: _Block, remembering: bool
+    ) -> TokenChoices:
+        """Choices for the `wanted` positions (R, n), the first of which is the answer's `first`.
+
+        Args:
+            hidden: (S, R, n, D). remembering: the positions are the block's, whose credits and last predictions count.
+        """
+        at, place = wanted.nonzero(as_tuple=True)  # (N,) each
+        answer_place, row = place + first, rows[at]
         keys = None
         if self.keys is not None:
-            keys = fold(fold(self.keys[block.rows[at]], answer_place), block.step)
-        repeated = self._standing(block) if self.config.repetition_penalty != 1 else None  # (R, V)
+            keys = fold(fold(self.keys[row], answer_place), block.step[row])
+        repeated = self._standing(rows) if self.config.repetition_penalty != 1 else None  # (R, V)
         parts = []
         for chunk, logits in self._logits(hidden, at, place):
             if repeated is not None:
@@ -180,104 +221,155 @@ class Engine:
             allowed = None
             if self.constraints is not None:
                 index, table = self.constraints
-                allowed = table[index[block.rows[at[chunk]], answer_place[chunk]]]
-            parts.append(self.chooser.choose(logits, None if keys is None else keys[chunk], allowed))
-        entropies = [part.entropies for part in parts if part.entropies is not None]
-        return TokenChoices(
-            torch.cat([part.tokens for part in parts]),
-            torch.cat([part.scores for part in parts]),
-            torch.cat(entropies) if entropies else None,
-        )
+                allowed = table[index[row[chunk], answer_place[chunk]]]
+            if remembering and block.credits is not None:
+                best = self.chooser.best(logits, allowed)
+                logits = block.credits.raised(logits, best, row[chunk], place[chunk])
+            in_block = answer_place[chunk] % self.config.block_length
+            part = self.chooser.choose(logits, None if keys is None else keys[chunk], allowed, in_block)
+            if remembering and block.calm is not None and part.logarithms is not None:
+                block.calm.look(part.logarithms, row[chunk], place[chunk])
+            parts.append(replace(part, logarithms=None))
+        return TokenChoices.joined(parts)
 
-    def _standing(self, block: _Block) -> Tensor:
+    def _standing(self, rows: Tensor) -> Tensor:
         """(R, V) bool: the ids that stand in each row's answer already; a stop token may stand there more than once."""
-        vocabulary, answers = self.sequences.vocabulary, self.sequences.answers[block.rows]  # (R, G)
+        vocabulary, answers = self.sequences.vocabulary, self.sequences.answers[rows]  # (R, G)
         standing = torch.zeros(len(answers), vocabulary.size, dtype=torch.bool, device=answers.device)
         standing.scatter_(1, answers, True)
         standing[:, [vocabulary.mask, vocabulary.pad, *vocabulary.stops]] = False
         return standing
 
     def _logits(self, hidden: Tensor, at: Tensor, place: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Logits (n, V) in float32, guided, at the N positions hidden[at, place]; in chunks, with their indices."""
-        rows = len(hidden) // (2 if self.config.guidance_scale else 1)
+        """Logits (n, V) in float32, guided, at N positions of hidden (S, R, n, D); in chunks, with their indices."""
         for chunk in torch.arange(len(at), device=at.device).split(self.head_rows):
-            logits = self.model.head(hidden[at[chunk], place[chunk]]).float()
+            logits = self.model.head(hidden[0, at[chunk], place[chunk]]).float()
             if self.forward_passes == 1 and not bool(logits.isfinite().all()):  # asked once: it waits for the device
                 raise ValueError(
                     f"the model's logits are not finite in {hidden.dtype}; load it in float32 or bfloat16, or check "
                     "its weights"
                 )
             if self.config.guidance_scale:
-                blind = self.model.head(hidden[at[chunk] + rows, place[chunk]]).float()
+                blind = self.model.head(hidden[1, at[chunk], place[chunk]]).float()
                 logits = blind + (self.config.guidance_scale + 1) * (logits - blind)
             yield chunk, logits
 
     # --- 4: let the rule commit ---
-    def _state(self, choices: TokenChoices, masked: Tensor, block: _Block) -> BlockState:
+    def _state(self, choices: TokenChoices, masked: Tensor, rows: Tensor, block: _Block) -> BlockState:
+        entropy = None if choices.entropies is None else _spread(masked, choices.entropies, torch.inf)
+        return self._block_state(_spread(masked, choices.scores, -torch.inf), entropy, masked, rows, block)
+
+    def _block_state(
+        self,
+        score: Tensor,
+        entropy: Tensor | None,
+        masked: Tensor,
+        rows: Tensor,
+        block: _Block,
+        ahead: int | None = None,
+    ) -> BlockState:
+        """What the rule is told of `rows`; with `ahead`, so many steps later, all else being equal."""
+        calm = None if block.calm is None else block.calm.steps[rows] + (0 if ahead is None else ahead + 1)
         return BlockState(
-            score=_spread(masked, choices.scores, -torch.inf),
+            score=score.masked_fill(~masked, -torch.inf),
             masked=masked,
-            entropy=None if choices.entropies is None else _spread(masked, choices.entropies, torch.inf),
+            entropy=entropy,
             config=self.config,
-            step=block.step,
-            opened=block.opened[block.rows],
-            before=self.prompt_lengths[block.rows] + block.place.start,
+            step=block.step[rows] + (ahead or 0),
+            opened=block.opened[rows],
+            before=self.prompt_lengths[rows] + block.place.start,
             after=max(0, self.config.gen_length - block.place.stop),
+            calm=calm,
         )
 
+    def _leaving(self, states: States, choices: TokenChoices, masked: Tensor, block: _Block) -> Tensor:
+        """(R,) bool: the rows whose whole answer is sure enough to be finished now."""
+        rows, outlook, sequences = states.rows, self.outlook, self.sequences
+        if outlook is None or states.answer is None:
+            return torch.zeros_like(rows, dtype=torch.bool)
+        used = sequences.places < sequences.lengths[rows, None]  # (R, G)
+        begin = block.place.start - states.first
+        others = used[:, states.first : states.first + states.answer.shape[2]].clone()
+        others[:, begin : begin + self.config.block_length] &= ~masked
+        elsewhere = self._choices(states.answer, others, rows, states.first, block, remembering=False)
+        for where, first, said in ((masked, block.place.start, choices), (others, states.first, elsewhere)):
+            at, place = where.nonzero(as_tuple=True)
+            outlook.note(rows[at], place + first, said)
+        return outlook.leaving(rows, sequences.answers[rows], sequences.masked[rows], used)
+
     # --- 5: take back ---
-    def _doubted(self, hidden: Tensor, state: BlockState, block: _Block) -> Tensor:
+    def _doubted(self, states: States, state: BlockState, block: _Block) -> Tensor:
         """(R, K) bool: what was committed in this block before, and is now doubted. Nothing, but for rule revoke."""
-        if not self.rule.verifies or block.drafted is None or state.last_step:
-            return torch.zeros_like(state.masked)
-        standing = self.sequences.free[block.rows, block.place] & ~state.masked
+        rows, nothing = states.rows, torch.zeros_like(state.masked)
+        if not self.rule.verifies:
+            return nothing
+        verifying = (block.step[rows] > 0) & ~state.last_step
+        standing = self.sequences.free[rows, block.place] & ~state.masked & verifying[:, None]
         at, place = standing.nonzero(as_tuple=True)
         if len(at) == 0:
-            return standing
-        tokens = self.sequences.answers[block.rows, block.place][at, place]
+            return nothing
+        tokens = self.sequences.answers[rows, block.place][at, place]
         shadow = place + self.config.block_length
-        parts = [self.chooser.probability(logits, tokens[chunk]) for chunk, logits in self._logits(hidden, at, shadow)]
+        logits_of = self._logits(states.block, at, shadow)
+        parts = [self.chooser.probability(logits, tokens[chunk]) for chunk, logits in logits_of]
         kept = _spread(standing, torch.cat(parts), torch.inf)
-        return take_back(kept, standing, block.drafted, self.config.keep_threshold)
+        return take_back(kept, standing, block.drafted[rows], self.config.keep_threshold)
 
     # --- 6: write ---
-    def _write(self, chosen: Tensor, masked: Tensor, commit: Tensor, back: Tensor, block: _Block) -> None:
-        tokens, rows, columns = self.sequences.tokens, block.rows, block.columns
-        written = torch.where(commit, _spread(masked, chosen, 0), tokens[rows, columns])
-        tokens[rows, columns] = written.masked_fill(back, self.sequences.vocabulary.mask)
-        block.drafted = commit.sum(dim=1)
+    def _write(
+        self,
+        chosen: Tensor,
+        state: BlockState,
+        commit: Tensor,
+        back: Tensor,
+        leaving: Tensor,
+        rows: Tensor,
+        block: _Block,
+    ) -> Tensor:
+        """Write the block, and the rest of the rows that leave. Returns what was masked before, (R, G) bool."""
+        answers = self.sequences.answers[rows]
+        revealed = (answers == self.sequences.vocabulary.mask) & leaving[:, None]
+        if self.outlook is not None:
+            answers = torch.where(revealed, self.outlook.tokens[rows], answers)
+        revealed[:, block.place] = commit
+        written = torch.where(commit, _spread(state.masked, chosen, 0), answers[:, block.place])
+        answers[:, block.place] = written.masked_fill(back, self.sequences.vocabulary.mask)
+        self.sequences.answers[rows] = answers
+        block.drafted[rows] = commit.sum(dim=1)
+        return revealed
 
     # --- 7: go on ---
-    def _unfinished(self, masks: Tensor, block: _Block) -> Tensor:
+    def _unfinished(self, masks: Tensor, rows: Tensor) -> Tensor:
         """(R,) bool: rows with work left in this block. Ends the rows that have met a stop token, with stop_at_eos."""
         left = masks.any(dim=1)
         if self.config.stop_at_eos:
             # a token that may still be taken back does not end a row, nor does what stands behind it
             may_stop = ~left if self.rule.verifies else torch.ones_like(left)
-            rows = may_stop.nonzero()[:, 0]
-            left[rows] &= ~self.sequences.stop_rows(block.rows[rows])
+            which = may_stop.nonzero()[:, 0]
+            left[which] &= ~self.sequences.stop_rows(rows[which])
         return left
 
-    def _step(self, block: _Block, commit: Tensor, score: Tensor, back: Tensor) -> Step:
-        tokens, rows, columns = self.sequences.tokens, block.rows, block.columns
-        revealed = torch.zeros_like(tokens, dtype=torch.bool)
-        revealed[rows, columns] = commit
+    def _step(self, block: _Block, revealed: Tensor, state: BlockState, back: Tensor, rows: Tensor) -> Step:
+        tokens, start = self.sequences.tokens, self.sequences.start
+        scores = torch.zeros(revealed.shape, device=tokens.device)  # (R, G)
+        if self.outlook is not None:
+            scores = self.outlook.scores[rows]
+        scores[:, block.place] = state.score
+        shown = torch.zeros_like(tokens, dtype=torch.bool)
+        shown[rows, start:] = revealed
         confidence = torch.zeros_like(tokens, dtype=torch.float32)
-        confidence[rows, columns] = score.masked_fill(~commit, 0.0)
-        taken_back = torch.zeros_like(revealed)
-        taken_back[rows, columns] = back
-        return Step(block.number, self.forward_passes, tokens.clone(), revealed, confidence, taken_back)
+        confidence[rows, start:] = scores.masked_fill(~revealed, 0.0)
+        taken_back = torch.zeros_like(shown)
+        taken_back[rows, start + block.place.start : start + block.place.stop] = back
+        return Step(block.number, self.forward_passes, tokens.clone(), shown, confidence, taken_back)
 
-    def _keep(self, left: Tensor, block: _Block) -> None:
-        """Drop the rows that have nothing left to do in this block, from its cache too; left: (R,) bool."""
-        keep = left.nonzero()[:, 0]
-        if len(keep) < len(block.rows):
-            if block.cache is not None:
-                both = torch.cat((keep, keep + len(block.rows)))
-                block.cache.select_rows(both if self.config.guidance_scale else keep)
-            block.rows = block.rows[keep]
-            block.drafted = None if block.drafted is None else block.drafted[keep]
-        block.step += 1
+    def _keep(self, left: Tensor, rows: Tensor, block: _Block) -> None:
+        """Count the step, and drop the rows that have nothing left to do in this block; left: (R,) bool."""
+        block.step[rows] += 1
+        working = torch.zeros_like(block.step, dtype=torch.bool)
+        working[block.rows] = True
+        working[rows] = left
+        block.rows = working.nonzero()[:, 0]
 
     # --- before the first block, and between blocks: rows that may grow ---
     def _lengthen(self) -> None:
@@ -286,9 +378,7 @@ class Engine:
         places = torch.arange(config.block_length, device=sequences.tokens.device) - config.block_length
         rows = (sequences.lengths < config.longest).nonzero()[:, 0]
         while len(rows) and config.tail_confidence > 0:
-            ids, attention = self._sequences_of(rows)
-            self.forward_passes += 1
-            hidden = self.model.hidden(ids, attention)
+            hidden = self.passes.whole(rows)  # (S, R, T, D)
             tail = sequences.start + sequences.lengths[rows, None] + places  # (R, K)
             at = torch.arange(len(rows), device=rows.device).repeat_interleave(config.block_length)
             ending = [

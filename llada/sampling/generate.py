@@ -48,6 +48,7 @@ def generate(
     answer: Tensor | None = None,
     allowed: Allowed | Sequence[Allowed | None] | None = None,
     row_ids: Sequence[int] | None = None,
+    frequencies: Tensor | None = None,
 ) -> Generation:
     """Denoise answers to a batch of prompts; arguments and errors as of `denoise`."""
     device = input_ids.device
@@ -55,7 +56,7 @@ def generate(
         torch.cuda.reset_peak_memory_stats(device)
         torch.cuda.synchronize(device)
     begin = time.perf_counter()
-    engine = Engine(model, input_ids, attention_mask, config, generator, answer, allowed, row_ids)
+    engine = Engine(model, input_ids, attention_mask, config, generator, answer, allowed, row_ids, frequencies)
     for _ in engine.run():
         pass
     if device.type == "cuda":
@@ -80,6 +81,7 @@ def denoise(
     answer: Tensor | None = None,
     allowed: Allowed | Sequence[Allowed | None] | None = None,
     row_ids: Sequence[int] | None = None,
+    frequencies: Tensor | None = None,
 ) -> Iterator[Step]:
     """Denoise answers to a batch of prompts, yielding every step. The last step's tokens are the result.
 
@@ -91,10 +93,12 @@ def denoise(
         generator: its state seeds the noise, where a setting wants any; None: torch's global one. One number is drawn.
         answer: (B, gen_length) int64, an answer to fill in: tokens that are kept, and the mask token at free places.
         allowed: hard constraints, {answer position: ids that may stand there}, for all rows or one mapping per row.
+        frequencies: (V,), each token's share of a corpus (`token_choice.token_frequencies`), for the score
+            `positional`; None: all equal.
         row_ids: seeds each row's noise from a number of yours in place of its prompt, see `noise.row_keys`.
 
     Raises:
         ValueError: an argument has a wrong shape, dtype or padding, or contradicts the settings.
         RuntimeError: a mask token is left at the end (a fault of ours, never silent).
     """
-    return Engine(model, input_ids, attention_mask, config, generator, answer, allowed, row_ids).run()
+    return Engine(model, input_ids, attention_mask, config, generator, answer, allowed, row_ids, frequencies).run()

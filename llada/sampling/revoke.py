@@ -30,7 +30,8 @@ def hidden_with_shadow(
     first: int = 0,
     last: int | None = None,
 ) -> Tensor:
-    """Hidden states of a block and of its shadow, (R, 2K, D): after the final norm, the block's K first.
+    """Hidden states after the final norm of what is computed, (R, last - first + K, D): the block's K are those from
+    begin - first on, the shadow's K stand right behind them.
 
     Args:
         model: an LLaDAModelLM.
@@ -56,7 +57,7 @@ def hidden_with_shadow(
     mask = seen[:, None, piece]  # (R, 1, S, T + K)
     for block in model.model.transformer.blocks:
         x = block(x, cos, sin, mask, cache, first)
-    return model.model.transformer.ln_f(x[:, begin - first : end + K - first])
+    return model.model.transformer.ln_f(x)
 
 
 def _who_sees_whom(order: Tensor, is_shadow: Tensor) -> Tensor:

@@ -8,6 +8,15 @@ with at least one position in each row that has any.
     factor         the same paper: parallel decoding that is safe when n * (1 - c_(n)) is small
     entropy_bound  Ben-Hamu et al. 2025, arXiv 2505.24857 (EB-Sampler)
     revoke         Hong et al. 2025, arXiv 2507.18578 (WINO): draft generously, verify, take back
+    local_leap     Kong et al. 2025, arXiv 2510.07081 (LocalLeap): next to a sure position less is enough
+    credit         Wang et al. 2025, arXiv 2510.06133 (CreditDecoding): `threshold`, after `history.Credits`
+    klass          Kim et al. 2025, arXiv 2511.05664 (KLASS): sure and, by `history.Calm`, stable
+    hierarchy      dInfer 2025, arXiv 2510.08666: the best of each masked run too
+
+`exits` decides whether an answer is finished early:
+
+    sched          Mohamed et al. 2025, arXiv 2512.02892 (SchED)
+    stable         DiffusionGemma 2026: no token changed and the mean entropy is small
 
 A new rule is a function here, a row of RULES, and its name in `llada.sampling.settings.RuleName`.
 """
@@ -34,13 +43,15 @@ class BlockState:
     masked: Tensor  # (R, K) bool
     entropy: Tensor | None  # (R, K) float32 in nats where masked; for the rules that want it
     config: SamplerConfig
-    step: int  # of this block, from 0
+    step: Tensor  # (R,) int64, the row's steps in this block so far
     opened: Tensor  # (R,) int64, masked positions as the block opened
     before: Tensor  # (R,) int64, the row's positions before the block, padding not counted
     after: int  # positions of the answer after the block
+    calm: Tensor | None = None  # (R, K) int64, steps in a row in which the prediction hardly changed; for klass
 
     @property
-    def last_step(self) -> bool:
+    def last_step(self) -> Tensor:
+        """(R,) bool."""
         return self.step + 1 >= self.config.steps_per_block
 
 
@@ -50,6 +61,9 @@ class Rule:
 
     commit: Callable[[BlockState], Tensor]
     wants_entropy: bool = False
+    gives_credit: bool = False
+    """the logits are raised by what `history.Credits` remembers before tokens and scores are taken from them"""
+    wants_calm: bool = False
     verifies: bool = False
     """look at what is committed once more (`revoke`) and mask it again where it is doubted (`take_back`); a row then
     stops when its block is full and not before, since its stop token may be taken back"""
@@ -76,7 +90,7 @@ def by_quota(block: BlockState) -> Tensor:
     return commit
 
 
-def quota_of_step(opened: Tensor, steps: int, step: int) -> Tensor:
+def quota_of_step(opened: Tensor, steps: int, step: Tensor | int) -> Tensor:
     """(R,) int64: opened // steps, plus one in the first (opened % steps) steps."""
     return opened // steps + (step < opened % steps).to(opened.dtype)
 
@@ -106,7 +120,39 @@ def by_entropy(block: BlockState) -> Tensor:
 
 def by_draft(block: BlockState) -> Tensor:
     """Rule revoke: all above the draft threshold, and always the best one; in the last step all that is left."""
-    return block.masked if block.last_step else _above(block, block.config.draft_threshold)
+    return torch.where(block.last_step[:, None], block.masked, _above(block, block.config.draft_threshold))
+
+
+def by_leap(block: BlockState) -> Tensor:
+    """Anchors, all at or above the threshold; near one, all at or above the lower threshold; always the best one."""
+    config, K = block.config, block.score.shape[1]
+    anchors = (block.score >= config.threshold) & block.masked
+    places = torch.arange(K, device=block.score.device)
+    near = ((places[:, None] - places).abs() <= config.leap_distance).float()  # (K, K)
+    beside = (anchors.float() @ near > 0) & (block.score >= config.leap_threshold) & block.masked
+    return anchors | beside | _best(block)
+
+
+def by_stability(block: BlockState) -> Tensor:
+    """Rule klass: all above the threshold that were calm for `kl_steps` steps; where a row has none, its quota of the
+    best, at least one."""
+    assert block.calm is not None  # the table says that this rule wants it
+    config = block.config
+    ready = (block.score > config.threshold) & (block.calm >= config.kl_steps) & block.masked
+    quota = quota_of_step(block.opened, config.steps_per_block, block.step).clamp(min=1)
+    best = (_rank(block.score, descending=True) < quota[:, None]) & block.masked
+    return torch.where(ready.any(dim=1, keepdim=True), ready, best)
+
+
+def by_run(block: BlockState) -> Tensor:
+    """Rule hierarchy: all above the threshold, the best of each run of masked positions if above the lower one, and
+    always the best one."""
+    starts = block.masked & ~pad(block.masked, (1, 0))[:, :-1]
+    run = starts.cumsum(dim=1).masked_fill(~block.masked, 0)  # (R, K): 1, 2, ... by run, 0 between them
+    rank = _rank(block.score, descending=True)  # no two are equal
+    lead = pad(torch.full_like(rank, rank.shape[1]), (0, 1)).scatter_reduce(1, run, rank, "amin", include_self=False)
+    leads = (rank == lead.gather(1, run)) & block.masked
+    return _above(block, block.config.threshold) | (leads & (block.score > block.config.run_threshold))
 
 
 RULES: dict[str, Rule] = {
@@ -115,6 +161,10 @@ RULES: dict[str, Rule] = {
     "factor": Rule(by_factor),
     "entropy_bound": Rule(by_entropy, wants_entropy=True),
     "revoke": Rule(by_draft, verifies=True),
+    "local_leap": Rule(by_leap),
+    "credit": Rule(by_threshold, gives_credit=True),
+    "klass": Rule(by_stability, wants_calm=True),
+    "hierarchy": Rule(by_run),
 }
 
 
@@ -133,8 +183,34 @@ def take_back(kept: Tensor, verified: Tensor, drafted: Tensor, threshold: float)
     return doubted & (rank < (drafted - 1)[:, None])
 
 
+def exits(measure: Tensor, unchanged: Tensor, progress: Tensor, config: SamplerConfig) -> Tensor:
+    """(R,) bool: the rows whose answers are to be finished at once.
+
+    Args:
+        measure: (R,) float32, a mean over the answer: of the two best logits' gap, or of the entropy in nats.
+        unchanged: (R,) bool, whether the answer, its masks filled by their predictions, is that of the step before.
+        progress: (R,) float32, steps taken of `config.steps`, this one included.
+    """
+    if config.early_exit == "stable":
+        return unchanged & (measure < config.exit_entropy)
+    return measure >= gap_bound(progress, config)
+
+
+def gap_bound(progress: Tensor, config: SamplerConfig) -> Tensor:
+    """SchED's bound, in logits: from exit_gap_first to exit_gap_last as progress goes from 0 to 1, linearly or by a
+    cosine."""
+    left = 1 - progress.clamp(max=1.0)
+    if config.early_exit == "sched_cosine":
+        left = (1 + torch.cos(torch.pi * (1 - left))) / 2
+    return config.exit_gap_last + (config.exit_gap_first - config.exit_gap_last) * left
+
+
 def _above(block: BlockState, threshold: float) -> Tensor:
-    return ((block.score > threshold) | (_rank(block.score, descending=True) == 0)) & block.masked
+    return ((block.score > threshold) & block.masked) | _best(block)
+
+
+def _best(block: BlockState) -> Tensor:
+    return (_rank(block.score, descending=True) == 0) & block.masked
 
 
 def _rank(values: Tensor, descending: bool) -> Tensor:

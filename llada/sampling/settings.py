@@ -8,11 +8,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, get_args
 
-RuleName = Literal["quota", "threshold", "factor", "entropy_bound", "revoke"]
-Score = Literal["low_confidence", "margin", "entropy", "random"]
+# fmt: off
+RuleName = Literal[
+    "quota", "threshold", "factor", "entropy_bound",
+    "revoke", "local_leap", "credit", "klass", "hierarchy",
+]
+# fmt: on
+Score = Literal["low_confidence", "margin", "entropy", "random", "positional"]
 Cache = Literal["none", "prefix", "dual"]
 Confidence = Literal["plain", "tempered"]
 EosPolicy = Literal["none", "suppress", "last"]
+EarlyExit = Literal["none", "sched_linear", "sched_cosine", "stable"]
 LONGEST = 65_536
 LARGEST_TOKEN = 2**31 - 1
 
@@ -38,7 +44,21 @@ class SamplerConfig:
         "entropy_bound": (0, 1000, "from 0 to 1000"),
         "draft_threshold": (0, 1, "between 0 and 1"),
         "keep_threshold": (0, 1, "between 0 and 1"),
+        "leap_threshold": (0, 1, "between 0 and 1"),
+        "leap_distance": (0, LONGEST, f"from 0 to {LONGEST}"),
+        "credit_decay": (0, 1, "between 0 and 1"),
+        "credit_power": (0, 10, "from 0 to 10"),
+        "credit_weight": (0, 100, "from 0 to 100"),
+        "kl_threshold": (0, 1000, "from 0 to 1000"),
+        "kl_steps": (1, LONGEST, f"from 1 to {LONGEST}"),
+        "run_threshold": (0, 1, "between 0 and 1"),
+        "prior_decay": (0, 100, "from 0 to 100"),
+        "prior_clip": (1e-3, 1000, "from 0.001 to 1000"),
+        "exit_gap_first": (0, 1000, "from 0 to 1000"),
+        "exit_gap_last": (0, 1000, "from 0 to 1000"),
+        "exit_entropy": (0, 1000, "from 0 to 1000"),
         "cache_refresh": (0, LONGEST, f"from 0 to {LONGEST}"),
+        "draft_steps": (0, 64, "from 0 to 64"),
         "known_tokens": (1, LARGEST_TOKEN, f"from 1 to {LARGEST_TOKEN}, or none"),
         "max_gen_length": (1, LONGEST, f"from 1 to {LONGEST}, or none"),
         "tail_confidence": (0, 1, "between 0 and 1"),
@@ -49,7 +69,7 @@ class SamplerConfig:
     block_length: int = 32
     """tokens per block; blocks are denoised from left to right"""
     steps: int = 128
-    """over all blocks, steps // blocks in each; quota spends exactly these, revoke at the most, the others ignore it"""
+    """over all blocks, steps // blocks in each: those of quota, the most of revoke, SchED's measure of progress"""
     rule: RuleName = "quota"
     """which of a block's masked positions a step commits"""
     temperature: float = 0.0
@@ -61,11 +81,11 @@ class SamplerConfig:
     top_p: float = 1.0
     """with a temperature: sample from the smallest set of tokens whose probability reaches this"""
     remasking: Score = "low_confidence"
-    """the score of a position: p(token), p(first) - p(second), exp(-entropy), or uniform noise; all lie in [0, 1]"""
+    """the score of a position, in [0, 1]: p(token), p(first) - p(second), exp(-entropy), noise, or PC-Sampler's"""
     guidance_scale: float = 0.0
     """s in un + (s + 1)(c - un), where `un` sees the prompt masked; 0 switches guidance off"""
     threshold: float = 0.9
-    """rule threshold: commit every score above it, and always the best"""
+    """rules threshold, credit, klass and hierarchy: commit every score above it; local_leap: at least it"""
     factor: float = 1.0
     """rule factor: commit the largest n whose n-th best score is at least 1 - factor / (n + 1)"""
     entropy_bound: float = 0.1
@@ -74,10 +94,40 @@ class SamplerConfig:
     """rule revoke: commit every score above it, and always the best"""
     keep_threshold: float = 0.9
     """rule revoke: mask a committed token again when the model, not seeing it, gives it less than this"""
+    leap_threshold: float = 0.75
+    """rule local_leap: within leap_distance of a committed position a score of this is enough"""
+    leap_distance: int = 4
+    """rule local_leap: positions to either side, within the block"""
+    credit_decay: float = 0.8
+    """rule credit: what is left of a token's credit from step to step"""
+    credit_power: float = 0.2
+    """rule credit: each step the most probable token of a masked position earns its probability to this power"""
+    credit_weight: float = 0.7
+    """rule credit: logits rise by this times log(1 + credit)"""
+    kl_threshold: float = 0.01
+    """rule klass, in nats: a position is stable while KL(now || step before) is below this"""
+    kl_steps: int = 2
+    """rule klass: for so many steps in a row"""
+    run_threshold: float = 0.4
+    """rule hierarchy: the best of each run of masked positions is committed too if its score is above this"""
+    prior_decay: float = 0.25
+    """score positional: exp(-prior_decay * position in the block) times the clipped information"""
+    prior_clip: float = 10.0
+    """score positional: -p log(corpus frequency), in nats, is cut off here, and divided by it"""
+    early_exit: EarlyExit = "none"
+    """commit all that is left of a row: by SchED's falling bound on the logits' gap, or when it is stable and sure"""
+    exit_gap_first: float = 7.5
+    """SchED: the bound on the mean gap between the two best logits as the answer begins"""
+    exit_gap_last: float = 2.5
+    """SchED: the bound after `steps` steps"""
+    exit_entropy: float = 0.005
+    """early_exit stable, in nats: the mean entropy must be below this, and no token have changed for a step"""
     cache: Cache = "none"
     """none: exact; prefix: keys and values before the block are kept; dual: those after it too"""
     cache_refresh: int = 0
     """refill the cache every so many steps of a block (1: at every step, which is exact); 0: when a block opens"""
+    draft_steps: int = 0
+    """exact speculation: so many further steps are drafted and computed in the same pass, and used if they come true"""
     stop_at_eos: bool = False
     """finish a row at its first stop token once nothing before it is masked, and fill the rest with the pad token"""
     eos_policy: EosPolicy = "none"
@@ -118,6 +168,7 @@ class SamplerConfig:
             "cache": Cache,
             "eos_policy": EosPolicy,
             "confidence": Confidence,
+            "early_exit": EarlyExit,
         }
         return [
             f"{name} is {getattr(self, name)!r}, allowed: {', '.join(get_args(allowed))}"

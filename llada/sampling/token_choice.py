@@ -7,6 +7,8 @@ leave the softmax too, which is what the published sampler's two options for the
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,6 +26,20 @@ class TokenChoices:
     tokens: Tensor  # (n,) int64
     scores: Tensor  # (n,) float32 in [0, 1]
     entropies: Tensor | None  # (n,) float32 in nats, for the rules that want them
+    measures: Tensor | None = None  # (n,) float32: the gap of the two best logits or the entropy, for early exits
+    logarithms: Tensor | None = None  # (n, V) float32, of the probabilities, for the rules that want to compare them
+
+    @classmethod
+    def joined(cls, parts: Sequence[TokenChoices]) -> TokenChoices:
+        """The choices of several chunks, in their order; `logarithms` are left out."""
+        entropies = [part.entropies for part in parts if part.entropies is not None]
+        measures = [part.measures for part in parts if part.measures is not None]
+        return cls(
+            torch.cat([part.tokens for part in parts]),
+            torch.cat([part.scores for part in parts]),
+            torch.cat(entropies) if entropies else None,
+            torch.cat(measures) if measures else None,
+        )
 
 
 @dataclass(frozen=True)
@@ -34,18 +50,27 @@ class TokenChooser:
         config: temperature, confidence, top_p, remasking, eos_policy and rule are read.
         forbidden: (F,) int64, ids that are never chosen: the mask token and the ids that no tokenizer knows.
         stops: (S,) int64, the stop tokens.
+        frequencies: (V,) float32, each token's share of a corpus, for the score `positional`; None: all equal.
     """
 
     config: SamplerConfig
     forbidden: Tensor
     stops: Tensor
+    frequencies: Tensor | None = None
 
-    def choose(self, logits: Tensor, keys: Tensor | None = None, allowed: Tensor | None = None) -> TokenChoices:
+    def choose(
+        self,
+        logits: Tensor,
+        keys: Tensor | None = None,
+        allowed: Tensor | None = None,
+        places: Tensor | None = None,
+    ) -> TokenChoices:
         """Tokens and scores for logits (n, V) float32, which are overwritten.
 
         Args:
             keys: (n,) int64 noise keys; needed with a temperature and for the score `random`.
             allowed: (n, V) bool, the ids a constraint leaves to each position; None: all.
+            places: (n,) int64, positions in their blocks; needed for the score `positional`.
         """
         config = self.config
         if config.eos_policy == "suppress":
@@ -53,23 +78,26 @@ class TokenChooser:
         tokens = self._tokens(logits, keys, allowed)
         if config.eos_policy == "last":
             logits[:, self.stops] = -torch.inf
-        wants_entropy = RULES[config.rule].wants_entropy
-        if config.remasking == "random":
-            assert keys is not None
-            scores = uniform(fold(keys, -2), 1)[:, 0].float()  # the counter -2 keeps clear of the tokens' own 0, 1, ...
-            probabilities = self._tempered(logits).softmax(dim=-1) if wants_entropy else None
-        else:
-            probabilities = self._tempered(logits).softmax(dim=-1)  # (n, V)
-            scores = self._scores(probabilities, tokens)
+        tempered = self._tempered(logits)
+        probabilities = tempered.softmax(dim=-1)  # (n, V)
         entropies = None
-        if wants_entropy:
-            assert probabilities is not None
+        if RULES[config.rule].wants_entropy or config.early_exit == "stable":
             entropies = torch.special.entr(probabilities).sum(dim=-1)
+        measures = self._gaps(logits) if config.early_exit.startswith("sched") else entropies
+        scores = self._scores(probabilities, tokens, keys, places)
         if config.eos_policy == "last":
             stopping = torch.isin(tokens, self.stops)
             scores = scores.masked_fill(stopping, 0.0)
             entropies = None if entropies is None else entropies.masked_fill(stopping, NEVER)
-        return TokenChoices(tokens, scores, entropies)
+        logarithms = tempered.log_softmax(dim=-1) if RULES[config.rule].wants_calm else None
+        return TokenChoices(tokens, scores, entropies, measures, logarithms)
+
+    def best(self, logits: Tensor, allowed: Tensor | None) -> Tensor:
+        """(n,) int64: the most probable token that may be chosen, under logits (n, V), which lose suppressed tokens."""
+        if self.config.eos_policy == "suppress":
+            logits[:, self.stops] = -torch.inf
+        choosable = logits.index_fill(1, self.forbidden, -torch.inf)
+        return (choosable if allowed is None else choosable.masked_fill(~allowed, -torch.inf)).argmax(dim=-1)
 
     def probability(self, logits: Tensor, tokens: Tensor) -> Tensor:
         """(n,) float32: the probability of given tokens (n,) under logits (n, V) float32, which are overwritten."""
@@ -98,16 +126,38 @@ class TokenChooser:
         logits[:, self.forbidden] = excluded
         return tokens
 
-    def _scores(self, probabilities: Tensor, tokens: Tensor) -> Tensor:
+    def _gaps(self, logits: Tensor) -> Tensor:
+        """(n,) float32: the gap between the two best logits of ids that may be chosen."""
+        best = logits.index_fill(1, self.forbidden, -torch.inf).topk(2, dim=-1).values
+        return best[:, 0] - best[:, 1]
+
+    def _scores(self, probabilities: Tensor, tokens: Tensor, keys: Tensor | None, places: Tensor | None) -> Tensor:
+        if self.config.remasking == "random":
+            assert keys is not None
+            return uniform(fold(keys, -2), 1)[:, 0].float()  # the counter -2 keeps clear of the tokens' own 0, 1, ...
         if self.config.remasking == "margin":
-            excluded = probabilities[:, self.forbidden]
-            probabilities[:, self.forbidden] = 0.0
-            best = probabilities.topk(2, dim=-1).values
-            probabilities[:, self.forbidden] = excluded
+            best = probabilities.index_fill(1, self.forbidden, 0.0).topk(2, dim=-1).values
             return best[:, 0] - best[:, 1]
         if self.config.remasking == "entropy":
             return torch.special.entr(probabilities).sum(dim=-1).neg().exp()
-        return probabilities.gather(1, tokens[:, None])[:, 0]
+        chosen = probabilities.gather(1, tokens[:, None])[:, 0]
+        if self.config.remasking == "positional":
+            assert places is not None
+            return self._positional(chosen, tokens, places, probabilities.shape[1])
+        return chosen
+
+    def _positional(self, chosen: Tensor, tokens: Tensor, places: Tensor, size: int) -> Tensor:
+        """exp(-prior_decay * place) * min(-p log f, prior_clip) / prior_clip, f the token's frequency.
+
+        Source: Huang et al. 2025, arXiv 2508.13021 (PC-Sampler), where it is not divided.
+        """
+        config = self.config
+        if self.frequencies is None:
+            information = torch.full_like(chosen, math.log(size))
+        else:
+            information = -self.frequencies.clamp(min=1e-9).log()[tokens]
+        clipped = (chosen * information).clamp(max=config.prior_clip) / config.prior_clip
+        return torch.exp(-config.prior_decay * places) * clipped
 
 
 def penalised(logits: Tensor, repeated: Tensor, penalty: float) -> Tensor:
@@ -128,3 +178,20 @@ def nucleus(logits: Tensor, top_p: float) -> Tensor:
     probabilities = ordered.softmax(dim=-1)
     outside = probabilities.cumsum(dim=-1) - probabilities >= top_p  # the mass before an id already suffices
     return logits.masked_fill(torch.zeros_like(outside).scatter(1, order, outside), -torch.inf)
+
+
+def token_frequencies(texts: Iterable[Sequence[int]], size: int) -> Tensor:
+    """(size,) float32: each token's share of the texts, token ids all; what never occurs counts as one occurrence."""
+    counts = torch.zeros(size, dtype=torch.int64)
+    for text in texts:
+        counts += torch.bincount(torch.as_tensor(text, dtype=torch.int64), minlength=size)
+    return (counts.clamp(min=1) / counts.sum().clamp(min=1)).float()
+
+
+def checked_frequencies(frequencies: Tensor | None, size: int) -> Tensor | None:
+    """Raises ValueError where they are not (V,) shares."""
+    if frequencies is None:
+        return None
+    if frequencies.shape != (size,) or not bool(((frequencies >= 0) & (frequencies <= 1)).all()):
+        raise ValueError(f"frequencies is {tuple(frequencies.shape)}; needed: ({size},) shares from 0 to 1")
+    return frequencies.float()

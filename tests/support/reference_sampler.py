@@ -6,7 +6,9 @@ keys and values per layer and position, so "which entries are stale" is spelled 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -100,15 +102,28 @@ class Network:
         return torch.cat((a * cos - b * sin, a * sin + b * cos), dim=-1)
 
 
-def reference_answer(model: LLaDAModelLM, prompt: list[int], config: SamplerConfig) -> tuple[list[int], int]:
-    """The answer to one prompt at temperature 0 with score low_confidence, and how often the model ran."""
+@dataclass
+class Said:
+    """What the model said of one position: the token it would write, how surely, and what early exits look at."""
+
+    token: int
+    score: float
+    entropy: float
+    gap: float
+    probabilities: Tensor
+
+
+def reference_answer(
+    model: LLaDAModelLM, prompt: list[int], config: SamplerConfig, frequencies: list[float] | None = None
+) -> tuple[list[int], int]:
+    """The answer to one prompt at temperature 0, scores low_confidence or positional, and how often the model ran."""
     P, K = len(prompt), config.block_length
     sequence = prompt + [MASK] * config.gen_length
     networks = [Network(model, len(sequence)) for _ in range(2 if config.guidance_scale else 1)]
-    passes = 0
+    passes, whole, canvas = 0, {}, None  # whole: what was last said of every answer position
     for block in range(config.gen_length // K):
         places = range(P + block * K, P + (block + 1) * K)
-        masks, steps = K, config.steps // (config.gen_length // K)
+        masks, memory = K, Memory(config)
         for step in range(10**6):
             masked = [place for place in places if sequence[place] == MASK]
             if not masked:
@@ -122,27 +137,139 @@ def reference_answer(model: LLaDAModelLM, prompt: list[int], config: SamplerConf
             guided = logits[0]
             if config.guidance_scale:
                 guided = logits[1] + (config.guidance_scale + 1) * (logits[0] - logits[1])
-            choice: dict[int, tuple[float, int]] = {}
-            for place in masked:
-                choice[place] = _choose(guided[place - span.start].clone(), config)
-            best = sorted(masked, key=lambda place: -choice[place][0])
-            if config.rule == "quota":  # as published: torch.topk over the sequence, which decides between equal scores
-                scores = torch.tensor([choice[p][0] if p in choice else -torch.inf for p in range(len(sequence))])
-                take = scores.topk(masks // steps + (1 if step < masks % steps else 0)).indices.tolist()
-            elif config.rule == "threshold":
-                take = best[:1] + [place for place in best[1:] if choice[place][0] > config.threshold]
-            else:
-                raise NotImplementedError(config.rule)
+            memory.begin()
+            said = {}
+            for place in span:
+                row = guided[place - span.start].clone()
+                if config.rule == "credit" and place in masked:
+                    row = memory.raised(place, row)
+                said[place] = _say(row, config, (place - P) % K, frequencies)
+            memory.look({place: said[place].probabilities for place in masked})
+            take = COMMITS[config.rule]({place: said[place].score for place in masked}, masks, step, config, memory)
+            whole.update({place: view for place, view in said.items() if place >= P})
+            before, canvas = canvas, [whole[p].token if sequence[p] == MASK else sequence[p] for p in sorted(whole)]
+            if config.early_exit != "none" and _leaves(whole, canvas == before, passes / config.steps, config):
+                return canvas, passes
             for place in take:
-                sequence[place] = choice[place][1]
+                sequence[place] = said[place].token
     return sequence[P:], passes
 
 
-def _choose(logits: Tensor, config: SamplerConfig) -> tuple[float, int]:
+def _leaves(whole: dict[int, Said], unchanged: bool, progress: float, config: SamplerConfig) -> bool:
+    if config.early_exit == "stable":
+        return unchanged and sum(view.entropy for view in whole.values()) / len(whole) < config.exit_entropy
+    p = min(1.0, progress)
+    share = 1 - p if config.early_exit == "sched_linear" else (1 + math.cos(math.pi * p)) / 2
+    bound = config.exit_gap_last + (config.exit_gap_first - config.exit_gap_last) * share
+    return sum(view.gap for view in whole.values()) / len(whole) >= bound
+
+
+def _say(logits: Tensor, config: SamplerConfig, place: int, frequencies: list[float] | None) -> Said:
     if config.eos_policy == "suppress":
         logits[[EOS, EOT]] = -torch.inf
     allowed = [token for token in range(43) if token != MASK]
     token = max(allowed, key=lambda candidate: logits[candidate].item())
     if config.eos_policy == "last":
         logits[[EOS, EOT]] = -torch.inf
-    return logits.softmax(dim=0)[token].item(), token
+    p = logits.softmax(dim=0)
+    first, second = sorted((logits[t].item() for t in allowed), reverse=True)[:2]
+    score = p[token].item()
+    if config.remasking == "positional":
+        frequency = 1 / len(logits) if frequencies is None else frequencies[token]
+        information = min(-score * math.log(frequency), config.prior_clip)
+        score = math.exp(-config.prior_decay * place) * information / config.prior_clip
+        score = 0.0 if config.eos_policy == "last" and token in (EOS, EOT) else score
+    entropy = -sum(x * math.log(x) for x in p.tolist() if x > 0)
+    return Said(token, score, entropy, first - second, p)
+
+
+class Memory:
+    """What rules remember of a block: credits, predictions, and for how long these have been calm."""
+
+    def __init__(self, config: SamplerConfig) -> None:
+        self.config = config
+        self.credit: dict[tuple[int, int], float] = {}
+        self.before: dict[int, Tensor] = {}
+        self.calm: dict[int, int] = {}
+
+    def begin(self) -> None:
+        self.credit = {key: value * self.config.credit_decay for key, value in self.credit.items()}
+
+    def raised(self, place: int, logits: Tensor) -> Tensor:
+        if self.config.eos_policy == "suppress":
+            logits[[EOS, EOT]] = -torch.inf
+        p = logits.softmax(dim=0)
+        best = max((token for token in range(43) if token != MASK), key=lambda token: p[token].item())
+        self.credit[place, best] = self.credit.get((place, best), 0.0) + p[best].item() ** self.config.credit_power
+        for token in range(len(logits)):
+            logits[token] += self.config.credit_weight * math.log(1 + self.credit.get((place, token), 0.0))
+        return logits
+
+    def look(self, now: dict[int, Tensor]) -> None:
+        for place, p in now.items():
+            divergence = math.inf
+            if place in self.before:
+                pairs = zip(p.tolist(), self.before[place].tolist(), strict=True)
+                divergence = sum(x * math.log(x / y) for x, y in pairs if x > 0)
+            self.calm[place] = self.calm.get(place, 0) + 1 if divergence < self.config.kl_threshold else 0
+            self.before[place] = p
+
+
+Commit = Callable[[dict[int, float], int, int, SamplerConfig, Memory], list[int]]
+"""From the scores by place, the block's masks at its opening, the step, the settings and the memory to the places."""
+
+
+def _best_first(scores: dict[int, float]) -> list[int]:
+    return sorted(scores, key=lambda place: (-scores[place], place))
+
+
+def _quota(masks: int, step: int, config: SamplerConfig) -> int:
+    steps = max(1, config.steps // config.blocks)
+    return masks // steps + (1 if step < masks % steps else 0)
+
+
+def _by_quota(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, _: Memory) -> list[int]:
+    # as published: torch.topk over the sequence, which decides between equal scores
+    row = torch.tensor([scores.get(place, -torch.inf) for place in range(max(scores) + 1)])
+    return row.topk(_quota(masks, step, config)).indices.tolist()
+
+
+def _by_threshold(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, _: Memory) -> list[int]:
+    return list({_best_first(scores)[0], *(place for place in scores if scores[place] > config.threshold)})
+
+
+def _by_leap(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, _: Memory) -> list[int]:
+    anchors = {place for place, score in scores.items() if score >= config.threshold}
+    near = {
+        place
+        for place, score in scores.items()
+        for anchor in anchors
+        if abs(place - anchor) <= config.leap_distance and score >= config.leap_threshold
+    }
+    return list(anchors | near) or _best_first(scores)[:1]
+
+
+def _by_stability(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, memory: Memory) -> list[int]:
+    ready = [p for p, score in scores.items() if score > config.threshold and memory.calm[p] >= config.kl_steps]
+    return ready or _best_first(scores)[: max(1, _quota(masks, step, config))]
+
+
+def _by_run(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, memory: Memory) -> list[int]:
+    taken, run = set(_by_threshold(scores, masks, step, config, memory)), []
+    for place in [*sorted(scores), math.inf]:
+        if run and place != run[-1] + 1:
+            best = max(run, key=lambda place: scores[place])
+            taken |= {best} if scores[best] > config.run_threshold else set()
+            run = []
+        run.append(place)
+    return list(taken)
+
+
+COMMITS: dict[str, Commit] = {
+    "quota": _by_quota,
+    "threshold": _by_threshold,
+    "local_leap": _by_leap,
+    "credit": _by_threshold,
+    "klass": _by_stability,
+    "hierarchy": _by_run,
+}

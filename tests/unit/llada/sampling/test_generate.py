@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from llada import SamplerConfig, denoise, generate
 from llada.sampling.rules import RULES
-from tests.support.reference_sampler import EOS, EOT, MASK, random_model, reference_answer, single_thread
+from tests.support.reference_sampler import COMMITS, EOS, EOT, MASK, random_model, reference_answer, single_thread
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_thread)
 KNOWN = 43  # ids from here on are unused rows of the tiny model's head
@@ -29,11 +29,22 @@ def configs(draw: st.DrawFn, **fixed) -> SamplerConfig:
         "block_length": block_length,
         "steps": blocks * draw(st.integers(1, block_length + 1)),
         "rule": draw(st.sampled_from(list(RULES))),
-        "remasking": draw(st.sampled_from(["low_confidence", "margin", "entropy", "random"])),
+        "remasking": draw(st.sampled_from(["low_confidence", "margin", "entropy", "random", "positional"])),
         "temperature": draw(st.sampled_from([0.0, 0.7])),
         "top_p": draw(st.sampled_from([1.0, 0.8])),
         "guidance_scale": draw(st.sampled_from([0.0, 1.0])),
         "threshold": draw(st.sampled_from([0.1, 0.4, 0.9])),
+        "leap_threshold": draw(st.sampled_from([0.0, 0.2])),
+        "leap_distance": draw(st.integers(0, 2)),
+        "credit_weight": draw(st.sampled_from([0.7, 3.0])),
+        "kl_threshold": draw(st.sampled_from([0.01, 1.0])),
+        "kl_steps": draw(st.integers(1, 2)),
+        "run_threshold": draw(st.sampled_from([0.1, 0.4])),
+        "early_exit": draw(st.sampled_from(["none", "sched_linear", "sched_cosine", "stable"])),
+        "exit_gap_first": draw(st.sampled_from([0.5, 4.0])),
+        "exit_gap_last": draw(st.sampled_from([0.0, 2.0])),
+        "exit_entropy": draw(st.sampled_from([0.5, 2.5])),
+        "draft_steps": draw(st.integers(0, 3)),
         "draft_threshold": draw(st.sampled_from([0.1, 0.4])),
         "keep_threshold": draw(st.sampled_from([0.3, 0.9])),
         "entropy_bound": draw(st.sampled_from([0.1, 2.0])),
@@ -57,16 +68,21 @@ def answers(model, rows, config, seed=0, **options) -> list[list[int]]:
     return generate(model, ids, attention, config, generator, **options).tokens[:, ids.shape[1] :].tolist()
 
 
+@pytest.mark.parametrize("rule", COMMITS)
 @settings(properties, max_examples=12)
 @given(
     models,
     prompts,
-    configs(remasking="low_confidence", temperature=0.0, cache_refresh=0, stop_at_eos=False),
-    st.sampled_from(["quota", "threshold"]),
+    configs(temperature=0.0, cache_refresh=0, stop_at_eos=False),
+    st.sampled_from(["low_confidence", "positional"]),
+    st.lists(st.sampled_from([0.0, 0.001, 0.02, 0.1]), min_size=48, max_size=48) | st.none(),
 )
-def test_batches_equal_the_second_implementation(model, rows, config, rule):
-    config = replace(config, rule=rule)
-    assert answers(model, rows, config) == [reference_answer(model, row, config)[0] for row in rows]
+def test_batches_equal_the_second_implementation(rule, model, rows, config, score, frequencies):
+    config = replace(config, rule=rule, remasking=score)
+    table = None if frequencies is None else torch.tensor(frequencies)
+    smoothed = None if frequencies is None else [max(share, 1e-9) for share in frequencies]
+    expected = [reference_answer(model, row, config, smoothed)[0] for row in rows]
+    assert answers(model, rows, config, frequencies=table) == expected
 
 
 @properties
@@ -90,7 +106,7 @@ def test_neither_masks_nor_unused_ids_are_left(model, rows, config):
 
 
 @properties
-@given(models, prompts, configs(rule="quota", stop_at_eos=False))
+@given(models, prompts, configs(rule="quota", stop_at_eos=False, early_exit="none", draft_steps=0))
 def test_quota_takes_its_number_of_steps(model, rows, config):
     ids, attention = left_padded(rows)
     per_block = config.steps // config.blocks
@@ -99,7 +115,7 @@ def test_quota_takes_its_number_of_steps(model, rows, config):
 
 
 @properties
-@given(models, prompts, configs(stop_at_eos=False))
+@given(models, prompts, configs(stop_at_eos=False, draft_steps=0))
 def test_every_step_commits_at_least_one_token_in_each_unfinished_row(model, rows, config):
     ids, attention = left_padded(rows)
     K, P = config.block_length, ids.shape[1]

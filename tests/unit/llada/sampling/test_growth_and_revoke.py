@@ -21,14 +21,14 @@ ATTENTION = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 1, 1], [1] * 10]).bool()
 @torch.no_grad()
 def test_the_shadow_changes_nothing_for_the_block_itself():
     for model in MODELS:
-        hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)
+        hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)[:, 4:12]
         torch.testing.assert_close(hidden[:, :4], model.hidden(IDS, ATTENTION)[:, 4:8])
 
 
 @torch.no_grad()
 def test_at_a_masked_place_the_shadow_is_the_place_itself():
     for model in MODELS:
-        hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)
+        hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)[:, 4:12]
         masked = IDS[:, 4:8] == MASK
         torch.testing.assert_close(hidden[:, 4:][masked], hidden[:, :4][masked])
 
@@ -38,7 +38,7 @@ def test_in_one_layer_the_shadow_is_a_pass_without_the_token():
     """Deeper networks let the token speak through its neighbours; with one layer the shadow is exact."""
     model = random_model(4)
     model.model.transformer.blocks = nn.ModuleList(model.model.transformer.blocks[:1])
-    hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)
+    hidden = hidden_with_shadow(model, IDS, ATTENTION, 4, 8, MASK)[:, 4:12]
     for place in range(4, 8):
         without = IDS.clone()
         without[:, place] = MASK

@@ -14,7 +14,7 @@ from llada import SamplerConfig, denoise, generate
 from llada.sampling import rules
 from llada.sampling.noise import fold, gumbel, row_keys, uniform
 from llada.sampling.settings import RuleName
-from llada.sampling.token_choice import TokenChooser, nucleus
+from llada.sampling.token_choice import TokenChooser, nucleus, token_frequencies
 from tests.support.imports import REPOSITORY
 from tests.support.reference_sampler import MASK, random_model, single_thread
 
@@ -31,7 +31,7 @@ def tensors(row: list[float | None]) -> tuple[torch.Tensor, torch.Tensor]:
     return score, score.isfinite()
 
 
-def positions(rule: str, row: list[float | None], **values: float) -> list[int]:
+def positions(rule: str, row: list[float | None], calm: list[int] | None = None, **values: float) -> list[int]:
     """What a rule commits of one block, in the first of one or more steps; the row holds entropies for their rule."""
     score, masked = tensors(row)
     config = SamplerConfig(gen_length=len(row), block_length=len(row), rule=rule, **{"steps": 1, **values})
@@ -40,10 +40,11 @@ def positions(rule: str, row: list[float | None], **values: float) -> list[int]:
         masked=masked,
         entropy=score.masked_fill(~masked, math.nan),
         config=config,
-        step=0,
+        step=torch.tensor([0]),
         opened=masked.sum(dim=1),
         before=torch.tensor([0]),
         after=0,
+        calm=None if calm is None else torch.tensor([calm[: len(row)]]),
     )
     return rules.RULES[rule].commit(state).nonzero()[:, 1].tolist()
 
@@ -114,6 +115,78 @@ def test_less_is_taken_back_than_drafted_and_the_worst_first(row, drafted, thres
     taken = rules.take_back(kept, verified, torch.tensor([drafted]), threshold).nonzero()[:, 1].tolist()
     doubted = [place for place in ranked(row, reverse=False) if row[place] < threshold]
     assert taken == sorted(doubted[: max(0, drafted - 1)])
+
+
+@properties
+@given(scores, st.sampled_from([0.5, 0.75, 0.9]), st.sampled_from([0.25, 0.5]), st.integers(0, 6))
+def test_local_leap_asks_less_within_its_distance_of_an_anchor(row, threshold, lower, distance):
+    order = ranked(row, reverse=True)
+    anchors = [place for place in order if row[place] >= threshold]
+    near = [p for p in order if row[p] >= lower and any(abs(p - anchor) <= distance for anchor in anchors)]
+    taken = positions("local_leap", row, threshold=threshold, leap_threshold=lower, leap_distance=distance)
+    assert taken == sorted({*anchors, *near, *order[:1]})
+
+
+@properties
+@given(scores, st.sampled_from([0.5, 0.9]), st.sampled_from([0.0, 0.25, 0.5]))
+def test_hierarchy_takes_the_best_of_each_run_of_masks_too(row, threshold, lower):
+    order = ranked(row, reverse=True)
+    places, runs = sorted(order), []
+    for place in places:
+        runs = [*runs[:-1], [*runs[-1], place]] if place - 1 in places else [*runs, [place]]
+    leads = [next(place for place in order if place in run) for run in runs]  # in order of score, then of place
+    taken = positions("hierarchy", row, threshold=threshold, run_threshold=lower)
+    above = [place for place in order if row[place] > threshold]
+    assert taken == sorted({*order[:1], *above, *(place for place in leads if row[place] > lower)})
+
+
+@properties
+@given(scores, st.lists(st.integers(0, 3), min_size=7, max_size=7), st.integers(1, 3), st.integers(1, 7))
+def test_klass_takes_what_is_sure_and_stable_or_else_its_quota(row, calm, kl_steps, steps):
+    order = ranked(row, reverse=True)
+    ready = [place for place in order if row[place] > 0.5 and calm[place] >= kl_steps]
+    quota = max(1, math.ceil(len(order) / steps))
+    taken = positions("klass", row, calm=calm, threshold=0.5, kl_steps=kl_steps, steps=steps)
+    assert taken == sorted(ready or order[:quota])
+
+
+@pytest.mark.parametrize(
+    ("progress", "linear", "cosine"), [(0, 7.5, 7.5), (0.25, 6.25, 6.768), (1, 2.5, 2.5), (3, 2.5, 2.5)]
+)
+def test_the_bound_on_the_gap_falls_with_progress(progress, linear, cosine):
+    for schedule, expected in (("sched_linear", linear), ("sched_cosine", cosine)):
+        bound = rules.gap_bound(torch.tensor([float(progress)]), SamplerConfig(early_exit=schedule))
+        assert bound.item() == pytest.approx(expected, abs=1e-3)
+
+
+def test_exits_ask_for_the_gap_or_for_a_still_and_sure_answer():
+    progress = torch.tensor([1.0])
+    sched, stable = (SamplerConfig(early_exit=name) for name in ("sched_linear", "stable"))
+    assert [rules.exits(torch.tensor([gap]), progress < 0, progress, sched).item() for gap in (2.4, 2.5)] == [
+        False,
+        True,
+    ]
+    for unchanged, entropy, leaves in ((True, 0.004, True), (True, 0.005, False), (False, 0.0, False)):
+        assert rules.exits(torch.tensor([entropy]), torch.tensor([unchanged]), progress, stable).item() is leaves
+
+
+@pytest.mark.parametrize("frequencies", [None, [0.5, 0.0, 0.1, 0.2, 0.2]])
+def test_the_positional_score_equals_its_closed_form(frequencies):
+    logits = torch.tensor([[2.0, 1.0, 5.0, -1.0, 0.0], [0.0, 9.0, 0.0, 0.0, 0.0]])
+    table = None if frequencies is None else torch.tensor(frequencies)
+    chooser = TokenChooser(SamplerConfig(remasking="positional"), torch.tensor([2]), torch.tensor([4]), table)
+    choices = chooser.choose(logits.clone(), places=torch.tensor([3, 0]))
+    assert choices.tokens.tolist() == [0, 1]
+    for row, (token, place) in enumerate(((0, 3), (1, 0))):
+        p = logits[row].double().softmax(dim=0)[token].item()
+        f = 0.2 if frequencies is None else max(frequencies[token], 1e-9)
+        assert choices.scores[row].item() == pytest.approx(math.exp(-0.25 * place) * min(-p * math.log(f), 10) / 10)
+
+
+def test_frequencies_count_tokens_and_what_never_occurs_once():
+    assert token_frequencies([[0, 0, 2], [2]], 4).tolist() == [0.5, 0.25, 0.5, 0.25]
+    with pytest.raises(ValueError, match=r"frequencies is \(3,\); needed: \(48,\) shares"):
+        generate(random_model(0), torch.tensor([[1]]), frequencies=torch.ones(3))
 
 
 @pytest.mark.parametrize("remasking", ["low_confidence", "margin", "entropy"])

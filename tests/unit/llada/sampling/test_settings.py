@@ -43,6 +43,9 @@ def test_reading_the_settings_imports_no_torch():
         ({"known_tokens": 10**30}, "known_tokens is 1000"),
         ({"stop_token_ids": (10**30,)}, "stop_token_ids"),
         ({"repetition_penalty": 0.5}, "repetition_penalty is 0.5, allowed: from 1 to 100"),
+        ({"early_exit": "soon"}, "early_exit is 'soon', allowed: none, sched_linear, sched_cosine, stable"),
+        ({"draft_steps": 65}, "draft_steps is 65, allowed: from 0 to 64"),
+        ({"prior_clip": 0.0}, "prior_clip is 0.0, allowed: from 0.001 to 1000"),
         ({"confidence": "high"}, "confidence is 'high', allowed: plain, tempered"),
     ],
 )
