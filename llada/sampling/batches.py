@@ -83,7 +83,8 @@ def generate_many(
     ids_of = range(len(prompts)) if item_ids is None else item_ids
     device = next(model.parameters()).device
     pad_id = model.config.pad_token_id or 0
-    for items in batches_by_length([len(prompt) for prompt in prompts], config.longest, token_budget):
+    budget = token_budget // (1 + config.draft_steps)  # a pass computes each row's drafts too
+    for items in batches_by_length([len(prompt) for prompt in prompts], config.longest, budget):
         ids, mask = left_pad([prompts[item] for item in items], pad_id, device)
         generator = torch.Generator().manual_seed(seed)
         result = generate(
