@@ -17,6 +17,7 @@ from eval.report.formatting import TableCell, interval_cell, listed, number, sig
 from eval.report.labels import Labels, SystemLabel, system_title
 from eval.report.load import System
 from eval.report.sections.parts import seeds
+from eval.report.sections.parts.language import TOGETHER, columns, joined, joined_score
 from eval.report.verdict import better, compared_metrics, details
 
 PLOTTED_FLOORS = ("other_answer", "frequent_words", "prompt")
@@ -146,20 +147,24 @@ def interval_panel(metric: Metric, systems: Sequence[System], labels: Labels) ->
 
 def metric_table(title: str, systems: Sequence[System], labels: Labels) -> MetricTable:
     """The table of that title, without the metrics that no system has."""
-    known = METRICS | POINT_METRICS
-    metrics = [known[key] for key in TABLES[title] if any(system.value(key) is not None for system in systems)]
+    known = METRICS | POINT_METRICS | {TOGETHER.key: TOGETHER}
+    content = systems[0].metrics
+    keys = columns(TABLES[title], content["ceiling"])
+    scores = {system.name: system.scores for system in systems}
+    if TOGETHER.key in keys:
+        scores = {system.name: {**system.scores, TOGETHER.key: joined_score(system)} for system in systems}
+    metrics = [known[key] for key in keys if any(key in own for own in scores.values())]
     rows = [
         MetricRow(
             f"{system.title}, {len(system.trainings)} seeds" if system.others else system.title,
             labels[system.name],
             len(system.trainings),
-            [interval_cell(system.scores.get(metric.key), metric) for metric in metrics],
+            [interval_cell(scores[system.name].get(metric.key), metric) for metric in metrics],
         )
         for system in systems
     ]
-    content = systems[0].metrics
-    pseudo = {FLOOR_LABELS[name]: values for name, values in content["floors"].items()}
-    pseudo[CEILING_LABEL] = content["ceiling"]
+    pseudo = {FLOOR_LABELS[name]: joined(values) for name, values in content["floors"].items()}
+    pseudo[CEILING_LABEL] = joined(content["ceiling"])
     if any(metric.key in values for values in pseudo.values() for metric in metrics):
         for label, values in pseudo.items():
             cells = [TableCell(number(values[m.key], m) if m.key in values else "–") for m in metrics]
