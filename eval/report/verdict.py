@@ -146,7 +146,7 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
     sound = [name for name in adapters if name not in severe]
     once = len(adapters) > 1 and not any(system.others for system in systems)
     sentences = (
-        _against_base(systems, comparisons),
+        against_base(systems, comparisons),
         _against_floors(systems),
         between_adapters(comparisons),
         TRAINED_ONCE if once else "",
@@ -213,12 +213,12 @@ def unbeaten(names: Sequence[str], comparisons: Sequence[Comparison], metric: st
     return [name for name in names if name not in beaten]
 
 
-def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison]) -> str:
+def against_base(systems: Sequence[System], comparisons: Sequence[Comparison]) -> str:
     """One sentence: on which metrics every adapter is better than the base, on which some are, on which none is."""
     by_name = {system.name: system for system in systems}
     if "base" not in by_name:
         return ""
-    every, others = [], []
+    every, some, none = [], [], []
     for key in judged_metrics(comparisons):
         against = [item for item in comparisons if item.metric == key and "base" in (item.first, item.second)]
         names = [item.second if item.first == "base" else item.first for item in against]
@@ -229,12 +229,13 @@ def _against_base(systems: Sequence[System], comparisons: Sequence[Comparison]) 
             every.append(f"{metric.name} ({numbers})")
         elif improved:
             verb = "is" if len(improved) == 1 else "are"
-            others.append(f"on {metric.name} only {_titles(improved)} {verb} shown to be better than the base ({base})")
+            some.append(f"on {metric.name} only {_titles(improved)} {verb} shown to be better than the base ({base})")
         else:
-            others.append(f"no adapter is shown to be better than the base on {metric.name} ({numbers})")
+            none.append(f"{metric.name} ({numbers})")
     subject = "Every adapter" if len(by_name) > 2 else _titles(name for name in by_name if name != "base")
     clauses = [f"{subject} is better than the base on {listed(every)}"] if every else []
-    return _sentence([*clauses, *others])
+    last = [f"no adapter is shown to be better than the base on {listed(none, 'or')}"] if none else []
+    return _sentence([*clauses, *some, *last])
 
 
 def _range(values: Sequence[float], metric: Metric) -> str:

@@ -9,8 +9,27 @@ import pytest
 
 from eval.metrics.statistics import Comparison
 from eval.report.load import read_systems
-from eval.report.verdict import TRAINED_ONCE, better, between_adapters, compare_all, details, sentence, verdict
-from tests.support.report import EVALUATION, STANDARD, Planted, faithful, judged, soup, write_planted_report
+from eval.report.verdict import (
+    TRAINED_ONCE,
+    against_base,
+    better,
+    between_adapters,
+    compare_all,
+    details,
+    sentence,
+    verdict,
+)
+from tests.support.report import (
+    EVALUATION,
+    STANDARD,
+    Planted,
+    faithful,
+    items,
+    judged,
+    soup,
+    write_evaluation,
+    write_planted_report,
+)
 
 
 def test_the_planted_best_adapter_wins_and_the_equal_two_cannot_be_told_apart(tmp_path: Path) -> None:
@@ -110,6 +129,31 @@ def test_pairs_that_are_all_even_are_named_once() -> None:
         "LoRA is better than LoRA+ on chrF++; LoRA and LoRA+ cannot be told apart on the likelihood bound; LoRA and "
         "PiSSA, or LoRA+ and PiSSA cannot be told apart on the likelihood bound or chrF++."
     )
+
+
+def test_against_the_base_every_metric_is_named_once(tmp_path: Path) -> None:
+    three = (STANDARD[0], STANDARD[1], STANDARD[3])
+    for planted in three:
+        write_evaluation(tmp_path / planted.name, planted, items(12))
+    systems = read_systems({planted.name: tmp_path / planted.name for planted in three}, {})
+    values = {system.name: system.scores["chrf"]["value"] for system in systems}
+
+    def base_and(name: str, metric: str, p: float) -> Comparison:
+        worse = 1.0 if metric == "bound_per_token" else -1.0
+        return Comparison("base", name, metric, worse, -2, 2, p, p, 0.1, 0.7, 100)
+
+    def told(*p_values: float) -> str:
+        ways = [(name, metric) for metric in ("bound_per_token", "chrf") for name in ("lora", "pissa")]
+        return against_base(systems, [base_and(*way, p) for way, p in zip(ways, p_values, strict=True)])
+
+    bound, chrf = "the likelihood bound (", f"chrF++ ({values['lora']:.1f} to {values['pissa']:.1f} against"
+    assert told(0.001, 0.001, 0.001, 0.001).startswith(f"Every adapter is better than the base on {bound}")
+    assert f" and {chrf} {values['base']:.1f})." in told(0.001, 0.001, 0.001, 0.001)
+    assert told(1, 1, 1, 1).startswith(f"No adapter is shown to be better than the base on {bound}")
+    assert f" or {chrf} {values['base']:.1f})." in told(1, 1, 1, 1)
+    mixed = told(0.001, 0.001, 1, 0.001)
+    assert mixed.startswith(f"Every adapter is better than the base on {bound}")
+    assert mixed.endswith(f"; on chrF++ only PiSSA is shown to be better than the base ({values['base']:.1f}).")
 
 
 def test_lower_is_better_for_the_bound() -> None:
