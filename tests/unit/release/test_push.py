@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from common.errors import InputError
 from pipeline.__main__ import app
 from release.push import SHARED, uploads
-from tests.support.hub_server import TOKEN, Hub, running_hub
+from tests.support.hub.uploads import TOKEN, Hub, running_hub
 from tests.support.imports import REPOSITORY
 
 DATA = ("train.parquet", "items.jsonl", "optimizer.safetensors", "inputs.json")
