@@ -68,12 +68,8 @@ def _without_middle(text: str, longest: int) -> str:
 
 def in_words(error: BaseException) -> str | None:
     """One sentence for an error of the machine, also where a library wrapped it; None for any other error."""
-    cause: BaseException | None = error
-    while cause is not None:
-        number = getattr(cause, "errno", None) if isinstance(cause, OSError) else None
-        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(str(cause)):
-            return _full(cause)
-        cause = cause.__cause__ or cause.__context__
+    if (cause := disk_is_full(error)) is not None:
+        return _full(cause)
     if isinstance(error, MemoryError):
         return f"not enough memory ({error or 'MemoryError'}); close other programs, or lower the counts in the profile"
     if not isinstance(error, OSError) or error.errno is None:
@@ -82,6 +78,17 @@ def in_words(error: BaseException) -> str | None:
     if error.filename is None:  # a library's own words name the file, where any do
         return None if cure is None else f"{error.strerror}: {cure}"
     return f"{_path(error.filename)}: {cure or error.strerror}"
+
+
+def disk_is_full(error: BaseException) -> BaseException | None:
+    """The error among its causes that says so: no space, a quota, a limit on a file's size; None where none does."""
+    cause: BaseException | None = error
+    while cause is not None:
+        number = getattr(cause, "errno", None) if isinstance(cause, OSError) else None
+        if number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG) or _FULL.search(str(cause)):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return None
 
 
 def _full(error: BaseException) -> str:

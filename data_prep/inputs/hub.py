@@ -1,29 +1,34 @@
-"""Fetching from the Hugging Face hub: a revision resolved to its commit, resumable, with retries and plain errors.
+"""Fetching from the Hugging Face hub: a revision resolved to its commit, whole files kept, plain errors.
 
-huggingface_hub does the fetching: its cache keeps finished files, continues unfinished ones and shows the progress.
-Added here: the commit (so that a run can be repeated), the waiting between attempts, and errors a user can act on.
+huggingface_hub does the fetching: its cache keeps finished files, and within a run it continues a file whose connection
+broke. Added here: the commit (so that a run can be repeated), a fetch without the hub of what was fetched before, plain
+HTTP where Xet storage fails, and errors a user can act on (`data_prep.inputs.hub_errors`).
 """
 
 from __future__ import annotations
 
+import fnmatch
 import glob
-import time
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any
 
 from common.errors import InputError
+from common.files import write_text
 from common.progress import console
-from data_prep.inputs.finding import SUFFIXES, choose_files
+from data_prep.inputs.finding import choose_files
+from data_prep.inputs.hub_errors import Kind, UnreachableError, attempt, reason
 
-Result = TypeVar("Result")
-Kind = Literal["dataset", "model"]
-
-WAITS = (1.0, 4.0, 10.0)
-"""Seconds before each further attempt after a connection fault or a server error."""
-ROW_FILES = [f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", ".gz")]
 MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+PICKLED = "*pytorch_model*.bin"
+WORKERS = 2
+"""Files fetched at once: those are begun anew after a break. More would not be faster by much; eight, the client's
+default, would be all shards of LLaDA-8B.
+"""
+XET = {"HF_XET_CLIENT_RETRY_MAX_ATTEMPTS": "2", "HF_XET_CLIENT_RETRY_BASE_DELAY": "1s"}
+"""Xet's client tries in silence, by default for a minute and a half; here plain HTTP takes over from it."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,15 @@ class Snapshot:
     folder: Path
     revision: str
     files: tuple[Path, ...] = field(default=(), compare=False)
+
+
+@dataclass(frozen=True)
+class _Listing:
+    """A commit and the names of its files. cached: the hub is out of reach, and they come from its cache."""
+
+    commit: str
+    names: list[str]
+    cached: bool = False
 
 
 def fetch_dataset(
@@ -46,21 +60,14 @@ def fetch_dataset(
         InputError: unknown, private or gated repository; unknown revision; hub out of reach and nothing cached; no
             file of that split or pattern, or several configurations.
     """
-    commit = _commit(repository, revision, "dataset")
-    if commit is None:
-        snapshot = _cached(repository, revision, "dataset", ROW_FILES)
-        names = [path.relative_to(snapshot.folder).as_posix() for path in snapshot.folder.rglob("*") if path.is_file()]
-    else:
-        snapshot, names = None, _file_names(repository, commit, "dataset")
-    chosen = choose_files(repository, names, split, pattern)
-    if snapshot is None and commit is not None:
-        if not chosen:
-            return _convert(repository, commit, converted, split)
-        snapshot = _download(repository, commit, "dataset", [glob.escape(name) for name in chosen])
-    elif not chosen:
+    listing = _listing(repository, revision, "dataset")
+    chosen = choose_files(repository, listing.names, split, pattern)
+    if not chosen and listing.cached:
         raise InputError(f"{repository}: the hub is out of reach, and its cache holds no row files of this dataset")
-    assert snapshot is not None
-    return Snapshot(snapshot.folder, snapshot.revision, tuple(snapshot.folder / name for name in chosen))
+    if not chosen:
+        return _convert(repository, listing.commit, converted, split)
+    folder = _fetch(repository, revision, "dataset", listing, chosen)
+    return Snapshot(folder, listing.commit, tuple(folder / name for name in chosen))
 
 
 def fetch_model(repository: str, revision: str | None) -> Snapshot:
@@ -69,69 +76,131 @@ def fetch_model(repository: str, revision: str | None) -> Snapshot:
     Raises:
         InputError: as `fetch_dataset`.
     """
-    commit = _commit(repository, revision, "model")
-    if commit is None:
-        return _cached(repository, revision, "model", list(MODEL_FILES))
-    names = _file_names(repository, commit, "model")
-    weights = any(name.endswith(".safetensors") for name in names)
-    return _download(repository, commit, "model", [*MODEL_FILES, *([] if weights else ["*.bin"])])
+    listing = _listing(repository, revision, "model")
+    weights = any(name.endswith(".safetensors") for name in listing.names)
+    patterns = [*MODEL_FILES, *([] if weights else [PICKLED])]
+    names = [name for name in listing.names if any(fnmatch.fnmatch(name, pattern) for pattern in patterns)]
+    return Snapshot(_fetch(repository, revision, "model", listing, names), listing.commit)
 
 
-def _commit(repository: str, revision: str | None, kind: Kind) -> str | None:
-    """The commit a revision (default: the main branch) stands for; None where the hub is out of reach."""
+def _listing(repository: str, revision: str | None, kind: Kind) -> _Listing:
+    """The commit a revision (default: the main branch) stands for, and its files; of the cache where the hub is out of
+    reach.
+    """
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import OfflineModeIsEnabled
 
+    hub, commit = HfApi(), None
     try:
-        info = _attempt(
-            repository, lambda: HfApi().repo_info(repository, repo_type=kind, revision=revision, timeout=10)
+        commit = attempt(
+            repository,
+            kind,
+            lambda: hub.repo_info(repository, repo_type=kind, revision=revision, timeout=10).sha,
         )
-    except (OfflineModeIsEnabled, ConnectionError) as error:
+        names = attempt(
+            repository,
+            kind,
+            lambda: list(hub.list_repo_files(repository, repo_type=kind, revision=commit)),
+        )
+        return _Listing(str(commit), sorted(names))
+    except UnreachableError as error:
         console.print(
-            f"{repository}: the hub is out of reach ({_reason(error)}); looking in the local cache",
+            f"{repository}: the hub is out of reach ({error}); looking in the local cache",
             style="yellow",
             soft_wrap=True,
+            markup=False,
         )
-        return None
-    return info.sha
+        return _cached_listing(repository, commit or revision, kind, error)
 
 
-def _file_names(repository: str, commit: str, kind: Kind) -> list[str]:
-    from huggingface_hub import HfApi
-
-    return sorted(_attempt(repository, lambda: HfApi().list_repo_files(repository, repo_type=kind, revision=commit)))
-
-
-def _download(repository: str, commit: str, kind: Kind, patterns: list[str]) -> Snapshot:
-    from huggingface_hub import snapshot_download
-
-    def download() -> str:
-        return snapshot_download(repository, repo_type=kind, revision=commit, allow_patterns=patterns)
-
-    try:
-        return Snapshot(Path(_attempt(repository, download)), commit)
-    except ConnectionError as error:
-        raise InputError(
-            f"{repository}: the download stopped ({_reason(error)}); run the stage again, it continues where it was"
-        ) from error
-
-
-def _cached(repository: str, revision: str | None, kind: Kind, patterns: list[str]) -> Snapshot:
+def _cached_listing(repository: str, revision: str | None, kind: Kind, cause: UnreachableError) -> _Listing:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
     try:
         folder = Path(
-            snapshot_download(
-                repository, repo_type=kind, revision=revision, allow_patterns=patterns, local_files_only=True
-            )
+            snapshot_download(repository, repo_type=kind, revision=revision, allow_patterns=[], local_files_only=True)
         )
     except (LocalEntryNotFoundError, ValueError) as error:
         raise InputError(
             f"{repository}: not a folder here, the hub is out of reach, and its cache does not hold this {kind}; "
-            "connect and run again, give a local folder, or use `embedded`"
+            f"{cause.cure}, give a local folder, or use `embedded`"
         ) from error
-    return Snapshot(folder, folder.name)
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    return _Listing(folder.name, sorted(there | _listed_before(repository, folder.name, kind)), cached=True)
+
+
+def _listed_before(repository: str, commit: str, kind: Kind) -> set[str]:
+    """The commit's files as the hub told them; newer versions of its client keep that beside the files."""
+    import huggingface_hub
+
+    recall: Any = getattr(huggingface_hub, "get_cached_repo_tree", None)
+    if recall is None:
+        return set()
+    try:
+        return {entry.path for entry in recall(repository, repo_type=kind, revision=commit)}
+    except Exception as error:  # of a class that only the newer versions have
+        if type(error).__name__ != "CachedRepoTreeNotFoundError":
+            raise
+        return set()
+
+
+def _fetch(repository: str, revision: str | None, kind: Kind, listing: _Listing, names: Sequence[str]) -> Path:
+    """The snapshot's folder with these files in it."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    os.environ.update({name: value for name, value in XET.items() if name not in os.environ})
+    patterns = [glob.escape(name) for name in names]
+
+    def download(local: bool = False) -> str:
+        return snapshot_download(
+            repository,
+            repo_type=kind,
+            revision=listing.commit,
+            allow_patterns=patterns,
+            max_workers=WORKERS,
+            local_files_only=local,
+        )
+
+    def present() -> int:
+        """How many of the files are here and whole."""
+        folder = _folder(repository, kind, listing.commit)
+        return sum((folder / name).is_file() for name in names)
+
+    if listing.cached:
+        try:
+            return Path(download(local=True))
+        except LocalEntryNotFoundError:
+            raise InputError(
+                f"{repository}: the hub is out of reach, and its cache holds {present()} of {len(names)} files; "
+                "connect and run again"
+            ) from None
+    try:
+        folder = Path(attempt(repository, kind, download, progress=present))
+    except UnreachableError as error:
+        raise InputError(
+            f"{repository}: the download stopped ({error}); {present()} of {len(names)} files are whole and stay, the "
+            f"others begin anew; {error.cure}"
+        ) from error
+    _remember(folder, revision)
+    return folder
+
+
+def _folder(repository: str, kind: Kind, commit: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"{kind}s--{repository.replace('/', '--')}" / "snapshots" / commit
+
+
+def _remember(folder: Path, revision: str | None) -> None:
+    """Write down in the hub's cache which commit a branch, a tag or a shortened commit stands for.
+
+    The client does so only for what it resolved itself. Without it nothing would be found later without the hub.
+    """
+    refs = folder.parent.parent / "refs"
+    path = refs / (revision or "main")
+    if (revision or "main") != folder.name and path.resolve().is_relative_to(refs.resolve()):
+        write_text(path, folder.name)
 
 
 def _convert(repository: str, commit: str, converted: Path, split: str) -> Snapshot:
@@ -144,55 +213,8 @@ def _convert(repository: str, commit: str, converted: Path, split: str) -> Snaps
         return converted
 
     try:
-        return Snapshot(_attempt(repository, load), commit, (converted / "rows.parquet",))
+        return Snapshot(attempt(repository, "dataset", load), commit, (converted / "rows.parquet",))
     except (ValueError, RuntimeError, OSError) as error:  # no train split, a loading script, an unknown format
-        raise InputError(f"{repository}: `datasets` cannot read it as rows ({_reason(error)})") from error
-
-
-def _attempt(repository: str, action: Callable[[], Result]) -> Result:
-    """Run `action`, again after connection faults and server errors, and put the hub's refusals in plain words.
-
-    Raises:
-        InputError: the hub refuses: unknown, private or gated repository, unknown revision.
-        ConnectionError: still no connection after the last attempt. OfflineModeIsEnabled is one.
-    """
-    from huggingface_hub.errors import (
-        GatedRepoError,
-        HfHubHTTPError,
-        HFValidationError,
-        LocalEntryNotFoundError,
-        OfflineModeIsEnabled,
-        RepositoryNotFoundError,
-        RevisionNotFoundError,
-    )
-
-    # the first base is HTTPError of httpx or of its successor, whichever huggingface_hub uses
-    client_errors: tuple[type[Exception], ...] = HfHubHTTPError.__bases__  # pyright: ignore[reportAssignmentType]
-    for wait in (*WAITS, None):
-        try:
-            return action()
-        except OfflineModeIsEnabled:
+        if isinstance(error, InputError):
             raise
-        except GatedRepoError as error:
-            raise InputError(
-                f"{repository}: gated; accept its terms at its page on the hub, then log in with `hf auth login`"
-            ) from error
-        except RepositoryNotFoundError as error:
-            raise InputError(
-                f"{repository}: no folder here and no repository on the hub (if it is private: `hf auth login`)"
-            ) from error
-        except RevisionNotFoundError as error:
-            raise InputError(f"{repository}: the hub knows no such revision ({_reason(error)})") from error
-        except HFValidationError as error:
-            raise InputError(f"{repository}: neither a folder here nor a hub id ({_reason(error)})") from error
-        except (*client_errors, LocalEntryNotFoundError, ConnectionError, TimeoutError) as error:
-            status = getattr(getattr(error, "response", None), "status_code", 503)
-            if wait is None or status not in (408, 429, *range(500, 600)):
-                raise ConnectionError(_reason(error)) from error
-            console.print(f"{repository}: {_reason(error)}; again in {wait:.0f} s", soft_wrap=True)
-            time.sleep(wait)
-    raise AssertionError("the last attempt either returns or raises")
-
-
-def _reason(error: BaseException) -> str:
-    return " ".join(str(error).split())[:160] or type(error).__name__
+        raise InputError(f"{repository}: `datasets` cannot read it as rows ({reason(error)})") from error

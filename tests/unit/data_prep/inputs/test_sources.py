@@ -9,11 +9,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from huggingface_hub import errors
 
 from common.errors import InputError
 from data_prep.config import DataConfig
-from data_prep.inputs import hub, sources
+from data_prep.inputs import sources
 from data_prep.inputs.finding import search
 from data_prep.inputs.row_files import check_rows
 from data_prep.inputs.sources import prepare_inputs, special_token_faults
@@ -21,7 +20,7 @@ from data_prep.rows.text import COLUMNS
 from data_prep.select.selection import select, with_columns
 from llada import LLaDAConfig
 from llada.chat_format import MASK_TOKEN
-from tests.support.cendol_rows import article_rows, question_rows, write_encoder, write_rows
+from tests.support.cendol_rows import question_rows, write_encoder, write_rows
 from tests.unit.llada.test_chat_format import build_tokenizer
 
 
@@ -256,91 +255,3 @@ def test_an_unknown_mapped_column_is_refused(rows: Path, tmp_path: Path) -> None
     with pytest.raises(InputError, match=r"data\.columns: question: not a column of ours"):
         check_rows(search(str(rows)).files, {"question": "input"}, tmp_path)
     assert set(COLUMNS) >= {"input", "output"}
-
-
-# --- the hub: no network in tests, so its client is replaced where it would be called ---------------------------------
-
-
-class Response:
-    """What huggingface_hub's errors want to see of an answer."""
-
-    def __init__(self, status: int) -> None:
-        self.status_code = status
-        self.headers: dict[str, str] = {}
-        self.request = None
-
-
-def hub_error(kind: type[Exception], status: int) -> Exception:
-    error = kind.__new__(kind)
-    Exception.__init__(error, f"status {status}")
-    error.response = Response(status)  # pyright: ignore[reportAttributeAccessIssue]
-    return error
-
-
-@pytest.fixture
-def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    waits: list[float] = []
-    monkeypatch.setattr(hub.time, "sleep", waits.append)
-    return waits
-
-
-@pytest.mark.parametrize(
-    ("error", "said"),
-    [
-        (hub_error(errors.GatedRepoError, 403), "gated; accept its terms"),
-        (hub_error(errors.RepositoryNotFoundError, 404), "no folder here and no repository on the hub"),
-        (hub_error(errors.RevisionNotFoundError, 404), "no such revision"),
-    ],
-)
-def test_refusals_of_the_hub_are_plain_and_not_retried(error: Exception, said: str, no_waiting: list[float]) -> None:
-    def refuse() -> None:
-        raise error
-
-    with pytest.raises(InputError, match=said):
-        hub._attempt("owner/name", refuse)
-    assert no_waiting == []
-
-
-def test_server_errors_and_lost_connections_are_retried(no_waiting: list[float]) -> None:
-    faults = [hub_error(errors.HfHubHTTPError, 503), ConnectionError("reset"), TimeoutError("slow")]
-
-    def flaky() -> str:
-        if faults:
-            raise faults.pop(0)
-        return "done"
-
-    assert hub._attempt("owner/name", flaky) == "done"
-    assert no_waiting == list(hub.WAITS)
-
-
-def test_offline_without_a_cached_copy_says_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def offline(*_: Any, **__: Any) -> None:
-        raise errors.OfflineModeIsEnabled("offline mode is enabled")
-
-    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", offline)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
-    (fault,) = faults_of(tmp_path, source="owner/name")
-    assert fault.startswith("owner/name: not a folder here, the hub is out of reach")
-
-
-def test_a_hub_revision_is_resolved_to_its_commit_and_the_train_files_are_taken(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    write_rows(tmp_path / "snapshot" / "data" / "train-0.parquet", article_rows(3))
-    asked: list[Any] = []
-
-    class Info:
-        sha = "c0ffee"
-
-    def download(repository: str, **options: Any) -> str:
-        asked.append((repository, options["revision"], options["allow_patterns"]))
-        return str(tmp_path / "snapshot")
-
-    names = ["README.md", "data/test-0.parquet", "data/train-0.parquet"]
-    monkeypatch.setattr("huggingface_hub.HfApi.repo_info", lambda *_, **__: Info())
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", lambda *_, **__: names)
-    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
-    snapshot = hub.fetch_dataset("owner/name", "main", tmp_path / "converted")
-    assert snapshot == hub.Snapshot(tmp_path / "snapshot", "c0ffee")
-    assert snapshot.files == (tmp_path / "snapshot" / "data" / "train-0.parquet",)
-    assert asked == [("owner/name", "c0ffee", ["data/train-0.parquet"])]
