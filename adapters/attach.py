@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -36,9 +36,10 @@ def attach(
     seed: int,
     progress: bool = True,
 ) -> Adapted:
-    """Put a fresh adapter on an unquantised base, and quantise the base after it where `model` says so.
+    """Put a fresh adapter on an unquantised base, and quantise the base where `model` says so.
 
-    The order matters for PiSSA on a quantised base: decomposition in float32 first, quantisation of the residual after.
+    The order matters for PiSSA on a quantised base: decomposition in float32 first, quantisation of the residual after,
+    one weight after the other.
     Adapter weights are float32 whatever the base's type.
 
     Args:
@@ -54,12 +55,10 @@ def attach(
     initial: Factors | None = None
     if method.pissa:
         factors = cached_factors(modules, config.rank, config.svd_iterations, cache, progress)
-        scaling = method.scaling(config)
-        initial = divide_scaling(factors, scaling)
-        for name, module in modules.items():
-            weight = cast(Tensor, module.weight)
-            weight.data.copy_(residual(weight, *initial[name], scaling))
-    quantise(base, model)
+        initial = divide_scaling(factors, method.scaling(config))
+        del factors
+    del modules  # which would keep every weight that is quantised
+    _leave_residuals(base, model, initial or {}, method.scaling(config))
     adapted = wrap(base, method, config, seed)
     if initial is not None:
         with torch.no_grad():
@@ -68,6 +67,23 @@ def attach(
                 layer.lora_A["default"].weight.copy_(A)
                 layer.lora_B["default"].weight.copy_(B)
     return Adapted(adapted, initial)
+
+
+def _leave_residuals(base: Any, model: ModelConfig, initial: Factors, scaling: float) -> None:
+    """Take the adapter's start out of the weights of these names, and quantise the base where `model` says so."""
+
+    def residual_of(name: str, weight: Tensor) -> Tensor:
+        if name not in initial:
+            return weight
+        A, B = (factor.to(weight.device) for factor in initial[name])
+        return residual(weight, A, B, scaling)
+
+    if model.quantization != "none":
+        quantise(base, model, starting=residual_of)
+        return
+    for name in initial:
+        weight = base.get_submodule(name).weight
+        weight.data.copy_(residual_of(name, weight))
 
 
 def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -64,15 +64,24 @@ def load_base(model: ModelConfig, folder: Path, device: torch.device | str | Non
 
 
 def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
-    """The base in `model.dtype`; on the CPU where it is still to be quantised, so that the GPU never holds it whole."""
+    """The base in `model.dtype` on its device; or, where it is still to be quantised, on the CPU in its file's type.
+
+    A tensor in the type of its file is a view of the file's pages, which take no memory of the process. So what goes
+    to another place or type goes there one tensor after the other, and neither host nor GPU holds a 16-bit copy.
+    """
+    from llada.network.checkpoint import stored_dtype
     from llada.network.modeling import LLaDAModelLM
 
     quiet_bitsandbytes()
-    base = LLaDAModelLM.from_pretrained(folder, dtype=getattr(torch, model.dtype))
+    place, dtype = torch.device(device or default_device()), getattr(torch, model.dtype)
+    passes_through = model.quantization != "none" or place.type != "cpu"
+    loaded = stored_dtype(folder) if passes_through else None
+    base = LLaDAModelLM.from_pretrained(folder, dtype=loaded or dtype)
     base.requires_grad_(False)
     base.eval()
     if model.quantization == "none":
-        base.to(device or default_device())  # type: ignore[arg-type]
+        base.to(place, dtype)
+    base.config.dtype = dtype
     return base
 
 
@@ -85,17 +94,29 @@ def default_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def quantise(base: Any, model: ModelConfig, device: torch.device | str | None = None) -> None:
-    """Replace every projection inside the blocks by a bitsandbytes layer; embeddings, norms and head keep their
-    type.
+def quantise(
+    base: Any,
+    model: ModelConfig,
+    device: torch.device | str | None = None,
+    starting: Callable[[str, torch.Tensor], torch.Tensor] | None = None,
+) -> None:
+    """Replace every projection inside the blocks by a bitsandbytes layer; embeddings, norms and head stay in 16 bits.
+
+    One projection after the other: to the device, to `model.dtype`, through `starting`, quantised, and the base lets
+    its weight go. So no more than one projection exists unpacked, on the host or on the device.
+
+    Args:
+        starting: what is quantised in place of the weight (out, in) of this name: PiSSA's residual.
     """
     if model.quantization == "none":
         return
-    device = torch.device(device or default_device())
-    for name, linear in target_modules(base, PROJECTIONS).items():
+    device, dtype = torch.device(device or default_device()), getattr(torch, model.dtype)
+    for name in list(target_modules(base, PROJECTIONS)):
         parent, _, child = name.rpartition(".")
-        setattr(base.get_submodule(parent), child, quantised_linear(linear.weight.data, model, device))  # type: ignore
-    base.to(device)
+        weight = base.get_submodule(name).weight.data.to(device, dtype)
+        weight = weight if starting is None else starting(name, weight)
+        setattr(base.get_submodule(parent), child, quantised_linear(weight, model, device))
+    base.to(device, dtype)
     # peft asks for these flags before it wraps bitsandbytes layers.
     base.is_loaded_in_4bit = model.quantization == "nf4"
     base.is_loaded_in_8bit = model.quantization == "int8"
@@ -116,11 +137,11 @@ def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.dev
             layer.support_avx512bf16_for_cpu = False
         else:
             layer = _int8_linear()(columns, rows, bias=False, has_fp16_weights=False)
-    kind: Any = bnb.nn.Params4bit if model.quantization == "nf4" else bnb.nn.Int8Params
     if model.quantization == "nf4":
-        layer.weight = kind(weight, requires_grad=False, quant_type="nf4", module=layer)
-    else:
-        layer.weight = kind(weight.half(), requires_grad=False, has_fp16_weights=False)
+        layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer)
+    else:  # quantised here: Int8Params does it only on its way from the CPU, and this weight may be on a GPU already
+        codes, scales, _ = bnb.functional.int8_vectorwise_quant(weight.to(device, torch.float16).contiguous())
+        layer.weight = bnb.nn.Int8Params(codes, requires_grad=False, has_fp16_weights=False, CB=codes, SCB=scales)
     return layer.to(device).eval()
 
 

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import hashlib
 import math
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -27,6 +29,7 @@ from common.progress import console, track
 
 OVERSAMPLING = 8  # extra columns of the random range finder (Halko, Martinsson, Tropp 2011, section 4.2: 5 to 10)
 SVD_SEED = 2404_02948
+HASHING_THREADS = 8  # each holds one weight of a base on a GPU
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 
@@ -122,9 +125,12 @@ def _weight(module: nn.Module) -> Tensor:
 
 
 def _cache_key(modules: Mapping[str, nn.Module], rank: int, iterations: int | None) -> str:
+    with ThreadPoolExecutor(min(HASHING_THREADS, os.cpu_count() or 1)) as pool:  # hashing lets other threads run
+        hashes = pool.map(lambda module: _hash(_weight(module)), modules.values())
+        weights = dict(zip(modules, hashes, strict=True))
     return sha256_of_json(
         {
-            "weights": {name: _hash(_weight(module)) for name, module in modules.items()},
+            "weights": weights,
             "rank": rank,
             "iterations": iterations,
             "oversampling": OVERSAMPLING,

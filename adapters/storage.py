@@ -274,8 +274,9 @@ def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
         parent, _, child = name.rpartition(".")
         owner = model.get_submodule(parent)
         device = getattr(owner, child).weight.device
-        weight = weight.to(getattr(torch, trained_on.dtype))
-        setattr(owner, child, quantised_linear(residual(weight, A0, -minus_B0, scaling), trained_on, device))
+        weight = weight.to(device, getattr(torch, trained_on.dtype))  # as the training did, to the last bit
+        rest = residual(weight, A0.to(device), -minus_B0.to(device), scaling)
+        setattr(owner, child, quantised_linear(rest, trained_on, device))
         trained |= {f"{key}.lora_A.default.weight": A, f"{key}.lora_B.default.weight": B}
     adapted = wrap(model, method, config, seed=0)
     set_trainable(adapted, trained)

@@ -2,7 +2,7 @@
 
 The base goes tensor by tensor from its files through `adapters.update` into new shards, so that the memory it takes
 is one shard and one weight in float64, not the model: an 8 B base merges within a few gigabytes
-(`benchmarks/merge_memory.py`). `release.merge_check` compares the result with base plus adapter.
+(`benchmarks/memory/merge.py`). `release.merge_check` compares the result with base plus adapter.
 """
 
 from __future__ import annotations

@@ -10,12 +10,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import SafetensorError, safe_open
 
 from llada.errors import CheckpointError
 from llada.network.configuration import LLaDAConfig
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
 _HEAD, _SHOWN = "model.transformer.ff_out.weight", 4
 
 
@@ -67,6 +69,20 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise CheckpointError(f"{folder}: the weights do not fit config.json: {'; '.join(faults[:_SHOWN])}{more}")
+
+
+def stored_dtype(folder: Path) -> torch.dtype | None:
+    """The type that all weights of a checkpoint folder have, from the headers of its files; None where they differ,
+    have another type than float32, bfloat16 and float16, or cannot be read, of which loading them then tells.
+    """
+    found = set()
+    try:
+        for path in folder.glob("*.safetensors"):
+            with safe_open(str(path), framework="pt") as file:
+                found |= {file.get_slice(key).get_dtype() for key in file.keys()}  # noqa: SIM118 (not a dict)
+    except (SafetensorError, OSError):
+        return None
+    return _TYPES.get(found.pop()) if len(found) == 1 else None
 
 
 def check_loading(source: str, info: Any) -> None:

@@ -5,9 +5,18 @@ import re
 import pytest
 import torch
 
-from adapters.base import PROJECTIONS, load_base, quantised_linear, target_modules, target_pattern
+from adapters.base import (
+    PROJECTIONS,
+    load_base,
+    load_unquantised,
+    quantise,
+    quantised_linear,
+    target_modules,
+    target_pattern,
+)
 from adapters.config import ModelConfig
 from llada.errors import CheckpointError
+from llada.network.checkpoint import stored_dtype
 from tests.support.small_world import LAYERS, small_model, write_base
 
 
@@ -73,3 +82,47 @@ def test_a_quantised_layer_passes_the_gradient_on_even_after_it_was_evaluated(qu
     expected = gradient.double() @ dense
     tolerance = max(tolerance, 2**-7) if dtype == "bfloat16" else tolerance
     assert (inputs.grad.double() - expected).norm() < tolerance * expected.norm()
+
+
+@pytest.mark.parametrize("quantization", ["nf4", "int8"])
+def test_a_base_to_be_quantised_is_loaded_in_its_files_type_and_ends_in_the_profiles(tmp_path, quantization):
+    """float16 from bfloat16 files would else be a converted copy of the whole base on the host."""
+    small_model().bfloat16().save_pretrained(tmp_path / "base")
+    settings = ModelConfig(quantization=quantization, dtype="float16")
+    base = load_unquantised(settings, tmp_path / "base", "cpu")
+    assert {parameter.dtype for parameter in base.parameters()} == {torch.bfloat16}
+    quantise(base, settings, "cpu")
+    others = {p.dtype for name, p in base.named_parameters() if "proj" not in name and "_out" not in name}
+    assert others == {torch.float16}
+    assert base.get_submodule("model.transformer.ff_out").weight.dtype == torch.float16
+    ids = torch.randint(0, 50, (2, 9))
+    expected = small_model()(ids).logits
+    assert (base(ids).logits.float() - expected).norm() / expected.norm() < 0.5
+
+
+def test_each_projection_starts_and_is_quantised_before_the_next_one_is_touched(tmp_path):
+    base = load_unquantised(ModelConfig(quantization="nf4"), write_base(tmp_path / "base"), "cpu")
+    names, unpacked = [], []
+
+    def starting(name, weight):
+        names.append(name)
+        unpacked.append(sum(type(base.get_submodule(name)) is torch.nn.Linear for name in everything))
+        return torch.zeros_like(weight)
+
+    everything = list(target_modules(base, PROJECTIONS))
+    quantise(base, ModelConfig(quantization="nf4"), "cpu", starting)
+    assert names == everything
+    assert unpacked == list(range(len(everything), 0, -1))
+    layer = base.get_submodule(everything[0])
+    assert torch.equal(layer(torch.randn(1, layer.in_features)), torch.zeros(1, layer.out_features))
+
+
+def test_the_stored_type_is_that_of_all_tensors_or_none(tmp_path):
+    small_model().bfloat16().save_pretrained(tmp_path / "one")
+    assert stored_dtype(tmp_path / "one") == torch.bfloat16
+    mixed = small_model().bfloat16()
+    mixed.model.transformer.ln_f.float()
+    mixed.save_pretrained(tmp_path / "mixed")
+    assert stored_dtype(tmp_path / "mixed") is None
+    (tmp_path / "one" / "model.safetensors").write_bytes(b"damaged")
+    assert stored_dtype(tmp_path / "one") is None

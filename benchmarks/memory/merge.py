@@ -1,6 +1,6 @@
 """How much memory does merging an 8 B model take, with the check and without? On LLaDA-8B's shape, weights all zero.
 
-    python benchmarks/merge_memory.py [--folder DIR] [--layers 32] [--output benchmarks/results/merge_memory.json]
+    python benchmarks/memory/merge.py [--folder DIR] [--layers 32] [--output benchmarks/results/merge_memory.json]
 
 The base is sparse: safetensors headers with the published names and shapes in bfloat16, and files cut to length, so
 that it takes no room on the disk. The merged folder does: 15 GiB, deleted at the end. The adapter is LoRA of rank 16
@@ -22,7 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from peft import LoraConfig
@@ -36,7 +36,7 @@ from llada.network.checkpoint import published_shapes
 from release.merge import merge
 from training.run.adapter_folder import peak_memory
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 RANK, SHARD_BYTES = 16, 5 * 10**9
 ROWS, TOKENS = 8, 32
 Shapes = dict[str, tuple[int, ...]]
