@@ -4,6 +4,10 @@ Source: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992) a
 Numerics follow the published model: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates halves
 in float32; attention is bidirectional and runs in the dtype of the weights.
 
+float16 ends at 65,504, which bfloat16's activations pass. On float16 weights the residual stream is therefore float32,
+so is the product within the MLP, and what enters a projection back to the stream is scaled by a power of two
+(`_within_float16`). Scores and softmax of attention are float32 in every kernel of scaled_dot_product_attention.
+
     model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)
     logits = model(input_ids, attention_mask).logits          # (B, L, V)
 
@@ -39,6 +43,8 @@ from llada.network.checkpoint import check_folder, check_loading, is_folder_name
 from llada.network.configuration import LLaDAConfig
 
 __all__ = ["LLaDAConfig", "LLaDAModelLM"]
+FLOAT16_INPUTS = 64.0
+"""Of a row of 12,288 weights of mean size 0.05, inputs so large add up to 39,000 at the very most."""
 
 
 class LLaDARMSNorm(nn.Module):
@@ -51,8 +57,8 @@ class LLaDARMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward.
-        # Autocast may widen its result, hence the cast.
-        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(x.dtype)
+        # Autocast may widen its result, and float16 weights come with a float32 x, hence the cast.
+        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(self.weight.dtype)
 
 
 class LLaDABlock(nn.Module):
@@ -102,9 +108,14 @@ class LLaDABlock(nn.Module):
             groups = self.n_heads // self.n_kv_heads
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, L, D_head)
-        x = x + self.attn_out(attended.transpose(1, 2).flatten(2))
+        attended = attended.transpose(1, 2).flatten(2)
+        if x.dtype == normed.dtype:
+            x = x + self.attn_out(attended)
+            normed = self.ff_norm(x)
+            return x + self.ff_out(F.silu(self.ff_proj(normed)) * self.up_proj(normed))
+        x = x + _within_float16(self.attn_out, attended)  # float16 weights, float32 stream
         normed = self.ff_norm(x)
-        return x + self.ff_out(F.silu(self.ff_proj(normed)) * self.up_proj(normed))
+        return x + _within_float16(self.ff_out, F.silu(self.ff_proj(normed).float()) * self.up_proj(normed).float())
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
@@ -152,6 +163,7 @@ class LLaDAModel(nn.Module):
         if position_ids is None:
             position_ids = _positions(mask, total, x.device)[:, cache_start : cache_start + x.shape[1]]
         cos, sin = rotary_table(position_ids, self.config)
+        x = x.float() if x.dtype == torch.float16 else x
         mask = None if mask is None else mask[:, None, None, :]
         recompute = self.gradient_checkpointing and torch.is_grad_enabled() and cache is None
         last = len(self.transformer.blocks) - 1
@@ -305,6 +317,17 @@ class LLaDAModelLM(PreTrainedModel):
             depth = getattr(module, "depth", None)
             std = 1 / math.sqrt(module.weight.shape[-1] * (1 if depth is None else 2 * (depth + 1)))
             init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
+
+
+def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
+    """linear(x) in float32, (..., out), for float16 weights and an x (..., in) or a result that float16 cannot hold.
+
+    Each position is divided by the power of two that brings its values to `FLOAT16_INPUTS` at the most, and its result
+    multiplied by it: exact, because the map is linear (with an adapter, too).
+    """
+    largest = x.detach().abs().amax(dim=-1, keepdim=True).float()
+    scale = torch.exp2(torch.ceil(torch.log2(largest / FLOAT16_INPUTS)).clamp(min=0))
+    return linear((x / scale).to(torch.float16)).float() * scale
 
 
 def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:

@@ -128,13 +128,13 @@ class Workload:
         return sum(int((self.lengths[b] + tail_lengths(self.lengths[b], train.eos_tail, limit)).sum()) for b in batches)
 
     def _activations(self, model: ModelConfig, positions: int, cuda: bool) -> float:
-        shape, size = self.shape, type_bytes(model)
+        shape, size, stream = self.shape, type_bytes(model), stream_bytes(model)
         kept = self.block_bytes(model, positions, cuda)
-        gradients = (3 * shape.mlp_hidden_size + 2 * shape.d_model) * size * positions
+        gradients = (3 * shape.mlp_hidden_size + 2 * shape.d_model) * stream * positions
         largest = shape.d_model * shape.mlp_hidden_size * size
         unpacked = {"none": 0, "nf4": 1, "int8": 2}[model.quantization] * largest
         if model.activation_checkpointing:
-            kept += shape.n_layers * shape.d_model * size * positions
+            kept += shape.n_layers * shape.d_model * stream * positions
         else:
             kept *= shape.n_layers
         norms = weight_norm_bytes(shape, self.config, size) if self.method.weight_decomposed else 0
@@ -144,7 +144,7 @@ class Workload:
         """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
         size, method, config = type_bytes(model), self.method, self.config
         merged = has_merged_forward(model, method, config)
-        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda)
+        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda, stream_bytes(model))
         adapted = self.counts.adapted / self.shape.n_layers
         if merged:
             kept += 4 * adapted  # W + s B A, see adapters.merged_forward
@@ -252,23 +252,33 @@ def type_bytes(model: ModelConfig) -> int:
     return 4 if model.dtype == "float32" else 2
 
 
+def stream_bytes(model: ModelConfig) -> int:
+    """Bytes of one number of the residual stream and the MLP's gate: float32 on a float16 base."""
+    return 2 if model.dtype == "bfloat16" else 4
+
+
 def has_merged_forward(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
     """Do the adapted layers take the one-product forward pass of `adapters.merged_forward`?"""
     plain = model.quantization == "none" and model.dtype == "float32"
     return plain and config.dropout == 0 and not method.weight_decomposed
 
 
-def block_activation_bytes(shape: LLaDAConfig, config: MethodConfig, size: int, merged: bool, cuda: bool) -> float:
+def block_activation_bytes(
+    shape: LLaDAConfig, config: MethodConfig, size: int, merged: bool, cuda: bool, stream: int | None = None
+) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
     Norms keep their input in float32; attention its rotated q, k, v (keys and values repeated to all heads) and its
     output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its input.
     In float32 layers with the same input keep one copy of it (and attn_out none: it is attention's output); under
     autocast, or with dropout, every layer keeps its own. Layers with peft's own forward pass also keep x A^T.
+
+    Args:
+        stream: bytes of a number of the residual stream and the gate, where not `size` (float16: 4).
     """
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
     targets = set(config.targets)
-    kept = 4 * 2 * D + size * (4 * D + 3 * F)
+    kept = 4 * 2 * D + size * 4 * D + (stream or size) * 3 * F
     if size == 4 and config.dropout == 0:
         inputs = D * (bool(targets & {"q_proj", "k_proj", "v_proj"}) + bool(targets & {"ff_proj", "up_proj"}))
     else:
@@ -360,8 +370,11 @@ def remedies(short: Estimate) -> Iterator[tuple[str, Memory]]:
         yield f"model.activation_checkpointing=true {one_row}", needed(frugal, smaller)
     for kind in ("int8", "nf4") if model.quantization == "none" else ("nf4",) * (model.quantization == "int8"):
         quantised = frugal.model_copy(update={"quantization": kind})
-        change = f"model.quantization={kind} model.activation_checkpointing=true {one_row}"
-        yield change, needed(quantised, smaller)
+        change, rows = f"model.quantization={kind} model.activation_checkpointing=true", short.train
+        yield change, needed(quantised, rows)
+        while rows.micro_batch_size > 1:
+            rows = rows.model_copy(update={"micro_batch_size": rows.micro_batch_size // 2})
+            yield f"{change} train.micro_batch_size={rows.micro_batch_size}", needed(quantised, rows)
 
 
 def check_fits(result: Estimate) -> None:

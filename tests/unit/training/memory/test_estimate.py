@@ -88,7 +88,7 @@ def expected_bytes(model: ModelConfig, config: MethodConfig, name: str = "lora")
 
 
 @pytest.mark.parametrize("quantization", ["none", "int8", "nf4"])
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
 @pytest.mark.parametrize("targets", [ALL, ("q_proj", "v_proj")])
 @pytest.mark.parametrize("name", ["lora", "dora"])
 def test_activations_are_what_autograd_keeps(tmp_path, name, dtype, quantization, targets):
