@@ -49,6 +49,14 @@ def merge_forward_passes(adapted: Any) -> int:
     return len(layers)
 
 
+def spare_casts(adapted: Any) -> None:
+    """Hand every layer's input to A as it is, where autocast chooses the type of the product anyway: peft would write
+    it in float32 first, and autocast back in 16 bits.
+    """
+    for layer in adapted_layers(adapted).values():
+        layer.cast_input_dtype_enabled = False  # type: ignore[assignment]
+
+
 def _qualifies(layer: Any) -> bool:
     base = layer.get_base_layer()
     plain = type(base) is nn.Linear and base.bias is None and base.weight.dtype == torch.float32

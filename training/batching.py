@@ -117,7 +117,7 @@ def accumulation_steps(global_batch_size: int, micro_batch_size: int, processes:
     if global_batch_size < processes:
         raise InputError(
             f"train.global_batch_size: {global_batch_size} rows cannot be shared by {processes} processes; "
-            f"take at least {processes}"
+            f"take at least {processes}, or start {global_batch_size}: `accelerate launch --num_processes`"
         )
     return math.ceil(global_batch_size / (processes * micro_batch_size))
 

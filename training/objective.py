@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -11,8 +10,6 @@ from torch import Tensor, nn
 from llada.diffusion.bound import MaskedBatch, masked_cross_entropy
 from llada.diffusion.loss import Normalizer, masked_diffusion_loss
 from training.global_batch import MicroBatch
-
-FLOAT16_LOSS_SCALE = 1024.0  # a power of two: exact, and without state that a checkpoint would have to hold
 
 
 class Objective(nn.Module):
@@ -26,7 +23,6 @@ class Objective(nn.Module):
         super().__init__()
         self.model, self.dtype = model, dtype
         self.normalizer: Normalizer = normalizer
-        self.loss_scale = FLOAT16_LOSS_SCALE if dtype == torch.float16 else 1.0
 
     def forward(self, batch: MicroBatch | MaskedBatch, total: float = 1.0) -> Tensor:
         """The loss of a training batch, see `llada.diffusion.masked_diffusion_loss`; `total` is the global batch's
@@ -47,13 +43,6 @@ class Objective(nn.Module):
                 self.normalizer,
                 total=total,
             )
-
-    def unscale_gradients(self, parameters: Iterable[Tensor]) -> None:
-        """Divide the gradients by the scale that the loss had in float16."""
-        if self.loss_scale != 1.0:
-            for parameter in parameters:
-                if parameter.grad is not None:
-                    parameter.grad /= self.loss_scale
 
     def _autocast(self, device: torch.device) -> torch.autocast:
         return torch.autocast(device.type, self.dtype, enabled=self.dtype != torch.float32)

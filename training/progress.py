@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from training.loss_scale import LossScale
 from training.validation import Validation
 
 
@@ -39,6 +40,7 @@ class Progress:
     last_validation: dict[str, Any] | None = None
     best_validation: dict[str, Any] | None = None
     curve: list[CurveRow] = field(default_factory=list)
+    loss_scale: LossScale = field(default_factory=LossScale)
     pending_losses: list[float] = field(default_factory=list)  # of the steps since the last row of the curve
     pending_norms: list[float] = field(default_factory=list)
 
@@ -49,6 +51,7 @@ class Progress:
     def from_json(cls, content: dict[str, Any]) -> Progress:
         progress = cls(**content)
         progress.curve = [CurveRow(**row) for row in content["curve"]]
+        progress.loss_scale = LossScale(**content["loss_scale"])
         return progress
 
     def add_step(self, loss: float, norm: float, tokens: int, seconds: float) -> None:

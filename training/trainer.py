@@ -9,6 +9,7 @@ with the same bytes as one that was not, and two processes see the same losses a
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from contextlib import nullcontext
@@ -21,11 +22,12 @@ from torch import Tensor, nn
 
 from adapters.attach import Adapted, attach
 from adapters.base import load_unquantised
-from adapters.merged_forward import merge_forward_passes
+from adapters.merged_forward import merge_forward_passes, spare_casts
 from adapters.storage import set_trainable, trainable_tensors
 from common.errors import InputError
 from common.files import write_json
 from common.progress import console, progress_bar
+from training import loss_scale
 from training.batching import accumulation_steps, batch_of_step, share
 from training.global_batch import GlobalBatch, MicroBatch, step_noise
 from training.memory.dry_run import check_memory
@@ -41,6 +43,7 @@ from training.run.checkpoint import (
     remove_leftovers,
     save_checkpoint,
 )
+from training.run.device import check_device
 from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
 from training.run.processes import Processes, make_accelerator, processes_end
@@ -49,12 +52,13 @@ from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
 from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
 
 
-def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False) -> None:
+def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False, on_cpu: bool = False) -> None:
     """Train one adapter; called in every process of `accelerate launch`.
 
     Args:
         fresh: remove what unfinished runs of this adapter left behind, and begin at step 0.
         fits: start on a GPU that is too small by the estimate.
+        on_cpu: start on a CPU, however large the base.
 
     Raises:
         InputError: what the user can cure: missing data, a rank too large, a loss that is not finite, too little
@@ -74,6 +78,7 @@ def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False) -> None:
                 _prepare_run_folder(plan, fresh)
             accelerator.wait_for_everyone()
             processes = Processes(accelerator)
+            check_device(plan, processes.device, on_cpu)
             check_memory(plan, processes, fits)
             trainer = Trainer(plan, processes, interrupts)
             trainer.set_up()
@@ -103,6 +108,8 @@ class Trainer:
         self.lengths = plan.rows.lengths
         self.step = 0  # optimizer steps that are done
         self.progress = Progress()
+        if plan.model.dtype == "float16":
+            self.progress.loss_scale.value = loss_scale.START
         self.best: dict[str, Tensor] | None = None  # the adapter of the best validation
         self._epochs: dict[int, list[np.ndarray]] = {}
 
@@ -120,6 +127,8 @@ class Trainer:
         model = self.adapted.model
         if not processes.sharded:
             merge_forward_passes(model)
+        if plan.model.dtype != "float32":
+            spare_casts(model)
         if plan.model.activation_checkpointing:
             model.get_base_model().model.gradient_checkpointing = True
         if plan.model.compile and processes.device.type == "cuda":
@@ -198,34 +207,50 @@ class Trainer:
         total = batch.denominator(plan.train.normalizer)
         set_learning_rate(self.optimizer, step, plan.total_steps, plan.train)
 
-        # 3. Forward and backward, one micro-batch after the other; gradients and losses add up.
-        loss = torch.zeros((), device=self.processes.device)
-        parts = share(len(batch), self.accumulation, self.processes.rank, self.processes.count)
-        for i, part in enumerate(parts):
-            if plan.config.dropout > 0:
-                torch.manual_seed(_dropout_seed(plan.seed, step, i, self.processes.rank))
-            loss += self._backward(batch.micro_batch(part), total, last=i == len(parts) - 1)
+        # 3. The gradient on all processes, clipped.
+        loss, norm = self._gradient(batch, total)
 
-        # 4. One gradient on all processes, clipped.
-        parameters = list(trainable_tensors(self.adapted.model).values())
-        self.processes.average_gradients(parameters)
-        self.objective.unscale_gradients(parameters)
-        norm = float(nn.utils.clip_grad_norm_(parameters, plan.train.max_gradient_norm))
-
-        # 5. Stop before a loss or gradient that is not finite; else let the optimizer move the adapter.
-        value = float(self.processes.sum(loss))
-        check_finite(value, norm, step, batch.ids, plan.telling_settings)
+        # 4. Stop before a loss or gradient that is not finite; else let the optimizer move the adapter.
+        check_finite(loss, norm, step, batch.ids, plan.telling_settings)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
-        self.progress.add_step(value, norm, batch.tokens, time.perf_counter() - began)
-        return value
+        self.progress.loss_scale.step_taken()
+        self.progress.add_step(loss, norm, batch.tokens, time.perf_counter() - began)
+        return loss
+
+    def _gradient(self, batch: GlobalBatch, total: float) -> tuple[float, float]:
+        """Leave the global batch's clipped gradient in the adapter; its loss, and its norm before clipping.
+
+        A float16 gradient that overflows is computed again with a smaller scale. All processes see the same norm.
+        """
+        parameters, scale = list(trainable_tensors(self.adapted.model).values()), self.progress.loss_scale
+        while True:
+            loss = float(self.processes.sum(self._accumulate(batch, total)))
+            self.processes.average_gradients(parameters)
+            for gradient in (parameter.grad for parameter in parameters if parameter.grad is not None):
+                gradient /= scale.value
+            norm = float(nn.utils.clip_grad_norm_(parameters, self.plan.train.max_gradient_norm))
+            if math.isfinite(norm) or not math.isfinite(loss) or not scale.lower():
+                return loss, norm
+            self.optimizer.zero_grad(set_to_none=True)
+
+    def _accumulate(self, batch: GlobalBatch, total: float) -> Tensor:
+        """Forward and backward, one micro-batch after the other; gradients and losses add up."""
+        plan, processes = self.plan, self.processes
+        loss = torch.zeros((), device=processes.device)
+        parts = share(len(batch), self.accumulation, processes.rank, processes.count)
+        for i, part in enumerate(parts):
+            if plan.config.dropout > 0:
+                torch.manual_seed(_dropout_seed(plan.seed, self.step, i, processes.rank))
+            loss += self._backward(batch.micro_batch(part), total, last=i == len(parts) - 1)
+        return loss
 
     def _backward(self, micro: MicroBatch, total: float, last: bool) -> Tensor:
         """Add the gradient of a micro-batch's share of the loss, and return that share."""
         with nullcontext() if last else self.processes.accelerator.no_sync(self.module):
             loss = self.module(micro.to(self.processes.device), total)
             # DDP averages gradients over the processes; the parts are shares of one loss, so their sum is wanted.
-            (loss * (self.processes.count * self.objective.loss_scale)).backward()
+            (loss * (self.processes.count * self.progress.loss_scale.value)).backward()
         return loss.detach()
 
     def _log(self, validating: bool) -> None:

@@ -33,10 +33,11 @@ def train(
     ignore_memory: Annotated[
         bool, typer.Option("--ignore-memory", help="Start although by the estimate the GPU's memory is too small.")
     ] = False,
+    cpu: Annotated[bool, typer.Option("--cpu", help="Start without a GPU, even with a base of billions.")] = False,
 ) -> None:
     """Train one adapter with the masked-diffusion loss; start it with `accelerate launch`."""
     with running("train", profile, overrides, artifacts, distributed=True) as (settings, paths):
         settings.method(method)
         from pipeline.stages.train import run
 
-        run(settings, paths, method, dry_run, fresh, ignore_memory)
+        run(settings, paths, method, dry_run, fresh, ignore_memory, cpu)

@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def run(
-    profile: Profile, paths: Paths, adapter: str, dry_run: bool = False, fresh: bool = False, fits: bool = False
+    profile: Profile,
+    paths: Paths,
+    adapter: str,
+    dry_run: bool = False,
+    fresh: bool = False,
+    fits: bool = False,
+    on_cpu: bool = False,
 ) -> None:
-    """Train one adapter (`lora`, `lora-seed2`), or print what would be trained; `fresh` and `fits` as in `train`."""
+    """Train one adapter (`lora`, `lora-seed2`), or print what would be trained; the rest as in `train`."""
     plan = training_plan(profile, paths, adapter)
     if dry_run:
         counting.dry_run(plan)
     else:
-        trainer.train(plan, fresh, fits)
+        trainer.train(plan, fresh, fits, on_cpu)
 
 
 def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:

@@ -65,6 +65,7 @@ def run_facts(
         },
         "final_train_loss": progress.final_train_loss,
         "peak_memory": peak_memory(),
+        "loss_scale": asdict(progress.loss_scale),
         "trainable_parameters": sum(tensor.numel() for tensor in trainable_tensors(adapted.model).values()),
         "adapted_modules": len(adapted_layers(adapted.model)),
         "saved_rank": plan.config.rank * (2 if plan.method.pissa else 1),

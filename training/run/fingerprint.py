@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +72,17 @@ def ingredients(
         "base": base_sha256,
         "init_from": init_sha256,
         "seed": seed,
-        "versions": {name: version(name) for name in _PACKAGES},
+        "versions": {name: _version(name) for name in _PACKAGES},
         "code": code_hash(),
     }
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: bitsandbytes is needed by some settings alone."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def fingerprint(parts: dict[str, Any]) -> str:
