@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,13 +24,15 @@ from pipeline.paths import Paths
 from pipeline.profile import Profile
 from training.batching import read_rows, steps_per_epoch
 from training.memory.dry_run import print_memory
-from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, estimate, remedies, type_bytes
+from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, estimate, remedies
 
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
 
 PUBLISHED_8B = ("GSAI-ML/LLaDA-8B-Base", "GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5")
 UTILISATION = 0.4  # of the peak that --tflops names; what well-tuned LoRA training reaches on one GPU
+KEPT_BY_A_CARD = 1.5 * GIB  # of the size on its box: an A10 and an L4 of 24 GB have 22.5 GiB, a T4 of 16 has 14.6
+CENDOL, CENDOL_TOKENS = "indonlp/cendol_collection_v2", 93  # tokens of its rows on average, in chat form
 ANSWER_SHARE_MASKED = 0.5  # t is uniform, so half of the answer on average
 
 
@@ -48,6 +50,7 @@ class Time:
     """One epoch's training steps, validation not counted; None where nobody measured and nothing was given."""
 
     tokens_per_epoch: int
+    tokens_per_row: float  # counted, or assumed where nothing is formatted
     steps_per_epoch: int
     gflop_per_token: float
     tokens_per_second: float | None
@@ -70,7 +73,7 @@ class Forecast:
     rows_source: str
     shape_source: str
     variants: list[Variant]  # the profile's own first
-    host_bytes: float  # while the base is loaded
+    host_bytes: float  # the process's own, while base and adapter are loaded
     time: Time
     disk: dict[str, float]  # bytes
     disk_free: float
@@ -85,7 +88,7 @@ def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tfl
     """Plan the training of one adapter.
 
     Args:
-        gpu: plan for a CUDA GPU with so many GiB; None: this machine.
+        gpu: plan for a CUDA GPU that is sold with so many GB; None: this machine.
         tflops: dense peak of the GPU in the base's type, for a computed time where none was measured.
 
     Raises:
@@ -96,7 +99,7 @@ def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tfl
     config, adaptation = profile.method(method), METHODS[AdapterName.parse(method).method]
     shape, shape_source = network_shape(profile, paths)
     lengths, rows_source = row_lengths(profile, paths)
-    machine = None if gpu is None else Machine(True, gpu * GIB, f"a GPU of {gpu:g} GiB")
+    machine = None if gpu is None else sold_with(gpu)
     train, seed = profile.train, profile.seed
     own = estimate(adaptation, config, profile.model, train, shape, lengths, seed, machine=machine)
     return Forecast(
@@ -108,12 +111,30 @@ def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tfl
         rows_source=rows_source,
         shape_source=shape_source,
         variants=[Variant("profile", own.model, own.memory), *variants(own)],
-        host_bytes=float(own.workload.counts.base * type_bytes(own.model)),
+        host_bytes=host_bytes(own),
         time=time_of(profile, paths, method, own.workload, tflops),
-        disk=disk(profile, own.workload),
+        disk=disk(profile, paths, own.workload),
         disk_free=float(shutil.disk_usage(existing_parent(paths.root)).free),
         changes=[] if own.fits else [(change, memory.total) for change, memory in remedies(own)],
     )
+
+
+def sold_with(gigabytes: float) -> Machine:
+    """A GPU by the size on its box; error correction and the driver keep some of it."""
+    free = gigabytes * GIB - KEPT_BY_A_CARD
+    return Machine(True, free, f"a GPU sold with {gigabytes:g} GB")
+
+
+def host_bytes(own: Estimate) -> float:
+    """Private memory of the process while base and adapter are loaded, see `adapters.base.load_unquantised`: what goes
+    to a GPU or is quantised passes through one tensor after the other; on a CPU the base stays, as it is stored.
+    """
+    shape, method = own.workload.shape, own.workload.method
+    projection = float(shape.d_model * shape.mlp_hidden_size)
+    passing = max(2.0 * shape.embedding_size * shape.d_model, projection * (12 if method.pissa else 2))
+    factors = 3 * 4.0 * own.workload.counts.trainable if method.pissa else 0.0
+    stays = 0.0 if own.machine.cuda else own.memory.base
+    return stays + passing + factors
 
 
 def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
@@ -169,6 +190,7 @@ def variants(own: Estimate) -> Iterator[Variant]:
 
 def time_of(profile: Profile, paths: Paths, method: str, workload: Workload, tflops: float | None) -> Time:
     """Measured throughput of a finished adapter where there is one, else computed from `tflops`, else none."""
+    workload = replace(workload, lengths=typical_lengths(profile, paths, workload.lengths))
     tokens = workload.tokens_per_epoch(profile.train)
     steps = steps_per_epoch(len(workload.lengths), profile.train.global_batch_size)
     gflop = flop_per_token(workload, profile.model.activation_checkpointing, answer_share(paths)) / 1e9
@@ -176,7 +198,14 @@ def time_of(profile: Profile, paths: Paths, method: str, workload: Workload, tfl
     if speed is None and tflops is not None:
         speed = UTILISATION * tflops * 1e3 / gflop
         source = f"computed, not measured: {UTILISATION:.0%} of {tflops:g} TFLOP/s at {gflop:.1f} GFLOP per token"
-    return Time(tokens, steps, gflop, speed, source)
+    return Time(tokens, tokens / len(workload.lengths), steps, gflop, speed, source)
+
+
+def typical_lengths(profile: Profile, paths: Paths, worst: np.ndarray) -> np.ndarray:
+    """Lengths for the time: those of the formatted split, before there is one the average of what is published."""
+    if profile.data.source != CENDOL or (paths.formatted / "train.parquet").is_file():
+        return worst
+    return np.minimum(worst, CENDOL_TOKENS)
 
 
 def measured_speed(profile: Profile, paths: Paths, method: str) -> tuple[float | None, str]:
@@ -216,9 +245,9 @@ def flop_per_token(workload: Workload, recompute: bool, answer: float) -> float:
 # --- disk ---
 
 
-def disk(profile: Profile, workload: Workload) -> dict[str, float]:
-    """Bytes that training leaves: base in its published type, all adapters, what one run needs to resume, PiSSA's
-    factors.
+def disk(profile: Profile, paths: Paths, workload: Workload) -> dict[str, float]:
+    """Bytes that a run leaves: the base in its published type, what else `inputs` fetched and `embed` wrote where they
+    have run, all adapters, what one training needs to resume, PiSSA's factors.
     """
     published = 4 if profile.model.base == "embedded" else 2  # bytes per weight
     one = 4.0 * workload.counts.trainable
@@ -228,10 +257,25 @@ def disk(profile: Profile, workload: Workload) -> dict[str, float]:
     adapters = sum(2 * one * (2 if METHODS[name].pissa else 1) for name in profile.methods)  # the best and the last
     return {
         "base": float(workload.counts.base * published),
+        **fetched(paths),
         f"adapters ({len(profile.methods)} methods, best and last)": adapters,
         "resumable state while one trains": resumable,
         **({"PiSSA's factors": one} if decomposed else {}),
     }
+
+
+def fetched(paths: Paths) -> dict[str, float]:
+    """Bytes of the data set, the encoder and the embeddings, as far as they are there."""
+    sizes = {}
+    if paths.inputs_facts.is_file():
+        facts = read_json(paths.inputs_facts)
+        files = [paths.root / file["path"] for file in facts.get("dataset", {}).get("files", ())]
+        sizes["data set"] = sum(path.stat().st_size for path in files if path.is_file())
+        encoder = paths.root / facts["encoder"]["path"] if "encoder" in facts else None
+        sizes["encoder"] = sum(path.stat().st_size for path in encoder.rglob("*") if path.is_file()) if encoder else 0
+    if paths.embeddings.is_file():
+        sizes["embeddings"] = paths.embeddings.stat().st_size
+    return {label: float(size) for label, size in sizes.items() if size}
 
 
 def existing_parent(path: Path) -> Path:
@@ -281,7 +325,7 @@ def show(result: Forecast) -> None:
     console.print(f"lengths: {result.rows_source}")
     print_memory(console, {variant.label: variant.memory for variant in result.variants}, result.machine)
     console.print(f"the profile: {_described(result.variants[0].model)}", highlight=False)
-    console.print(f"host, while the base loads: {result.host_bytes / GIB:.2f} GiB")
+    console.print(f"host, while the base loads: {result.host_bytes / GIB:.2f} GiB of its own; mapped files come and go")
     for line in (*_advice(result), *_time(result), *_disk(result)):
         console.print(line, highlight=False)
 
@@ -302,7 +346,8 @@ def _advice(result: Forecast) -> Iterator[str]:
 
 def _time(result: Forecast) -> Iterator[str]:
     time = result.time
-    yield f"one epoch: {time.tokens_per_epoch:,} tokens, {time.steps_per_epoch:,} optimizer steps"
+    each = f", {time.tokens_per_row:.0f} per row on average"
+    yield f"one epoch: {time.tokens_per_epoch:,} tokens{each}, {time.steps_per_epoch:,} optimizer steps"
     if time.seconds_per_epoch is None:
         yield f"time: {time.source} ({time.gflop_per_token:.3g} GFLOP per token)"
     else:
@@ -317,7 +362,8 @@ def _duration(seconds: float) -> str:
 
 def _disk(result: Forecast) -> Iterator[str]:
     parts = ", ".join(f"{label} {_size(size)}" for label, size in result.disk.items())
-    yield f"disk: {parts}; {_size(result.disk_free)} free"
+    unknown = "" if "data set" in result.disk else "; data set, encoder and embeddings: known after `inputs`"
+    yield f"disk: {parts}{unknown}; {_size(result.disk_free)} free"
 
 
 def _size(size: float) -> str:

@@ -14,7 +14,7 @@ def plan(
     method: Annotated[str | None, typer.Option("--method", metavar="M", help="Default: the profile's first.")] = None,
     gpu: Annotated[
         float | None,
-        typer.Option("--gpu", metavar="GIB", min=1, help="For a GPU of so many GiB instead of this machine."),
+        typer.Option("--gpu", metavar="GB", min=4, help="For a GPU sold with so many GB instead of this machine."),
     ] = None,
     tflops: Annotated[
         float | None,

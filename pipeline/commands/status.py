@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import InputError
 from common.files import read_json
+from common.yaml_text import read_yaml
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
 from pipeline.paths import Paths
 
@@ -154,16 +155,30 @@ def _stages(profile: Profile, paths: Paths) -> list[_Stage]:
         _Stage("split", paths.leakage_facts, command("split"), _split),
         _Stage("format", paths.format_facts, command("format"), _format),
     ]
-    for name in profile.methods:
+    methods = _methods(profile, paths)
+    for name in methods:
         launch = f"accelerate launch train_adapter.py --method {name} {where}"
         data.append(_Stage(f"train@{name}", paths.adapter(name) / "run.json", launch, _train))
-    for name in ("base", *profile.methods):
+    for name in ("base", *methods):
         evidence = paths.evaluation(name) / "metrics.json"
         data.append(_Stage(f"evaluate@{name}", evidence, command(f"evaluate --method {name}"), _evaluate))
     evidence = paths.report / "metrics" / "base.json"
     page = paths.report / "index.html"
     data.append(_Stage("report", evidence, command("report"), lambda _: str(page)))
     return data
+
+
+def _methods(profile: Profile, paths: Paths) -> list[str]:
+    """The methods to be trained: where DVC's artefacts lie those that params.yaml lists, elsewhere all of the profile;
+    and besides those that were trained by hand.
+    """
+    listed: Any = None
+    params = Path("params.yaml")
+    if paths == Paths.of(profile.name) and params.is_file():
+        values = read_yaml(params)
+        listed = values.get("methods") if isinstance(values, dict) else None
+    wanted = listed if isinstance(listed, list) else list(profile.methods)
+    return [name for name in profile.methods if name in wanted or (paths.adapter(name) / "run.json").is_file()]
 
 
 def _inputs(facts: Any) -> str:

@@ -55,14 +55,14 @@ def test_variants_are_the_profile_and_three_types_with_and_without_checkpointing
 
 
 def test_every_published_profile_fits_the_card_it_names(nothing_yet):
-    for name, gpu in (("llada-8b", 80), ("llada-8b-24gb", 24), ("kcv-2025", 80)):
+    for name, gpu in (("llada-8b", 80), ("llada-8b-24gb", 24), ("llada-8b-t4", 16), ("kcv-2025", 32)):
         assert forecast(load_profile(name), nothing_yet, "pissa", gpu=gpu, tflops=None).fits
 
 
 def test_what_does_not_fit_gets_settings_of_which_one_does(nothing_yet):
     plan = forecast(EIGHT, nothing_yet, "lora", gpu=24, tflops=None)
     assert not plan.fits
-    fitting = [change for change, total in plan.changes if total <= 24 * GIB]
+    fitting = [change for change, total in plan.changes if total <= plan.machine.available]
     assert fitting
     overrides = fitting[0].split()
     assert forecast(load_profile("llada-8b", overrides), nothing_yet, "lora", gpu=24, tflops=None).fits
@@ -153,3 +153,55 @@ def test_plan_and_dry_run_show_the_same_memory(prepared, monkeypatch, capsys, me
     assert len(planned) == 1
     assert [line.split() for line in planned] == [line.split() for line in counted]
     assert planned[0].split()[-1] == "yes"
+
+
+def test_a_card_has_less_than_stands_on_its_box(nothing_yet):
+    """What an A10 or L4 and a T4 expose: 22.5 and 14.6 GiB."""
+    for profile, gpu, exposed in (("llada-8b-24gb", 24, 22.5), ("llada-8b-t4", 16, 14.6)):
+        plan = forecast(load_profile(profile), nothing_yet, "lora", gpu=gpu, tflops=None)
+        assert 0.97 * exposed < plan.machine.available / GIB <= exposed
+
+
+def test_before_the_rows_are_known_time_goes_by_their_average_and_memory_by_the_longest(nothing_yet):
+    plan = forecast(EIGHT, nothing_yet, "lora", gpu=80, tflops=790)
+    assert plan.longest == 512
+    assert plan.time.tokens_per_row == 93 + 8  # and the supervised end
+    other = forecast(load_profile("llada-8b", ["data.source=rows"]), nothing_yet, "lora", gpu=80, tflops=790)
+    assert other.time.tokens_per_row == 512
+
+
+def test_host_memory_is_what_passes_through_not_the_base(nothing_yet):
+    """An embedding table of 126,464 x 4,096 in 16 bits; for PiSSA three float32 copies of the largest weight, and its
+    factors three times. On a CPU the quantised base stays there.
+    """
+
+    def host(method, gpu, *changes):
+        return forecast(load_profile("llada-8b-t4", changes), nothing_yet, method, gpu=gpu, tflops=None).host_bytes
+
+    trainable = count(LLaDAConfig(), METHODS["pissa"], EIGHT.method("pissa")).trainable
+    assert host("lora", 16) == 2 * 126464 * 4096
+    assert host("pissa", 16) == 2 * 126464 * 4096 + 12 * trainable
+    assert host("lora", None) == pytest.approx(3.6e9 + 4 * 126464 * 4096 + 2 * 126464 * 4096, rel=0.01)
+
+
+def test_quantisation_keeps_the_micro_batch_where_that_fits(nothing_yet):
+    plan = forecast(EIGHT, nothing_yet, "lora", gpu=24, tflops=None)
+    fitting = [change for change, total in plan.changes if total <= plan.machine.available]
+    assert "model.quantization=nf4 model.activation_checkpointing=true" in fitting
+
+
+def test_disk_counts_what_was_fetched_and_embedded(prepared):
+    (prepared.root / "rows.parquet").write_bytes(b"0" * 1000)
+    (prepared.inputs / "encoder").mkdir()
+    (prepared.inputs / "encoder" / "weights").write_bytes(b"0" * 200)
+    prepared.embeddings.write_bytes(b"0" * 30)
+    facts = json.loads(prepared.inputs_facts.read_text())
+    facts |= {"dataset": {"files": [{"path": "rows.parquet"}]}, "encoder": {"path": "inputs/encoder"}}
+    prepared.inputs_facts.write_text(json.dumps(facts))
+    found = forecast(load_profile("mini"), prepared, "lora", gpu=None, tflops=None).disk
+    assert [found[label] for label in ("data set", "encoder", "embeddings")] == [1000, 200, 30]
+
+
+def test_what_is_not_fetched_yet_is_said_to_be_unknown(card_of_80, capsys):
+    show(card_of_80)
+    assert "known after `inputs`" in " ".join(capsys.readouterr().out.split())

@@ -142,3 +142,19 @@ def test_the_table_names_state_and_next_command(tmp_path, capsys):
     assert "missing" in shown
     assert "staleness is not known here" in shown
     assert "next: python -m pipeline format" in shown
+
+
+def test_a_method_that_params_do_not_train_is_not_waited_for(tmp_path, monkeypatch):
+    """Else `status` would name `dvc repro` as the next command for ever: kcv-2025 has a method that nothing trains."""
+    (tmp_path / "params.yaml").write_text("profile: kcv-2025\nmethods: [lora, pissa]\n")
+    profile = load_profile("kcv-2025")
+    monkeypatch.chdir(tmp_path)
+
+    def listed():
+        return [entry.stage for entry in status.stage_states(profile, Paths.of("kcv-2025"), {}) if "@" in entry.stage]
+
+    assert listed() == ["train@lora", "train@pissa", "evaluate@base", "evaluate@lora", "evaluate@pissa"]
+    run = Paths.of("kcv-2025").adapter("loraplus_pissa") / "run.json"
+    run.parent.mkdir(parents=True)
+    run.write_text(json.dumps({"validation": {"best": {"loss": 1.0}, "first": {"loss": 2.0}}, "steps": 3}))
+    assert "train@loraplus_pissa" in listed()
