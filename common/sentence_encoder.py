@@ -42,20 +42,34 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
     """The folder's tokenizer and network, in eval mode.
 
     Raises:
-        InputError: as `check_encoder`; the folder does not load.
+        InputError: as `check_encoder`; the folder does not load, or lacks weights of its network.
     """
     from transformers import AutoModel, AutoTokenizer
 
     layout = _layout(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(layout.transformer, local_files_only=True)
-        network = AutoModel.from_pretrained(layout.transformer, local_files_only=True, dtype=dtype)
+        network, loading = AutoModel.from_pretrained(
+            layout.transformer, local_files_only=True, dtype=dtype, output_loading_info=True
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
+    _refuse_random_weights(folder, loading)
     positions = getattr(network.config, "max_position_embeddings", MAX_TOKENS)
     limit = min(layout.max_tokens or MAX_TOKENS, tokenizer.model_max_length, positions, MAX_TOKENS)
     return SentenceEncoder(tokenizer, network.to(device).eval(), limit)
+
+
+def _refuse_random_weights(folder: Path, loading: Any) -> None:
+    """What a checkpoint lacks transformers draws at random, with a warning; the pooler alone is not used here."""
+    report = loading if isinstance(loading, dict) else vars(loading)
+    missing = sorted(str(key) for key in report.get("missing_keys") or () if not str(key).startswith("pooler."))
+    if missing:
+        raise InputError(
+            f"data.encoder: {folder}: {len(missing)} weights are not in its files ({missing[0][:80]} and others), and "
+            "would be random; take a checkpoint of the network that its config.json names"
+        )
 
 
 @dataclass(frozen=True)

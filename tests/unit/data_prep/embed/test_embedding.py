@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 
 from common.errors import InputError
-from common.sentence_encoder import SentenceEncoder
+from common.sentence_encoder import SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
 from data_prep.embed import embedding
 from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, texts_to_embed
@@ -121,3 +123,29 @@ def test_a_folder_that_is_no_encoder_is_refused(tmp_path: Path, candidates: Path
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"data\.encoder: .*does not load"):
         run(tmp_path, candidates, tmp_path / "empty")
+
+
+def test_an_encoder_that_would_have_random_weights_is_refused(tmp_path: Path, encoder: Path) -> None:
+    """Keys under a prefix that the network does not know, as another library may write them."""
+    other = tmp_path / "encoder"
+    shutil.copytree(encoder, other)
+    tensors = load_file(other / "model.safetensors")
+    save_file(
+        {f"module.{name}": tensor for name, tensor in tensors.items()}, other / "model.safetensors", {"format": "pt"}
+    )
+    with pytest.raises(
+        InputError, match=r"data\.encoder: .* weights are not in its files \(.*would be random"
+    ) as refusal:
+        load_encoder(other, "cpu", torch.float32)
+    assert len(str(refusal.value)) < 300 + len(str(other))
+    load_encoder(encoder, "cpu", torch.float32)
+
+
+def test_an_encoder_without_a_pooler_is_an_encoder(tmp_path: Path, encoder: Path) -> None:
+    other = tmp_path / "encoder"
+    shutil.copytree(encoder, other)
+    tensors = load_file(other / "model.safetensors")
+    bare = {name: tensor for name, tensor in tensors.items() if "pooler" not in name}
+    save_file(bare, other / "model.safetensors", {"format": "pt"})
+    assert len(bare) < len(tensors)
+    load_encoder(other, "cpu", torch.float32)
