@@ -29,7 +29,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import Any
@@ -41,6 +41,7 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from benchmarks.cuda_parts.setting import random_network
 from common.memory import peak_resident_bytes, resident_bytes
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.diffusion.loss import forward_process, masked_diffusion_loss
@@ -80,7 +81,8 @@ def main() -> None:
         print(f"written: {options.output}")
 
 
-def parse_arguments() -> argparse.Namespace:
+def parse_arguments(words: Sequence[str] | None = None) -> argparse.Namespace:
+    """Of these words, or of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--shape", choices=SHAPES, default="tiny", help="size of the body (default tiny)")
     parser.add_argument("--vocabulary", type=int, default=126464, help="words of the head (default 126464)")
@@ -94,12 +96,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--warmup", type=int, default=2, help="rounds before (default 2)")
     parser.add_argument("--checkpointing", action="store_true", help="recompute the blocks' activations")
     parser.add_argument("--quantization", choices=("none", "nf4"), default="none", help="of the blocks (bitsandbytes)")
-    parser.add_argument("--compile", action="store_true", help="torch.compile per block")
+    parser.add_argument("--compile", metavar="BACKEND", help="torch.compile per block, for example inductor")
     parser.add_argument("--chunk-bytes", type=int, help="bytes of logits at once in (a); default by the device")
     parser.add_argument("--seed", type=int, default=0, help="weights and noise (default 0)")
     parser.add_argument("--output", type=Path, help="write the report as JSON")
     parser.add_argument("--measure-memory-of", choices=sorted(NAMES), help=argparse.SUPPRESS)
-    return parser.parse_args()
+    return parser.parse_args(words)
 
 
 class Setup:
@@ -113,7 +115,7 @@ class Setup:
         if options.checkpointing:
             self.base.model.gradient_checkpointing = True
         if options.compile:
-            self.base.compile_blocks()
+            self.base.compile_blocks(backend=options.compile)
         self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.optimizer = torch.optim.AdamW(self.trainable, lr=1e-4)
         self.weight_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
@@ -170,11 +172,13 @@ def build_base(options: argparse.Namespace, device: torch.device, dtype: torch.d
     words = options.vocabulary
     special = {"mask_token_id": words - 1, "eos_token_id": words - 2, "pad_token_id": words - 2}
     config = LLaDAConfig(vocab_size=words, **SHAPES[options.shape], **special)
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(dtype)
-    with torch.device(device if options.quantization == "none" else "cpu"):
+    if device.type == "cpu":
+        before = torch.get_default_dtype()
+        torch.set_default_dtype(dtype)
         base = LLaDAModelLM(config)
-    torch.set_default_dtype(before)
+        torch.set_default_dtype(before)
+    else:
+        base = random_network(config, device, dtype)
     if options.quantization == "nf4":
         quantize_blocks(base, device, dtype)
     base.to(device)  # type: ignore[arg-type]
