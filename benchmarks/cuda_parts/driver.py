@@ -55,10 +55,15 @@ class Run:
     one_device: bool = False  # several processes on one GPU, which NCCL refuses: gloo
 
     def write(self) -> Path:
-        """The file from which the driver starts."""
+        """The file from which the driver starts; and the base's config.json, before any process reads it."""
         path = Path(self.folder, f"{self.name}.json")
         write_json(path, asdict(self))
+        LLaDAConfig(**self.shape).save_pretrained(self.base)
         return path
+
+    @property
+    def base(self) -> Path:
+        return Path(self.folder, self.name, "base")
 
     @property
     def result(self) -> Path:
@@ -73,13 +78,12 @@ class MadeUpPlan(TrainingPlan):
     @classmethod
     def of(cls, run: Run) -> MadeUpPlan:
         folder = Path(run.folder)
-        LLaDAConfig(**run.shape).save_pretrained(folder / "base")
         plan = cls(
             method_name=run.method,
             model=ModelConfig.model_validate(run.model),
             train=TrainConfig.model_validate(run.train),
             config=MethodConfig.model_validate(run.config),
-            base=folder / "base",
+            base=run.base,
             base_sha256="random",
             formatted=folder,
             output=folder / run.name / "adapter",

@@ -30,14 +30,12 @@ def main() -> None:
     given = setting(__doc__)
     whole, again, killed, pair = (small_run(given, name) for name in ("whole", "again", "killed", "pair"))
     undisturbed = [(run, start(run, None)) for run in ((whole,) if given.quick else (whole, again))]
+    stopped = start(replace(killed, stop_after=whole.train["max_steps"] // 2), None)
     found = {run.name: figures(process, run, given.left) for run, process in undisturbed}
-    steps = whole.train["max_steps"]
-    stopped = start(replace(killed, stop_after=steps // 2), None)
     stopped.wait(given.left)
-    found["killed"] = figures(start(killed, None), killed, given.left)
-    faults = resumed(whole, again, killed, found)
-    found["pair"] = figures(start(pair, "ddp-cpu.yaml"), pair, given.left)
-    faults += shared(found)
+    continued = [(killed, start(killed, None)), (pair, start(pair, "ddp-cpu.yaml"))]
+    found |= {run.name: figures(process, run, given.left) for run, process in continued}
+    faults = resumed(whole, again, killed, found) + shared(found)
     if faults:
         raise SystemExit("; ".join(faults))
 
@@ -55,7 +53,8 @@ def small_run(given: Setting, name: str) -> Run:
 
 def resumed(whole: Run, again: Run, killed: Run, found: dict[str, dict[str, Any]]) -> list[str]:
     """The killed and continued run against the whole one, and that against its repetition."""
-    broken = [f"{name}: {value['fault']}" for name, value in found.items() if "fault" in value]
+    alone = [(name, value) for name, value in found.items() if name != "pair"]
+    broken = [f"{name}: {value['fault']}" for name, value in alone if "fault" in value]
     if broken:
         record("kill and resume", faults=broken)
         return broken
@@ -78,9 +77,10 @@ def difference(one: Run, two: Run) -> float:
 
 def shared(found: dict[str, dict[str, Any]]) -> list[str]:
     """Losses of two processes against those of one."""
-    if "fault" in found["pair"]:
-        record("two processes", fault=found["pair"]["fault"])
-        return [f"two processes: {found['pair']['fault']}"]
+    broken = [f"{name}: {found[name]['fault']}" for name in ("whole", "pair") if "fault" in found[name]]
+    if broken:
+        record("two processes", faults=broken)
+        return broken
     one, two = (np.array(found[name]["losses"]) for name in ("whole", "pair"))
     apart = float(np.abs(one - two).max()) if len(one) == len(two) else float("inf")
     record("two processes", processes=found["pair"]["processes"], largest_loss_difference=apart, tolerance=TOLERANCE)

@@ -20,9 +20,10 @@ STEPS = 50
 
 def main() -> None:
     given, faults = setting(__doc__), []
-    for method, config in METHODS.items():
-        run = method_run(given, method, config)
-        found = figures(start(run), run, max(5, given.left - 5))
+    runs = [method_run(given, method, config) for method, config in METHODS.items()]
+    one_by_one = ((run, start(run)) for run in runs)
+    for run, process in list(one_by_one) if given.quick else one_by_one:  # toy runs all at once
+        method, found = run.name, figures(process, run, max(5, given.left - 5))
         found.pop("losses", None)
         record(method, **found)
         faults += [f"{method}: {found['fault']}"] if "fault" in found else []
