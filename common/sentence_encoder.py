@@ -49,12 +49,13 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
     layout = _layout(folder)
     try:
         tokenizer: Any = AutoTokenizer.from_pretrained(layout.transformer, local_files_only=True)
-        network, loading = AutoModel.from_pretrained(
+        loaded: Any = AutoModel.from_pretrained(
             layout.transformer, local_files_only=True, dtype=dtype, output_loading_info=True
         )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
+    network, loading = loaded
     _refuse_random_weights(folder, loading)
     positions = getattr(network.config, "max_position_embeddings", MAX_TOKENS)
     limit = min(layout.max_tokens or MAX_TOKENS, tokenizer.model_max_length, positions, MAX_TOKENS)

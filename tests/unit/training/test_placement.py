@@ -9,8 +9,8 @@ from llada.diffusion.bound import masked_cross_entropy
 from llada.diffusion.likelihood import log_likelihood
 from llada.diffusion.loss import masked_diffusion_loss
 from llada.network import modeling
-from tests.support.claimed_gpu import GPU, Claimed, claimed_gpu, on_gpu
 from tests.support.small_world import random_rows, small_model
+from tests.unit.training.claimed_gpu import GPU, Claimed, claimed_gpu, on_gpu
 from training.batching import Rows
 from training.global_batch import GlobalBatch, step_noise
 from training.validation import drawn_batches, validation_draws

@@ -19,7 +19,7 @@ from adapters.config import ModelConfig
 from common.errors import InputError
 from llada.diffusion.likelihood import log_likelihood
 from tests.support.small_world import EOS, small_model, small_plan
-from training import loss_scale, trainer
+from training import trainer
 from training.batching import read_rows
 from training.config import TrainConfig
 from training.global_batch import loss_denominator, step_noise
@@ -436,37 +436,3 @@ def test_validation_estimates_the_likelihood_bound_per_token(tmp_path):
     per_token = -float(estimate.estimate) / (len(tokens) - prompt)
     assert float(curve(plan)[0]["validation_loss"]) == pytest.approx(per_token, rel=0.03)
     assert EOS not in tokens
-
-
-def test_a_float16_gradient_that_overflows_is_computed_again_with_a_smaller_scale(tmp_path, monkeypatch):
-    settings = {"train": {"max_steps": 4}, "model": {"dtype": "float16"}}
-    modest, bold = (small_plan(tmp_path, run=name, **settings) for name in ("modest", "bold"))
-    monkeypatch.setattr(loss_scale, "START", 2.0**10)
-    train(modest)
-    monkeypatch.setattr(loss_scale, "START", 2.0**60)  # overflows even float16's widest gradients
-    train(bold)
-    scale = json.loads((bold.output / "run.json").read_text())["loss_scale"]
-    assert scale["repeated"] >= 60 - 40
-    assert scale["value"] == 2.0 ** (60 - scale["repeated"])
-    assert json.loads((modest.output / "run.json").read_text())["loss_scale"]["repeated"] == 0
-    assert np.allclose(losses(modest), losses(bold), rtol=2e-3)
-
-
-def test_the_loss_scale_survives_a_stop(tmp_path, monkeypatch):
-    monkeypatch.setattr(loss_scale, "INTERVAL", 3)
-    settings = {"train": {"max_steps": 8, "checkpoint_every": 1}, "model": {"dtype": "float16"}}
-    whole, stopped = (small_plan(tmp_path, run=name, **settings) for name in ("whole", "stopped"))
-    train(whole)
-    assert status_when_stopped(monkeypatch, stopped, signal.SIGTERM) == 143
-    train(stopped)
-    assert json.loads((whole.output / "run.json").read_text())["loss_scale"] == {
-        "value": loss_scale.START * 4, "steps": 2, "repeated": 0,
-    }  # fmt: skip
-    assert weights(whole) == weights(stopped)
-
-
-def test_a_float16_loss_that_is_not_finite_still_stops(tmp_path):
-    plan = small_plan(tmp_path, model={"dtype": "float16"}, train={"schedule": "constant"})
-    plan = dataclasses.replace(plan, train=plan.train.model_copy(update={"learning_rate": 1e30}))
-    with pytest.raises(InputError, match=r"at step \d+ on rows row-\d+"):
-        train(plan)
