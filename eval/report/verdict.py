@@ -263,9 +263,11 @@ def between_adapters(comparisons: Sequence[Comparison]) -> str:
     for pair, items in pairs.items():
         for winner in (*pair, None):
             names = [METRICS[item.metric].name for item in items if better(item) == winner]
-            if names and winner is None:
+            if not names:
+                continue
+            if winner is None:
                 even.setdefault(listed(names, "or"), []).append(_titles(pair))
-            elif names:
+            else:
                 [loser] = set(pair) - {winner}
                 beaten.setdefault((winner, listed(names)), []).append(loser)
     clauses = [f"{system_title(one)} is better than {_titles(others)} on {on}" for (one, on), others in beaten.items()]
