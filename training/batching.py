@@ -155,16 +155,23 @@ class Batch:
         )
 
 
-def tail_lengths(lengths: np.ndarray, policy: str, limit: int) -> np.ndarray:
+def tail_lengths(lengths: np.ndarray, policy: str, limit: int, draws: np.ndarray | float = 1.0) -> np.ndarray:
     """How many EOS tokens follow each answer of a global batch as supervised positions.
 
     `all` fills every row to the longest of the global batch, as the LLaDA guideline pads; `first:K` gives every row K,
-    and padding after them is hidden by the attention mask; `none` gives none. No row grows beyond `limit` positions.
+    and padding after them is hidden by the attention mask; `random:K` gives 0 to K, so that where a row ends does not
+    give away where its answer does; `none` gives none. No row grows beyond `limit` positions.
+
+    Args:
+        draws: of `random:K`, in [0, 1], one per row or one for all; the default 1 gives the longest tails.
     """
     if policy == "none":
         tails = np.zeros_like(lengths)
     elif policy == "all":
         tails = lengths.max() - lengths
+    elif policy.startswith("random:"):
+        most = int(policy.removeprefix("random:"))
+        tails = np.minimum((draws * (most + 1) + 0 * lengths).astype(np.int64), most)
     else:
         tails = np.full_like(lengths, int(policy.removeprefix("first:")))
     return np.minimum(tails, np.maximum(limit - lengths, 0))

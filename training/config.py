@@ -31,7 +31,7 @@ class TrainConfig(Section):
         "answer_length", description="the loss's denominator, see llada.diffusion.loss"
     )
     eos_tail: str = Field(
-        "first:8", description="EOS padding after the answer that is supervised: all | first:K | none"
+        "first:8", description="EOS padding after the answer that is supervised: all | first:K | random:K | none"
     )
     stratified_t: bool = Field(True, description="stratify the noise level over the global batch")
     validate_every: int = Field(50, ge=1, le=100_000_000, description="optimizer steps between validations")
@@ -56,6 +56,6 @@ class TrainConfig(Section):
     @field_validator("eos_tail")
     @classmethod
     def _known_tail(cls, value: str) -> str:
-        if value in ("all", "none") or re.fullmatch(r"first:[1-9][0-9]{0,4}", value):
+        if value in ("all", "none") or re.fullmatch(r"(first|random):[1-9][0-9]{0,4}", value):
             return value
-        raise ValueError("must be all, none or first:K with K from 1 to 99999, for example first:8")
+        raise ValueError("must be all, none, first:K or random:K with K from 1 to 99999, for example first:8")

@@ -13,6 +13,8 @@ from llada.diffusion.loss import Normalizer
 from llada.diffusion.noise import noise_levels, noise_mask
 from training.batching import Batch, Rows, collate, tail_lengths
 
+_TAIL_STREAM = 0x7461696C  # apart from the noise
+
 
 @dataclass(frozen=True)
 class StepNoise:
@@ -22,6 +24,7 @@ class StepNoise:
     step: int
     slots: np.ndarray  # (rows,) the noise row of each position of the length-sorted global batch
     levels: Tensor  # (rows,) float32, the mask probability at each position
+    tails: np.ndarray  # (rows,) float64 in [0, 1), from which random EOS tails are drawn
 
     def masks(self, positions: np.ndarray, maskable: Tensor) -> Tensor:
         """(B, L) bool for the rows at these positions of the global batch."""
@@ -33,7 +36,8 @@ def step_noise(seed: int, step: int, rows: int, stratified: bool) -> StepNoise:
     """Noise levels of a global batch; shuffled, because its rows are sorted by length and strata are in order."""
     slots = np.random.default_rng([seed, step]).permutation(rows)
     levels = noise_levels(seed, step, slots.tolist(), global_batch_size=rows, stratified=stratified)
-    return StepNoise(seed, step, slots, levels)
+    tails = np.random.default_rng([seed, step, _TAIL_STREAM]).random(rows)
+    return StepNoise(seed, step, slots, levels, tails)
 
 
 def loss_denominator(
@@ -80,7 +84,7 @@ class GlobalBatch:
         self._tokens = [rows.tokens[index] for index in indices]
         self._prompts = rows.prompt_lengths[indices]
         self._lengths = np.array([len(tokens) for tokens in self._tokens], dtype=np.int64)
-        self._tails = tail_lengths(self._lengths, eos_tail, config.max_sequence_length)
+        self._tails = tail_lengths(self._lengths, eos_tail, config.max_sequence_length, noise.tails)
         self._eos = int(config.eos_token_id)
         self._pad = self._eos if config.pad_token_id is None else int(config.pad_token_id)
 

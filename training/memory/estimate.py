@@ -125,7 +125,8 @@ class Workload:
         """Positions of one epoch that are not padding: rows with their supervised EOS tails, as the trainer counts."""
         batches = epoch_batches(self.lengths, train.global_batch_size, self.seed, 0)
         limit = self.shape.max_sequence_length
-        return sum(int((self.lengths[b] + tail_lengths(self.lengths[b], train.eos_tail, limit)).sum()) for b in batches)
+        tails = [tail_lengths(self.lengths[b], train.eos_tail, limit, 0.5) for b in batches]  # random ones: the mean
+        return sum(int((self.lengths[b] + tail).sum()) for b, tail in zip(batches, tails, strict=True))
 
     def _activations(self, model: ModelConfig, positions: int, cuda: bool) -> float:
         shape, size, stream = self.shape, type_bytes(model), stream_bytes(model)

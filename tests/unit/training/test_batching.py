@@ -78,6 +78,15 @@ def test_tail_policies():
     assert tail_lengths(lengths, "first:4", 100).tolist() == [4, 4, 4]
     assert tail_lengths(lengths, "first:4", 22).tolist() == [4, 4, 2]
     assert tail_lengths(lengths, "all", 100).tolist() == [15, 11, 0]
+    assert tail_lengths(lengths, "random:9", 100).tolist() == [9, 9, 9]
+    assert tail_lengths(lengths, "random:9", 22, np.array([0.0, 0.55, 0.999])).tolist() == [0, 5, 2]
+
+
+def test_random_tails_take_every_length_about_equally_often() -> None:
+    lengths = np.full(1000, 10)
+    counts = np.bincount(tail_lengths(lengths, "random:4", 100, np.random.default_rng(0).random(1000)))
+    assert len(counts) == 5
+    assert counts.min() > 150  # of 200 each; 4 standard deviations of the binomial
 
 
 def test_prompt_and_padding_are_never_maskable():
