@@ -25,6 +25,7 @@ import pyarrow.parquet as pq
 from common.errors import InputError
 from common.files import atomic_path, write_json
 from common.progress import console, progress_bar
+from common.text.forms import tidied
 from data_prep.config import DataConfig
 from data_prep.rows.conversation import optional_column
 from data_prep.rows.grouping import content_groups
@@ -49,6 +50,8 @@ STEPS = ("rows", "in_subsets", "not_null", "not_empty", "readable", "unique", "s
 
 def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, facts: Path) -> None:
     """Write the candidates (`id`, COLUMNS, the optional columns in use, `group`; sorted by id) and the funnel.
+
+    With de-duplication input and output are written as `tidied`, and the id is that of the row as written.
 
     Raises:
         InputError: a file cannot be read; no row is left after a step.
@@ -272,6 +275,10 @@ def _fetch(source: DataFrame, data: DataConfig, chosen: Counter[int]) -> pa.Tabl
     if len(first) != len(chosen):
         raise RuntimeError(f"{len(chosen):,} rows were chosen, but {len(first):,} came back from the files")
     rows = rows.take(pa.array(first))
+    if data.deduplicate:  # of copies that differ in white space one was kept, whichever; write it without the dirt
+        for name in ("input", "output"):
+            tidy = pa.array([tidied(value) for value in rows[name].to_pylist()], pa.string())
+            rows = rows.set_column(rows.column_names.index(name), name, tidy)
     ids, places = [], []
     for place, row in enumerate(zip(*(rows[name].to_pylist() for name in (*names, "row")), strict=True)):
         base = row_id(row[:-1])

@@ -153,12 +153,20 @@ def test_ray_selects_the_same_bytes(tmp_path: Path, rows_in_files: Path) -> None
 
 
 def test_a_megabyte_in_one_cell_passes_whole(tmp_path: Path) -> None:
-    long = "sebuah kata yang panjang sekali " * 32_000
+    long = "sebuah kata yang panjang sekali " * 32_000 + "ini"
     rows = [*question_rows(3), row("dolly", "dolly_open_qa", "Apa itu?", long), row("dolly", "d", long, "ya")]
     table, facts = run([write_rows(tmp_path / "rows.parquet", rows)], tmp_path, sample_fraction=1.0)
     assert len(long) > 1_000_000
     assert facts["total"]["sampled"] == 5
     assert {len(text) for text in table["output"].to_pylist()} >= {len(long), 2}
+
+
+def test_candidates_hold_no_stray_white_space(tmp_path: Path) -> None:
+    dirty = [row("dolly", "d", "  Apa\u00a0 itu?\t", "Satu  dua,\r\n tiga. \n"), *question_rows(3)]
+    table, _ = run([write_rows(tmp_path / "rows.parquet", dirty)], tmp_path, sample_fraction=1.0)
+    assert ("Apa itu?", "Satu dua,\n tiga.") in {(item["input"], item["output"]) for item in table.to_pylist()}
+    kept, _ = run([tmp_path / "rows.parquet"], tmp_path, sample_fraction=1.0, deduplicate=False)
+    assert dirty[0]["input"] in kept["input"].to_pylist()
 
 
 def test_a_candidate_is_named_after_its_columns(tmp_path: Path) -> None:
