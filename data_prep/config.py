@@ -17,22 +17,25 @@ class BundledConfig(Section):
 
     rows: int = Field(default=8000, ge=500, le=1_000_000, description="unique usable instruction rows to write")
     vocabulary: int = Field(
-        default=4096, ge=512, le=65_536, description="size of the byte-level BPE vocabulary, special tokens included"
+        default=1536, ge=512, le=65_536, description="size of the byte-level BPE vocabulary, special tokens included"
     )
     encoder_width: int = Field(
         default=128, ge=32, le=4096, multiple_of=32, description="width of the small BERT encoder"
     )
     encoder_layers: int = Field(default=2, ge=1, le=64, description="layers of the small BERT encoder")
     encoder_steps: int = Field(default=80, ge=0, le=1_000_000, description="contrastive training steps of the encoder")
-    base_width: int = Field(default=256, ge=32, le=4096, multiple_of=32, description="d_model of the small LLaDA base")
-    base_layers: int = Field(default=2, ge=1, le=64, description="n_layers of the small LLaDA base")
+    base: Literal["shipped", "fresh"] = Field(
+        default="shipped", description="the base that comes with the project, or one pretrained here from the seed"
+    )
+    base_width: int = Field(default=128, ge=32, le=4096, multiple_of=32, description="d_model of the small LLaDA base")
+    base_layers: int = Field(default=7, ge=1, le=64, description="n_layers of the small LLaDA base")
     base_heads: int = Field(
         default=4,
         ge=1,
         le=128,
         description="n_heads of the small LLaDA base; base_width is shared by them in even parts",
     )
-    base_mlp_width: int = Field(default=320, ge=32, le=65_536, description="mlp_hidden_size of the small LLaDA base")
+    base_mlp_width: int = Field(default=256, ge=32, le=65_536, description="mlp_hidden_size of the small LLaDA base")
     base_steps: int = Field(
         default=4000, ge=0, le=1_000_000, description="pretraining steps of the small LLaDA base on plain text"
     )

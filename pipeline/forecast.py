@@ -147,6 +147,10 @@ def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
         if (folder / "config.json").is_file():
             return LLaDAConfig.from_pretrained(folder), "the resolved base"
     name, sizes = profile.model.base, profile.data.embedded
+    if name == "embedded" and sizes.base == "shipped":
+        from data_prep.bundled.models.base import SHIPPED
+
+        return LLaDAConfig.from_pretrained(SHIPPED), "the shipped base"
     if name == "embedded":
         width, heads = sizes.base_width, sizes.base_heads
         words = sizes.vocabulary
@@ -249,7 +253,7 @@ def disk(profile: Profile, paths: Paths, workload: Workload) -> dict[str, float]
     """Bytes that a run leaves: the base in its published type, what else `inputs` fetched and `embed` wrote where they
     have run, all adapters, what one training needs to resume, PiSSA's factors.
     """
-    published = 4 if profile.model.base == "embedded" else 2  # bytes per weight
+    published = 2  # bytes per weight
     one = 4.0 * workload.counts.trainable
     moments = 8.0 if profile.train.optimizer == "adamw" else 2.04
     resumable = profile.train.keep_checkpoints * workload.counts.trainable * (4 + 4 + moments)

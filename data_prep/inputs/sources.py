@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from llada.network.modeling import LLaDAConfig
 
+ANSWER_KEYS = "answer_keys.jsonl"
 EMBEDDED = "embedded"
 """The setting that asks for the bundled corpus, encoder or base."""
 WEIGHTS = (".safetensors", ".bin")
@@ -65,9 +66,10 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
             f"data.files: {data.files}: a pattern within a hub repository; elsewhere write it in data.source"
         )
     if kind == EMBEDDED:
-        from data_prep.bundled.instructions.corpus import write_corpus
+        from data_prep.bundled.instructions.corpus import write_answer_keys, write_corpus
 
         files = write_corpus(config=data.embedded, seed=seed, folder=folder / "dataset")
+        write_answer_keys(data.embedded, seed=seed, path=folder / ANSWER_KEYS)
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_dataset
 
@@ -139,15 +141,10 @@ def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
 def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
     kind, commit, path = _kind(base), None, folder / "base"
     if kind == EMBEDDED:
-        from data_prep.bundled.instructions.corpus import plain_texts
-        from data_prep.bundled.models.base import build_base
-        from data_prep.bundled.models.tokenizer import build_tokenizer
+        from data_prep.bundled.models.base import provide_base
 
-        texts = plain_texts(config=data.embedded, seed=seed)
-        tokenizer = folder / "tokenizer"
-        build_tokenizer(texts=texts, vocabulary=data.embedded.vocabulary, folder=tokenizer)
         with atomic_folder(path) as temporary:
-            build_base(texts=texts, config=data.embedded, tokenizer_folder=tokenizer, seed=seed, folder=temporary)
+            provide_base(data.embedded, seed=seed, folder=temporary)
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_model
 

@@ -160,7 +160,7 @@ def test_talking_takes_every_setting_of_the_sampler_as_a_flag(command: str) -> N
         (["--method", "lorra"], "'lorra' is not a method"),
         (["--method", "lora", "--compare", "base,vera"], "'vera' is not a method"),
         (["--method", "lora", "--rule", "best"], "rule is 'best', allowed: quota, threshold"),
-        (["--method", "lora", "--steps", "30"], "steps is 30, allowed with the rule quota"),
+        (["--method", "lora", "--steps", "31"], "steps is 31, allowed with the rule quota"),
         (["--method", "lora"], "accelerate launch train_adapter.py --method lora"),
         (["--method", "base"], "python -m pipeline inputs"),
     ],

@@ -1,27 +1,11 @@
-"""The unit the corpus is made of: one piece of content, asked for through one or several templates."""
+"""Small means that every module of the corpus uses."""
 
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
 
-
-@dataclass(frozen=True)
-class Pair:
-    """One instruction and its answer, under the name of the template that words the instruction."""
-
-    template: str
-    prompt: str
-    answer: str
-
-
-@dataclass(frozen=True)
-class Content:
-    """Pairs that say the same thing: template siblings, which a split must never separate. `key` is unique."""
-
-    subset: str
-    key: str
-    pairs: tuple[Pair, ...]
+SMALL = ("nol", "satu", "dua", "tiga", "empat", "lima", "enam", "tujuh", "delapan", "sembilan", "sepuluh", "sebelas")
+WEEKDAYS = ("Senin", "Selasa", "Rabu", "Kamis", "Jumat", "Sabtu", "Minggu")
 
 
 def capitalised(text: str) -> str:
@@ -34,6 +18,19 @@ def listed(items: list[str] | tuple[str, ...]) -> str:
     if len(items) < 3:
         return " dan ".join(items)
     return ", ".join(items[:-1]) + ", dan " + items[-1]
+
+
+def spelled(value: int) -> str:
+    """An Indonesian numeral from 0 to 999, written out: 211 is `dua ratus sebelas`."""
+    if value < 12:
+        return SMALL[value]
+    if value < 20:
+        return f"{SMALL[value - 10]} belas"
+    if value < 100:
+        head, rest = f"{SMALL[value // 10]} puluh", value % 10
+    else:
+        head, rest = "seratus" if value < 200 else f"{SMALL[value // 100]} ratus", value % 100
+    return f"{head} {spelled(rest)}" if rest else head
 
 
 def generator(seed: int, *names: object) -> random.Random:

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import InputError
-from data_prep.bundled.instructions import corpus, howto, safety_and_identity
+from common.files import read_json_lines
+from data_prep.bundled.instructions import corpus
 from data_prep.bundled.instructions.dirt import Row, regional_rows, variant
+from data_prep.bundled.language.plain_text import documents
 from data_prep.config import INDONESIAN_SUBSETS, BundledConfig
 from data_prep.rows.grouping import content_groups
 from data_prep.rows.text import COLUMNS, normal_form
+from eval.metrics.accuracy import AnswerKey, is_right
 
 SEED = 42
 CONFIG = BundledConfig()
@@ -48,8 +51,6 @@ def test_usable_rows_fill_all_six_subsets_and_forty_templates(usable: list[Row])
     assert min(subsets.values()) >= 80
     templates = {str(row["template_name"]) for row in usable}
     assert len(templates) >= 40
-    assert {f"wikipedia_{kind}_{number}" for kind in ("section", "subsection") for number in range(5)} <= templates
-    assert {f"indo_puisi_template_{number}" for number in range(10)} <= templates
 
 
 def test_safety_and_identity_rows_are_named_after_their_subset(usable: list[Row]) -> None:
@@ -79,9 +80,18 @@ def test_content_groups_leave_enough_rows_on_both_sides(usable: list[Row]) -> No
     assert len(usable) - sum(smallest_first[:pool]) > 5000
 
 
+def test_every_usable_row_has_a_key_that_its_answer_satisfies(usable: list[Row], tmp_path: Path) -> None:
+    corpus.write_answer_keys(CONFIG, SEED, tmp_path / "keys.jsonl")
+    keys = {key["input"]: key for key in read_json_lines(tmp_path / "keys.jsonl")}
+    assert len(keys) == len(usable)
+    for row in usable:
+        key = keys[str(row["input"])]
+        assert is_right(str(row["output"]), AnswerKey(key["kind"], tuple(key["required"]), tuple(key["forbidden"])))
+
+
 def test_template_siblings_are_there(usable: list[Row]) -> None:
     answers = Counter((row["subset_name"], row["output"]) for row in usable)
-    assert sum(count > 1 for count in answers.values()) > 500
+    assert sum(count > 1 for count in answers.values()) > 300
 
 
 def test_the_dirt_is_there(usable: list[Row], everything: list[Row]) -> None:
@@ -136,14 +146,15 @@ def test_more_rows_than_content_is_refused() -> None:
         corpus.usable_rows(BundledConfig(rows=200_000), SEED)
 
 
-def test_plain_text_never_states_an_article_answer_and_holds_no_chat(usable: list[Row]) -> None:
-    texts = corpus.plain_texts(CONFIG, SEED)
-    assert texts == corpus.plain_texts(CONFIG, SEED)
-    assert len(texts) > 5000
-    assert not any("<|" in text for text in texts)
-    joined = "\n".join(texts)
-    long_answers = [row["output"] for row in usable if str(row["template_name"]).startswith("wikipedia_section")]
-    assert sum(str(answer) in joined for answer in long_answers) == 0
+def test_plain_text_never_answers_an_instruction_and_holds_no_chat(usable: list[Row]) -> None:
+    told = documents(CONFIG.rows, SEED)
+    assert told == documents(CONFIG.rows, SEED)
+    assert len(told) > 5000
+    assert not any("<|" in text for document in told for text in document)
+    answers = {normal_form(str(row["input"])): normal_form(str(row["output"])) for row in usable}
+    for beginning, continuation in told:
+        answer = answers.get(normal_form(beginning))
+        assert answer is None or answer not in normal_form(continuation)
 
 
 def test_words_of_the_answers_occur_in_the_plain_text(usable: list[Row]) -> None:
@@ -152,16 +163,9 @@ def test_words_of_the_answers_occur_in_the_plain_text(usable: list[Row]) -> None
     assert sum(count for word, count in used.items() if word in known) / used.total() > 0.95
 
 
-def test_refusals_name_a_reason_and_never_comply() -> None:
-    refusals = [content for content in safety_and_identity.contents(SEED) if content.subset == "safety_prompt"]
-    assert len(refusals) >= 30
-    for content in refusals:
-        answer = content.pairs[0].answer
-        assert re.search(r"tidak dapat membantu|menolak membantu|tidak bisa Kancil penuhi", answer)
-        assert re.search(r"karena|sebab", answer)
-
-
-def test_each_task_is_answered_in_at_least_four_steps() -> None:
-    for content in howto.contents(SEED):
-        answer = content.pairs[0].answer
-        assert len(re.findall(r"^\d\. ", answer, re.MULTILINE)) >= 4 or answer.count(". ") >= 3
+def test_refusals_name_a_reason_and_never_comply(usable: list[Row]) -> None:
+    refusals = [str(row["output"]) for row in usable if row["subset_name"] == "safety_prompt"]
+    assert len(refusals) >= 100
+    for answer in refusals:
+        assert "tidak dapat membantu" in answer
+        assert "karena" in answer

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import random
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from data_prep.bundled.instructions import corpus
-from data_prep.bundled.models import base, encoder
+from data_prep.bundled.models import base, encoder, pretraining
 from data_prep.bundled.models.initialisation import NEIGHBOURS
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from data_prep.config import BundledConfig
@@ -25,6 +28,7 @@ TINY = BundledConfig(
     encoder_width=32,
     encoder_layers=1,
     encoder_steps=3,
+    base="fresh",
     base_width=32,
     base_layers=2,
     base_heads=2,
@@ -46,10 +50,34 @@ def tokenizer_folder(texts: list[str], tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def base_folder(texts: list[str], tokenizer_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("base")
-    base.build_base(texts, TINY, tokenizer_folder, 1, folder)
+    base.provide_base(TINY, 1, folder)
     return folder
+
+
+def test_the_shipped_base_is_copied_and_is_the_one_that_its_card_names(tmp_path: Path) -> None:
+    base.provide_base(BundledConfig(), 1, tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(base.MODEL_FILES)
+    weights = tmp_path / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in (base.SHIPPED / "README.md").read_text()
+    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float16}
+    assert sum(path.stat().st_size for path in base.SHIPPED.iterdir()) < 16 * 2**20
+
+
+def test_the_shipped_base_was_made_by_the_recipe_of_its_log() -> None:
+    kept = pretraining.Recipe(**json.loads((base.SHIPPED / "recipe.json").read_text()))
+    assert kept == pretraining.Recipe()
+    config = json.loads((base.SHIPPED / "config.json").read_text())
+    assert (config["d_model"], config["n_layers"], config["n_heads"]) == (kept.width, kept.layers, kept.heads)
+    log = [json.loads(line) for line in (base.SHIPPED / "log.jsonl").read_text().splitlines()]
+    assert [entry["step"] for entry in log] == sorted({entry["step"] for entry in log})
+    assert log[-1]["step"] == kept.all_steps
+
+
+def recipe(**changes: int) -> pretraining.Recipe:
+    """A small one; long enough in steps that a run can be stopped inside."""
+    return replace(base.fresh_recipe(TINY, 3), **({"documents": 200, "steps": 60, "second_steps": 20} | changes))
 
 
 def test_tokenizer_loads_offline_with_the_special_tokens(tokenizer_folder: Path) -> None:
@@ -111,12 +139,10 @@ def test_base_loads_with_its_tokenizer_and_knows_its_special_ids(base_folder: Pa
     assert model.config.eot_token_id == tokenizer.convert_tokens_to_ids("<|eot_id|>")
 
 
-def test_base_is_the_same_bytes_for_the_same_seed(
-    texts: list[str], tokenizer_folder: Path, base_folder: Path, tmp_path: Path
-) -> None:
+def test_base_is_the_same_bytes_for_the_same_seed(base_folder: Path, tmp_path: Path) -> None:
     torch.rand(7)  # the state of the global generator is nobody's business
-    base.build_base(texts, TINY, tokenizer_folder, 1, tmp_path / "again")
-    base.build_base(texts, TINY, tokenizer_folder, 2, tmp_path / "other")
+    base.provide_base(TINY, 1, tmp_path / "again")
+    base.provide_base(TINY, 2, tmp_path / "other")
     first, again, other = (
         (folder / "model.safetensors").read_bytes() for folder in (base_folder, tmp_path / "again", tmp_path / "other")
     )
@@ -124,9 +150,23 @@ def test_base_is_the_same_bytes_for_the_same_seed(
     assert first != other
 
 
+def test_a_pretraining_that_was_stopped_continues_with_the_same_bytes(tmp_path: Path) -> None:
+    short = recipe(steps=12, second_steps=8)
+    straight = pretraining.Pretraining(short, tmp_path / "straight")
+    straight.train(20)
+    for until in (7, 15):  # in either cycle
+        run = pretraining.Pretraining(short, tmp_path / "stopped")
+        run.train(until)
+        assert run.step == until
+    resumed = pretraining.Pretraining(short, tmp_path / "stopped")
+    assert resumed.step == 15
+    resumed.train(20)
+    for one, other in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_heads_of_the_first_block_begin_by_looking_at_a_neighbour(tokenizer_folder: Path) -> None:
-    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
-    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    model = pretraining.fresh_model(recipe(width=256, heads=4), load_tokenizer(tokenizer_folder))
     ids = torch.randint(0, 600, (1, 40), generator=torch.Generator().manual_seed(0))
     weights = first_block_attention(model, ids)  # (H, L, L)
     for head, offset in enumerate(NEIGHBOURS):
@@ -151,54 +191,56 @@ def first_block_attention(model: LLaDAModelLM, ids: torch.Tensor) -> torch.Tenso
         return scores.softmax(dim=-1)
 
 
-def test_pretraining_leaves_the_global_generator_alone(texts: list[str], tokenizer_folder: Path) -> None:
+def test_pretraining_leaves_the_global_generator_alone(tmp_path: Path) -> None:
     before = torch.get_rng_state()
-    tokenizer = load_tokenizer(tokenizer_folder)
-    model = base.fresh_model(TINY, tokenizer, 3)
-    base.pretrain(model, base.documents_of(texts, tokenizer, 3), 1, 3)
+    pretraining.Pretraining(recipe(), tmp_path).train(1)
     assert torch.equal(before, torch.get_rng_state())
 
 
-def test_pretraining_lowers_the_loss(texts: list[str], tokenizer_folder: Path) -> None:
-    tokenizer = load_tokenizer(tokenizer_folder)
-    losses = base.pretrain(base.fresh_model(TINY, tokenizer, 3), base.documents_of(texts, tokenizer, 3), 60, 3)
-    assert sum(losses[-15:]) < 0.95 * sum(losses[:15])
+def test_pretraining_lowers_the_loss(tmp_path: Path) -> None:
+    run = pretraining.Pretraining(recipe(steps=120), tmp_path)
+    before = run.evaluate()
+    run.train(120)
+    assert run.evaluate()["0.5"] < 0.95 * before["0.5"]
 
 
-def test_documents_hold_every_special_token_but_never_the_mask(texts: list[str], tokenizer_folder: Path) -> None:
+def test_documents_hold_every_special_token_but_never_the_mask(tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    present = {token for ids, _ in base.documents_of(texts, tokenizer, 1) for token in ids}
+    found = pretraining.rows_of_round(recipe(), tokenizer, 0)
+    present = {token for batch in found for ids, _ in batch for token in ids}
     assert {0, 1, 3, 4, 5} <= present
     assert tokenizer.mask_token_id not in present
 
 
-def test_a_cut_document_gives_the_first_sentences_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
+def test_a_document_in_the_envelope_gives_its_beginning_and_asks_for_the_rest(tokenizer_folder: Path) -> None:
     tokenizer = load_tokenizer(tokenizer_folder)
-    documents = base.documents_of(["Kucing tidur. Anjing berlari. Burung terbang."] * 50, tokenizer, 1)
-    cut = [(ids, shown) for ids, shown in documents if any(shown)]
-    assert 15 < len(cut) < 45
-    for ids, shown in cut:
-        assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[: sum(shown)]
-        assert shown == sorted(shown, reverse=True)
-        assert "Burung terbang." in tokenizer.decode(ids[sum(shown) :])
+    always = pretraining.encode(
+        ("Kucing tidur.", "Burung terbang."), tokenizer, replace(recipe(), envelope_share=1.0), random.Random(1)
+    )
+    ids, given = always
+    assert encode_prompt(tokenizer, [{"role": "user", "content": "Kucing tidur."}]) == ids[:given]
+    assert "Burung terbang." in tokenizer.decode(ids[given:])
 
 
-def test_each_epoch_begins_windows_with_every_document_once() -> None:
-    firsts = [first for step in base.first_documents(40, 20, seed=5) for first in step]
-    assert len(firsts) == 20 * base.BATCH
-    assert sorted(firsts[:40]) == sorted(firsts[40:]) == list(range(40))
+def test_in_every_other_row_the_users_turn_stays_visible_and_padding_always() -> None:
+    ids, maskable = pretraining.collate([([7] * 6, 4), ([8] * 3, 2)], end=1)
+    assert ids.tolist() == [[7] * 6, [8, 8, 8, 1, 1, 1]]
+    assert maskable.tolist() == [[False] * 4 + [True] * 2, [True] * 3 + [False] * 3]
+    _, later = pretraining.collate([([7] * 6, 4), ([8] * 3, 2)], end=1, every=1)
+    assert later.tolist() == [[False] * 4 + [True] * 2, [False] * 2 + [True] + [False] * 3]
 
 
-def test_a_window_goes_on_with_the_documents_after_it() -> None:
-    documents = [([number] * 25, [number == 2] * 25) for number in range(3)]
-    ids, shown = base.window(documents, 2)
-    assert ids == [2] * 25 + [0] * 25 + [1] * (base.WINDOW - 50)
-    assert shown == [True] * 25 + [False] * (base.WINDOW - 25)
+def test_the_rate_falls_to_zero_twice() -> None:
+    own = recipe(warmup_steps=10, steps=60, decay_steps=20, second_steps=20)
+    rates = [pretraining.learning_rate_factor(own, step) for step in range(80)]
+    assert rates[:10] == pytest.approx([number / 10 for number in range(1, 11)])
+    assert set(rates[10:40]) == {1.0}
+    assert rates[40:60] == pytest.approx([1 - number / 20 for number in range(20)])
+    assert rates[60:] == pytest.approx([0.5 * (1 - number / 20) for number in range(20)])
 
 
 def test_a_word_of_the_context_begins_likelier_and_the_mask_asks_for_nothing(tokenizer_folder: Path) -> None:
-    config = TINY.model_copy(update={"base_width": 256, "base_heads": 4})
-    model = base.fresh_model(config, load_tokenizer(tokenizer_folder), 1)
+    model = pretraining.fresh_model(recipe(width=256, heads=4), load_tokenizer(tokenizer_folder))
     ids = torch.tensor([[*range(100, 120), *[model.config.mask_token_id] * 5]])
     with torch.no_grad():
         logits = model(ids).logits[0, -1]
