@@ -26,7 +26,9 @@ def test_a_download_without_git_is_run_without_its_history(tmp_path: Path, clone
     (tmp_path / ".venv" / ".installed").touch()
     if cloned:
         (tmp_path / ".git").mkdir()
-    done = subprocess.run(["make", "repro"], cwd=tmp_path, check=True, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", "--no-print-directory", "repro"], cwd=tmp_path, check=True, capture_output=True, text=True
+    )
     asked = (tmp_path / "asked").read_text().splitlines()
     settings = [] if cloned else ["dvc config --local core.no_scm true"]
     assert asked == [*settings, "python -m pipeline.repro"]

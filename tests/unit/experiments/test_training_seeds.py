@@ -17,7 +17,7 @@ from eval.measure.evaluate import measured_hashes
 from eval.metrics.scoring import SCHEMA_VERSION
 from eval.report.labels import labels_of
 from eval.report.load import System, read_systems
-from eval.report.sections import seeds as seeds_section
+from eval.report.sections.parts import seeds as seeds_section
 from eval.report.verdict import TRAINED_ONCE, better, compare_all, sentence, verdict
 from pipeline.commands.seeds import adapters_of, train_and_evaluate
 from pipeline.paths import Paths
@@ -241,7 +241,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Profile, Pat
         settings = measurement_of(profile).settings
         folder = paths.evaluation(system)
         write_json(folder / "metrics.json", {"schema_version": SCHEMA_VERSION, "settings": settings})
-        write_json(folder / "accounting.json", {"measured": measured_hashes(paths.adapter(system), test)})
+        write_json(folder / "accounting.json", {"measured": measured_hashes(paths.adapter(system), test, None)})
 
     monkeypatch.setattr("training.trainer.train", train)
     monkeypatch.setattr("pipeline.stages.evaluate.run", evaluate)
