@@ -124,8 +124,9 @@ def quantise(
 
 def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.device) -> nn.Module:
     """A frozen bitsandbytes linear layer that holds `weight` (out, in) as NF4 with double quantisation, or as int8."""
-    import bitsandbytes as bnb
+    import bitsandbytes
 
+    bnb: Any = bitsandbytes  # its types leave out what its classes take
     rows, columns = weight.shape
     layer: Any
     with torch.device("meta"):

@@ -215,7 +215,8 @@ class Pretraining:
             build_tokenizer(texts, recipe.vocabulary, folder / "tokenizer")
         self.tokenizer = load_tokenizer(folder / "tokenizer")
         self.end = _id(self.tokenizer, EOS_TOKEN)
-        self.model = fresh_model(recipe, self.tokenizer).to(self.device)
+        self.model = fresh_model(recipe, self.tokenizer)
+        torch.nn.Module.to(self.model, self.device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         if (folder / STATE).is_file():
