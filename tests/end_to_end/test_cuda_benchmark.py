@@ -11,7 +11,7 @@ import pytest
 from benchmarks.cuda import PARTS, Part, Record, run
 from benchmarks.cuda_parts import RESULT
 from benchmarks.cuda_parts.report import RESULTS, ROWS, TITLES, page
-from tests.support.imports import REPOSITORY
+from tests.support.imports import LONG, REPOSITORY
 
 
 class Scripted(Part):
@@ -33,6 +33,7 @@ def parts_of(path):
     return json.loads(path.read_text())["parts"]
 
 
+@pytest.mark.skipif(not LONG, reason="minutes; LONG_TESTS=1 runs it")
 def test_every_part_runs_on_the_cpu_at_toy_size(tmp_path):
     """A slow machine gets an hour; the bar of four minutes is for two idle cores."""
     output = tmp_path / "cuda.json"

@@ -18,6 +18,7 @@ from pipeline.paths import SPLITS, Paths, read_inputs
 from pipeline.profile import load_profile
 from tests.support.hub import published
 from tests.support.hub.server import Hub, client_of, running_hub
+from tests.support.imports import LONG
 
 SMALL = {
     "data.sample_fraction": "0.3",
@@ -64,7 +65,7 @@ class Run:
         return result.output
 
 
-@pytest.fixture(scope="module", params=["llada-8b", "llada-8b-24gb", "kcv-2025"])
+@pytest.fixture(scope="module", params=["llada-8b", "llada-8b-24gb", "kcv-2025"] if LONG else ["llada-8b"])
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     root = tmp_path_factory.mktemp(request.param)
     with running_hub(*published.published()) as hub, client_of(hub, tmp_path_factory.mktemp("cache")):

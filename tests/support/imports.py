@@ -9,10 +9,13 @@ they hand over is compared by value, as the parameters of `dvc.yaml`.
 from __future__ import annotations
 
 import ast
+import os
 from collections.abc import Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
+LONG = "LONG_TESTS" in os.environ
+"""Whether tests that take minutes run whole; without it they take a sample, or skip, saying so."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
     "common", "llada", "data_prep", "adapters", "training", "experiments", "release", "eval", "chat", "pipeline",
