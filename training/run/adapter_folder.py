@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from adapters.attach import Adapted, adapted_layers
-from adapters.storage import save_adapter, trainable_tensors
+from adapters.storage import CONFIG, WEIGHTS, save_adapter, trainable_tensors
+from common import seals
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
 from training.plan import TrainingPlan
@@ -34,8 +35,9 @@ def write_adapter_folder(
             target.mkdir(exist_ok=True)
             base = (plan.base_name, plan.base_revision)
             save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, *base)
-        write_json(folder / "run.json", run)
-        write_json(folder / "last" / "run.json", run)
+        for target in (folder, folder / "last"):
+            wrote = [target / name for name in (WEIGHTS, CONFIG)]
+            write_json(target / "run.json", run | seals.files(target / "run.json", read=(), wrote=wrote))
         write_text(folder / "curve.csv", curve_csv(curve))
         write_text(folder / "README.md", card(run))
 
