@@ -23,7 +23,7 @@ Kind = Literal["dataset", "model"]
 WAITS = (1.0, 4.0, 10.0)
 """Seconds before each further attempt after a connection fault or a server error."""
 ROW_FILES = [f"*{suffix}{packed}" for suffix in SUFFIXES for packed in ("", ".gz")]
-MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 
 
 @dataclass(frozen=True)
