@@ -40,6 +40,7 @@ def model_card(findings: Findings, system: System) -> str:
         front,
         template_str=TEMPLATE.read_text(encoding="utf-8"),
         system=system,
+        family="iLLaDA" if system.run.get("base", {}).get("model_type") == "illada" else "LLaDA",
         items=system.metrics["n"],
         flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
         sentences=[*findings.sentences(system), *seeds_sentences(system)],
