@@ -1,6 +1,6 @@
 """What the bundled base costs: parameters, files, memory and operations of one forward pass.
 
-    python benchmarks/base_footprint.py --output benchmarks/results/base_footprint.json
+    python benchmarks/memory/base_footprint.py --output benchmarks/results/base_footprint.json
 
 Operations are PyTorch's own count (2 per multiply-add) for one row of --tokens tokens, and the share of the head in
 them. Memory at inference is what the process holds more after loading and running than with PyTorch imported alone.
@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import torch
 from safetensors.torch import load_file, save_file
