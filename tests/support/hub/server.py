@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from urllib.parse import unquote, urlsplit
 
 LARGE = (".safetensors", ".bin", ".parquet", ".h5")
@@ -326,15 +326,25 @@ def _entry(repository: Repository, path: str, content: bytes) -> dict[str, Any]:
     return entry
 
 
+Server = TypeVar("Server", bound=ThreadingHTTPServer)
+
+
 @contextmanager
 def running_hub(*repositories: Repository) -> Iterator[Hub]:
-    with Hub(repositories) as hub:
-        thread = threading.Thread(target=hub.serve_forever, args=(0.02,))
+    with serving(Hub(repositories)) as hub:
+        yield hub
+
+
+@contextmanager
+def serving(server: Server) -> Iterator[Server]:
+    """The server answers in a thread of its own, and is shut down at the end."""
+    with server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
         thread.start()
         try:
-            yield hub
+            yield server
         finally:
-            hub.shutdown()
+            server.shutdown()
             thread.join()
 
 
