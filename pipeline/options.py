@@ -113,8 +113,8 @@ def values(option: str, text: str, of: Callable[[str], T]) -> list[T]:
     """The distinct values of an option that takes several, with commas."""
     try:
         distinct = list(dict.fromkeys(of(part.strip()) for part in text.split(",") if part.strip()))
-    except ValueError:
-        raise InputError(f"{option} {text}: not a list of values with commas between them") from None
+    except ValueError as error:
+        raise InputError(f"{option} {text}: {error}; separate values with commas") from None
     if not distinct:
         raise InputError(f"{option}: empty; name at least one value")
     return distinct
@@ -122,17 +122,23 @@ def values(option: str, text: str, of: Callable[[str], T]) -> list[T]:
 
 def positive(text: str) -> float:
     """A positive number."""
-    number = float(text)
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
     if not 0 < number < float("inf"):
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is not a positive number")
     return number
 
 
 def natural(text: str) -> int:
-    """A seed: a whole number, 0 or more."""
-    number = int(text)
+    """A seed: a whole number from 0 to LARGEST_SEED."""
+    try:
+        number = int(text)
+    except ValueError:  # also of thousands of digits
+        number = -1
     if not 0 <= number <= LARGEST_SEED:
-        raise ValueError(text)
+        raise ValueError(f"{text!r} is not a whole number from 0 to {LARGEST_SEED}")
     return number
 
 

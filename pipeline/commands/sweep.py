@@ -6,7 +6,16 @@ from typing import Annotated
 
 import typer
 
-from pipeline.options import ArtifactsOption, MethodsOption, ProfileOption, SetOption, positive, running, values
+from pipeline.options import (
+    ArtifactsOption,
+    MethodsOption,
+    ProfileOption,
+    SetOption,
+    natural,
+    positive,
+    running,
+    values,
+)
 
 
 def sweep(
@@ -25,7 +34,7 @@ def sweep(
     """
     with running("sweep", profile, overrides, artifacts) as (settings, paths):
         names = values("--methods", methods, str)
-        rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, int)
+        rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, natural)
         for name in names:
             settings.method(name)
         from adapters.methods import method_named

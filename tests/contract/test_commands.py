@@ -117,7 +117,7 @@ def test_a_fault_of_the_configuration_is_one_line_each() -> None:
 
 @pytest.mark.parametrize(
     ("option", "value"),
-    [("--learning-rates", "1e-4,x"), ("--learning-rates", "0"), ("--seeds", "1.5"), ("--methods", "")],
+    [("--learning-rates", "1e-4,x"), ("--learning-rates", "0"), ("--seeds", "1,-1"), ("--methods", "")],
 )
 def test_sweep_names_the_list_that_is_wrong(option: str, value: str) -> None:
     assert_one_fault(run_here("-m", "pipeline", "sweep", option, value), option, value)

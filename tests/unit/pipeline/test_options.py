@@ -13,7 +13,7 @@ import pytest
 
 from common.errors import InputError
 from common.locks import turn
-from pipeline.options import MOST_FAULTS, exit_status, running, taking_turns
+from pipeline.options import MOST_FAULTS, exit_status, natural, positive, running, taking_turns, values
 from pipeline.paths import Paths
 from tests.support.imports import REPOSITORY
 
@@ -100,6 +100,20 @@ def test_no_folder_is_made_for_a_stage_that_comes_too_early(tmp_path: Path) -> N
     with taking_turns("select", Paths.of("mini", tmp_path / "misspelt")):
         pass
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("text", ["-1", "1.5", "1e3", str(2**32), "9" * 5000, "abc", "1,,-2", "0x1F"])
+def test_a_seed_is_a_whole_number_that_every_library_takes(text: str) -> None:
+    with pytest.raises(InputError, match="is not a whole number from 0 to 4294967295"):
+        values("--seeds", text, natural)
+    assert values("--seeds", f"0, 7,,{2**32 - 1},7", natural) == [0, 7, 2**32 - 1]
+
+
+@pytest.mark.parametrize("text", ["0", "-1e-4", "nan", "inf", "1e999", "x"])
+def test_a_learning_rate_is_a_positive_number(text: str) -> None:
+    with pytest.raises(InputError, match=f"--learning-rates {text}: '{text}' is not a positive number"):
+        values("--learning-rates", text, positive)
+    assert values("--learning-rates", "1e-4,.5", positive) == [1e-4, 0.5]
 
 
 @pytest.mark.parametrize(
