@@ -54,7 +54,7 @@ def check_base(adapter: Path, base: Path, sha256: str) -> None:
     trained_on = read_run(adapter).base
     if trained_on.sha256 is None:
         note = f"{adapter}: does not record the base it was trained on; taken for one of {base}"
-        console.print(note, soft_wrap=True, markup=False, highlight=False)
+        console.print(note, soft_wrap=True)
     elif trained_on.sha256 != sha256:
         raise InputError(
             f"{adapter}: trained on the base {trained_on.name or 'embedded'} ({trained_on.sha256[:12]}), but {base} is "

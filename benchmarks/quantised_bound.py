@@ -17,12 +17,12 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from adapters.base import load_base
 from adapters.config import ModelConfig
 from common.files import write_json
+from common.progress import plain_console
 from eval.measure.evaluate import TestSet, read_test_set
 from eval.measure.likelihood import bounds
 from eval.metrics.statistics import bootstrap_scores, mean
@@ -68,7 +68,7 @@ def show(rows: list[dict[str, object]]) -> None:
     for row in rows:
         told = f"{row['difference']:+} ({row['low']:+} to {row['high']:+})"
         grid.add_row(str(row["system"]), str(row["stored"]), str(row["bound"]), told)
-    Console().print(grid)
+    plain_console().print(grid)
 
 
 def main() -> None:

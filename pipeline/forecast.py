@@ -321,17 +321,17 @@ def as_json(result: Forecast) -> dict[str, Any]:
 
 def show(result: Forecast) -> None:
     """Print it as tables."""
-    from rich.console import Console
+    from common.progress import plain_console
 
-    console = Console()
-    console.print(f"[bold]{result.profile}, {result.method}[/bold] on {result.machine.name}")
+    console = plain_console()
+    console.print(f"{result.profile}, {result.method} on {result.machine.name}", style="bold")
     console.print(f"network: {result.shape_source}; rows: {result.rows:,}, the longest {result.longest} tokens")
     console.print(f"lengths: {result.rows_source}")
     print_memory(console, {variant.label: variant.memory for variant in result.variants}, result.machine)
-    console.print(f"the profile: {_described(result.variants[0].model)}", highlight=False)
+    console.print(f"the profile: {_described(result.variants[0].model)}")
     console.print(f"host, while the base loads: {result.host_bytes / GIB:.2f} GiB of its own; mapped files come and go")
     for line in (*_advice(result), *_time(result), *_disk(result)):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def _described(model: ModelConfig) -> str:

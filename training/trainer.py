@@ -94,7 +94,7 @@ def _prepare_run_folder(plan: TrainingPlan, fresh: bool) -> None:
         remove_runs(plan)
     elif not list_checkpoints(plan.run_folder):
         for run in unfinished_runs(plan)[:1]:
-            console.print(run.sentence(plan), soft_wrap=True, markup=False)
+            console.print(run.sentence(plan), soft_wrap=True)
     write_json(plan.run_folder / FACTS, facts(plan))
 
 

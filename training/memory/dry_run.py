@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
 from common.errors import InputError
-from common.progress import console
+from common.progress import console, plain_console
 from training.memory.estimate import GIB, Estimate, Machine, Memory, check_fits, estimate
 from training.plan import TrainingPlan
 from training.run.processes import Processes
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def dry_run(plan: TrainingPlan) -> None:
@@ -28,7 +31,7 @@ def dry_run(plan: TrainingPlan) -> None:
         grid = Table(show_header=False, box=None)
         for label, value in facts(plan, result):
             grid.add_row(label, value)
-        out = Console()
+        out = plain_console()
         out.print(grid)
         print_memory(out, {"profile": result.memory}, result.machine)
     check_fits(result)
@@ -53,7 +56,7 @@ def check_memory(plan: TrainingPlan, processes: Processes, fits: bool) -> None:
         if result.machine.cuda:
             raise InputError(f"{error}; --ignore-memory starts it all the same") from None
         if processes.main:
-            console.print(f"{plan.method_name}: {error}", soft_wrap=True, markup=False)
+            console.print(f"{plan.method_name}: {error}", soft_wrap=True)
 
 
 def estimate_of(plan: TrainingPlan, processes: int = 1) -> Estimate:
@@ -90,4 +93,4 @@ def print_memory(console: Console, estimates: Mapping[str, Memory], machine: Mac
         sizes = [f"{size / GIB:.2f}" for size in (*memory.parts().values(), memory.total)]
         grid.add_row(label, *sizes, "yes" if memory.total <= machine.available else "no")
     console.print(grid)
-    console.print(f"available: {machine.available / GIB:.2f} GiB on {machine.name}", highlight=False)
+    console.print(f"available: {machine.available / GIB:.2f} GiB on {machine.name}")

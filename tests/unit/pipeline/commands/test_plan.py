@@ -1,6 +1,7 @@
 """The plan: rows counted or assumed, time measured or computed and saying so, settings that make a run fit."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -206,3 +207,13 @@ def test_disk_counts_what_was_fetched_and_embedded(prepared):
 def test_what_is_not_fetched_yet_is_said_to_be_unknown(card_of_80, capsys):
     show(card_of_80)
     assert "known after `inputs`" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_path_is_shown_as_it_is_written(prepared, monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("COLUMNS", "400")
+    elsewhere = Paths.of("any", tmp_path / "[red] :cat: [bold]")
+    inputs = {"dataset": {"files": []}, "encoder": {"path": "."}, "base": {"path": "inputs/base", "sha256": "b"}}
+    prepared.inputs_facts.write_text(json.dumps(inputs))
+    shutil.copytree(prepared.root, elsewhere.root, ignore=shutil.ignore_patterns("[[]*"))
+    dry_run(training_plan(load_profile("mini"), elsewhere, "lora"))
+    assert f"{elsewhere.adapter('lora')}" in capsys.readouterr().out
