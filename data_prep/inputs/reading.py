@@ -12,9 +12,11 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,6 +29,8 @@ LINE_BYTES = 64 << 20
 """The longest line, and the largest cell of a CSV."""
 LIST_BYTES = 512 << 20
 """The largest JSON list, which has to be held whole."""
+_LIST = re.compile(r'\s*(?:\{\s*"(?:[^"\\]|\\.)*"\s*:\s*)?\[')
+_BETWEEN = re.compile(r"[\s,]*")
 
 Row = dict[str, Any]
 
@@ -57,7 +61,7 @@ def parse_json(text: str) -> Any:
         ValueError: not JSON, not a finite number, or nested too deeply.
     """
     try:
-        return json.loads(text, parse_constant=_refuse_number, parse_float=_finite)
+        return _DECODER.decode(text)
     except RecursionError:
         raise ValueError("nested too deeply") from None
 
@@ -71,6 +75,9 @@ def _finite(text: str) -> float:
     if not math.isfinite(value):
         raise ValueError(f"{text[:40]} is too large a number")
     return value
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_number, parse_float=_finite)
 
 
 @contextmanager
@@ -144,10 +151,11 @@ def _listed_rows(path: Path) -> Iterator[tuple[str, Row]]:
         content = stream.read(LIST_BYTES + 1)
     if len(content) > LIST_BYTES:
         raise InputError(f"{path}: larger than {LIST_BYTES >> 20} MiB; write one object per line (.jsonl) instead")
+    text = content.decode(json.detect_encoding(content))
     try:
-        value = parse_json(content.decode(json.detect_encoding(content)))
+        value = parse_json(text)
     except ValueError as error:
-        raise _not_json(path, "", error) from None
+        raise _not_json(path, _faulty_row(text), error) from None
     rows = value if isinstance(value, list) else _only_list(value)
     if rows is None:
         raise InputError(f"{path}: holds neither a list of objects nor one object per line")
@@ -155,6 +163,21 @@ def _listed_rows(path: Path) -> Iterator[tuple[str, Row]]:
         if not isinstance(row, dict):
             raise InputError(f"{path}: row {number}: holds {type(row).__name__}, not an object of columns")
         yield f"row {number}", row
+
+
+def _faulty_row(text: str) -> str:
+    """The place of the first row of a list that is no JSON; empty where the fault lies outside the rows."""
+    begin = _LIST.match(text)
+    place = begin.end() if begin else len(text)
+    for number in count(1):
+        place = _BETWEEN.match(text, place).end()  # pyright: ignore[reportOptionalMemberAccess], it matches nothing too
+        if text[place : place + 1] in ("", "]"):
+            return ""
+        try:
+            place = _DECODER.raw_decode(text, place)[1]
+        except (ValueError, RecursionError):
+            return f"row {number}"
+    raise AssertionError("a text ends")
 
 
 def _only_list(value: Any) -> list[Any] | None:
@@ -177,7 +200,8 @@ def _object(path: Path, place: str, text: str) -> Row:
 
 
 def _not_json(path: Path, place: str, error: Exception) -> InputError:
-    return InputError(f"{path}: {place + ': ' if place else ''}not valid JSON ({_short(error)}); one object per line")
+    cure = "correct it there" if place.startswith("row") else "one object per line"
+    return InputError(f"{path}: {place + ': ' if place else ''}not valid JSON ({_short(error)}); {cure}")
 
 
 def _short(error: Exception) -> str:

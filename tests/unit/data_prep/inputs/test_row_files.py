@@ -93,7 +93,24 @@ def test_what_is_no_number_is_no_answer(rows: Path, number: str, name: str) -> N
     good = json.dumps(GOOD)
     bad = good.replace('"Kopi."', number)
     (rows / name).write_text(f"[{good}, {bad}]" if name == "a.json" else f"{good}\n{bad}\n")
-    with pytest.raises(InputError, match=number.lstrip("-")):
+    place = "row 2" if name == "a.json" else "line 2"
+    with pytest.raises(InputError, match=f"{name}: {place}: not valid JSON .*{number.lstrip('-')}"):
+        check_rows(search(str(rows)).files, {}, rows.parent / "ready")
+
+
+@pytest.mark.parametrize("bad", ["NaN", "9" * 5000, "[" * 100_000, '"open', "nulL", "1e999"])
+@pytest.mark.parametrize("form", ["[%s]", "[\n  %s\n]\n", '{"a [list]": [%s]}'])
+def test_a_fault_in_a_json_list_names_its_row(rows: Path, bad: str, form: str) -> None:
+    third = json.dumps(GOOD).replace('"Kopi."', bad)
+    (rows / "a.json").write_text(form % f"{json.dumps(GOOD)},\n {json.dumps(GOOD)}, {third}")
+    with pytest.raises(InputError, match=r"a\.json: row 3: not valid JSON"):
+        check_rows(search(str(rows)).files, {}, rows.parent / "ready")
+
+
+@pytest.mark.parametrize("text", ["[%s %s]", "[%s, %s", "[%s, %s]]", "{%s, %s}"])
+def test_a_fault_between_the_rows_of_a_list_names_the_place_in_the_file(rows: Path, text: str) -> None:
+    (rows / "a.json").write_text("\n" + text % (json.dumps(GOOD), json.dumps(GOOD)))
+    with pytest.raises(InputError, match=r"a\.json: .*line [12] column"):
         check_rows(search(str(rows)).files, {}, rows.parent / "ready")
 
 
