@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from common.errors import InputError
-from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running
+from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running, taking_turns
 
 
 def judge(
@@ -28,7 +28,7 @@ def judge(
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Compare two evaluated systems by a judging language model."""
-    with running("judge", profile, overrides, artifacts) as (settings, paths):
+    with running("judge", profile, overrides, artifacts) as (settings, paths), taking_turns("judge", paths):
         from eval.judge import BertScore, Judge, compare_answers, read_pairs
         from pipeline.paths import require
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.options import AdapterOption, ArtifactsOption, ProfileOption, SetOption, running
+from pipeline.options import AdapterOption, ArtifactsOption, ProfileOption, SetOption, running, taking_turns
 
 CHECKED_ROWS, CHECKED_TOKENS = 8, 64  # test rows on which logits are compared, and their first tokens
 
@@ -24,7 +24,7 @@ def merge(
     artifacts: ArtifactsOption = None,
 ) -> None:
     """Add an adapter into its base's weights, shard by shard."""
-    with running("merge", profile, overrides, artifacts) as (settings, paths):
+    with running("merge", profile, overrides, artifacts) as (settings, paths), taking_turns("merge", paths):
         from pipeline.paths import read_inputs, require
 
         settings.method(method)

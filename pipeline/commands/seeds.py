@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from adapters.naming import AdapterName
-from pipeline.options import ArtifactsOption, MethodsOption, ProfileOption, SetOption, natural, running, values
+from pipeline.options import (
+    ArtifactsOption,
+    MethodsOption,
+    ProfileOption,
+    SetOption,
+    natural,
+    running,
+    taking_turns,
+    values,
+)
 
 if TYPE_CHECKING:
     from pipeline.paths import Paths
@@ -28,7 +37,7 @@ def seeds(
 
     The report pools them. Resumable.
     """
-    with running("seeds", profile, overrides, artifacts) as (settings, paths):
+    with running("seeds", profile, overrides, artifacts) as (settings, paths), taking_turns("seeds", paths):
         names, numbers = values("--methods", methods, str), values("--seeds", seeds, natural)
         train_and_evaluate(settings, paths, adapters_of(settings, names, numbers))
 
@@ -59,13 +68,15 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
     for adapter in adapters:
         name = str(adapter)
         plan = training_plan(profile, paths, name)
-        if is_finished(plan):
-            console.print(f"{name}: trained with these settings before")
-        else:
-            train(plan)
+        with taking_turns(f"train-{name}", paths):
+            if is_finished(plan):
+                console.print(f"{name}: trained with these settings before")
+            else:
+                train(plan)
         measured = evaluation.measurement_of(profile)
-        if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test, answer_keys=keys):
-            console.print(f"{name}: evaluated with these settings before")
-        else:
-            evaluation.run(profile, paths, name)
+        with taking_turns(f"evaluate-{name}", paths):
+            if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test, answer_keys=keys):
+                console.print(f"{name}: evaluated with these settings before")
+            else:
+                evaluation.run(profile, paths, name)
     console.print(f"{len(adapters)} adapters are ready; next: {command_for('report', paths)}", soft_wrap=True)

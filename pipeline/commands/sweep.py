@@ -14,6 +14,7 @@ from pipeline.options import (
     natural,
     positive,
     running,
+    taking_turns,
     values,
 )
 
@@ -32,7 +33,7 @@ def sweep(
 
     Trains every method at every rate and seed; resumable.
     """
-    with running("sweep", profile, overrides, artifacts) as (settings, paths):
+    with running("sweep", profile, overrides, artifacts) as (settings, paths), taking_turns("sweep", paths):
         names = values("--methods", methods, str)
         rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, natural)
         for name in names:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Annotated
 
 import typer
 
-from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
+from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running, taking_turns
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 
@@ -40,4 +41,5 @@ def train(
         settings.method(method)
         from pipeline.stages.train import run
 
-        run(settings, paths, method, dry_run, fresh, ignore_memory, cpu)
+        with nullcontext() if dry_run else taking_turns(f"train-{method}", paths):
+            run(settings, paths, method, dry_run, fresh, ignore_memory, cpu)

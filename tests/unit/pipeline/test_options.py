@@ -7,14 +7,22 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from typer.testing import CliRunner
 
+from adapters.naming import AdapterName
 from common.errors import InputError
 from common.locks import turn
+from pipeline.__main__ import app
+from pipeline.commands import seeds, train
 from pipeline.options import MOST_FAULTS, exit_status, natural, positive, running, taking_turns, values
 from pipeline.paths import Paths
+from pipeline.profile import load_profile
 from tests.support.imports import REPOSITORY
 
 
@@ -94,6 +102,50 @@ def test_a_second_run_of_a_stage_waits_or_is_told(tmp_path: Path, monkeypatch: p
         monkeypatch.setenv("RANK", "1")
         with taking_turns("select", paths):  # rank 0 holds the turn for its group
             pass
+
+
+@pytest.mark.parametrize(
+    ("command", "arguments"),
+    [("merge", ["--method", "lora", "--output", "merged"]),
+     ("judge", ["--method", "base", "--against", "lora", "--by", "judge", "--model", "m"]),
+     ("sweep", []), ("seeds", ["--seeds", "2"]), ("train", ["--method", "lora"])],
+)  # fmt: skip
+def test_commands_that_write_beside_the_stages_take_turns_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, arguments: list[str]
+) -> None:
+    monkeypatch.setattr("pipeline.options.turn", lambda path, refusal: turn(path, refusal, patience=0))
+    program, named = (train.app, []) if command == "train" else (app, [command])
+    asked = [*named, *arguments, "--artifacts", str(tmp_path)]
+    early = CliRunner().invoke(program, asked)
+    turn_of = {"train": "train-lora"}.get(command, command)
+    with taking_turns(turn_of, Paths.of("mini", tmp_path)):
+        held = CliRunner().invoke(program, asked)
+    assert (early.exit_code, held.exit_code) == (2, 2)
+    assert "first" in early.stderr or "no such file" in early.stderr
+    assert f"{tmp_path}: another process runs {turn_of} on these artefacts" in held.stderr
+
+
+def test_no_two_processes_train_or_measure_the_same_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    held: list[str] = []
+
+    @contextmanager
+    def watched(stage: str, paths: Paths) -> Iterator[None]:
+        held.append(stage)
+        yield
+        held.remove(stage)
+
+    paths = Paths.of("mini", tmp_path)
+    paths.formatted.mkdir()
+    (paths.formatted / "test.parquet").touch()
+    seen: list[list[str]] = []
+    monkeypatch.setattr(seeds, "taking_turns", watched)
+    monkeypatch.setattr("pipeline.stages.train.training_plan", lambda *_: SimpleNamespace(output=tmp_path))
+    monkeypatch.setattr("training.plan.is_finished", lambda _: False)
+    monkeypatch.setattr("training.trainer.train", lambda _: seen.append([*held]))
+    monkeypatch.setattr("eval.measure.evaluate.is_measured", lambda *_, **__: False)
+    monkeypatch.setattr("pipeline.stages.evaluate.run", lambda *_: seen.append([*held]))
+    seeds.train_and_evaluate(load_profile("mini"), paths, [AdapterName("lora", 2)])
+    assert seen == [["train-lora-seed2"], ["evaluate-lora-seed2"]]
 
 
 def test_no_folder_is_made_for_a_stage_that_comes_too_early(tmp_path: Path) -> None:
