@@ -29,6 +29,8 @@ from lm_eval.api.model import LM  # pyright: ignore[reportMissingImports]
 from lm_eval.api.registry import register_model  # pyright: ignore[reportMissingImports]
 
 from adapters.config import ModelConfig
+from adapters.lineage import check_base
+from common.files import sha256_of_model_folder
 from eval.measure.evaluate import load_system
 from eval.measure.generation import generate_answers
 from eval.measure.likelihood import bounds
@@ -49,7 +51,7 @@ class LLaDAHarness(LM):
 
     Raises:
         llada.errors.CheckpointError: the base folder lacks weights or tokenizer.
-        InputError: no adapter in its folder.
+        InputError: no adapter in its folder, or one that was trained on another base.
     """
 
     def __init__(
@@ -69,6 +71,8 @@ class LLaDAHarness(LM):
     ) -> None:
         super().__init__()
         model = ModelConfig.model_validate({"base": base, "dtype": dtype, "quantization": quantization})
+        if adapter:
+            check_base(Path(adapter), Path(base), sha256_of_model_folder(Path(base), "base"))
         self.network, self.tokenizer = load_system(model, Path(base), Path(adapter) if adapter else None)
         self.samples, self.seed = int(samples), int(seed)
         self.max_gen_toks, self.block_length = int(max_gen_toks), int(block_length)
@@ -165,7 +169,16 @@ def cut_before(text: str, until: str | list[str] | None) -> str:
     return text[: min(places)] if places else text
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """lm_eval's own command line; a fault of the user's ends as in every other command."""
     from lm_eval.__main__ import cli_evaluate  # pyright: ignore[reportMissingImports]
 
-    cli_evaluate()
+    try:
+        cli_evaluate()
+    except InputError as error:
+        print(*(f"error: {fault}" for fault in error.faults), sep="\n", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from common.errors import InputError
 from tests.support.evaluation import write_tiny_base
 
 lm_eval = pytest.importorskip("lm_eval", reason="lm-evaluation-harness is not installed (extra lm-eval)")
@@ -69,6 +70,28 @@ def test_generation_stops_at_the_tasks_strings_and_keeps_the_order(harness: Any)
     assert cut == free[0].split(stop)[0]
     assert cut_before("satu\n\ndua. tiga", [".", "\n\n"]) == "satu"
     assert cut_before("satu", None) == "satu"
+
+
+def test_an_adapter_that_was_trained_on_another_base_is_refused(harness: Any, tmp_path: Path) -> None:
+    base = write_tiny_base(tmp_path / "base")
+    (tmp_path / "adapter").mkdir()
+    (tmp_path / "adapter" / "run.json").write_text(json.dumps({"base": {"name": "A/B", "sha256": "a" * 64}}))
+    with pytest.raises(InputError, match=r"adapter: trained on the base A/B \(aaaaaaaaaaaa\), but .*base is another"):
+        type(harness)(str(base), adapter=str(tmp_path / "adapter"))
+
+
+def test_a_fault_of_the_users_is_one_line_and_status_2(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from eval.harness import main
+
+    def fail() -> None:
+        raise InputError("a: wrong")
+
+    monkeypatch.setattr("lm_eval.__main__.cli_evaluate", fail)
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert (caught.value.code, capsys.readouterr().err) == (2, "error: a: wrong\n")
 
 
 def test_a_task_on_a_local_file_runs(harness: Any, tmp_path: Path) -> None:
