@@ -12,7 +12,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from llada.network.auto_classes import register_when_imported
+from llada.auto_classes import register_when_imported
 
 if TYPE_CHECKING:
     from llada.network.configuration import LLaDAConfig

@@ -37,7 +37,6 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
-from llada.network.auto_classes import register_when_imported
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name
 from llada.network.configuration import LLaDAConfig
@@ -374,6 +373,3 @@ def _keep_nf4_differentiable(model: nn.Module) -> None:
     for module in model.modules():
         if getattr(module, "support_avx512bf16_for_cpu", False):
             module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]
-
-
-register_when_imported()  # in case the Auto classes were imported while this module was

@@ -2,7 +2,7 @@
 
 Importing transformers takes seconds, and whoever reads a profile's sampler settings imports this package. So the
 classes are registered when transformers' own modules for them are imported: now where they are, otherwise after they
-have been.
+have been. No module of the network knows of this, so that an edit here makes nothing stale that the network computed.
 """
 
 from __future__ import annotations
@@ -30,23 +30,26 @@ def _register_config(auto: Any) -> None:
     auto.AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
 
 
-def _register_models(auto: Any) -> None:
+def _register_models(_: Any) -> None:
     from llada.network import modeling
 
-    if not hasattr(modeling, "LLaDAModelLM"):
-        return  # it is being imported itself, and comes back here at its end
+    auto: Any = sys.modules.get(_AUTO_MODELS)
+    if auto is None or not hasattr(modeling, "LLaDAModelLM"):
+        return  # one of them is being imported by the other; this is called again after it
     for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForMaskedLM):
         each.register(modeling.LLaDAConfig, modeling.LLaDAModelLM, exist_ok=True)
 
 
+_AUTO_MODELS = "transformers.models.auto.modeling_auto"
 _REGISTER: dict[str, Callable[[Any], None]] = {
     "transformers.models.auto.configuration_auto": _register_config,
-    "transformers.models.auto.modeling_auto": _register_models,
+    _AUTO_MODELS: _register_models,
+    "llada.network.modeling": _register_models,
 }
 
 
 class _AfterImport(MetaPathFinder):
-    """Finds transformers' two modules as they would be found anyway, and registers after each has run."""
+    """Finds the modules of _REGISTER as they would be found anyway, and registers after each has run."""
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -11,12 +11,24 @@ import pytest
 from tests.support.imports import REPOSITORY
 from tests.support.llama_twin import tiny_model
 
+WITHIN = """
+import sys, llada
+from importlib.abc import MetaPathFinder
+class Within(MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == "llada.network.cache":
+            import transformers.models.auto.modeling_auto
+sys.meta_path.insert(0, Within())
+import llada.network.modeling
+from transformers import AutoConfig, AutoModelForCausalLM
+"""
 ORDERS = {
     "llada first": "import llada; from transformers import AutoModelForCausalLM, AutoConfig",
     "transformers first": "from transformers import AutoModelForCausalLM, AutoConfig; import llada",
     "config first": "import llada; from transformers import AutoConfig, AutoModelForCausalLM",
     "model first": "import llada.network.modeling; from transformers import AutoConfig, AutoModelForCausalLM",
     "trainer first": "import llada; from transformers import Trainer, AutoConfig, AutoModelForCausalLM",
+    "the Auto classes while the network is imported": WITHIN,
 }
 
 
