@@ -98,7 +98,10 @@ class DataConfig(Section):
     )
     revision: str | None = Field(None, min_length=1, description="hub revision of the dataset (commit, tag or branch)")
     split: str = Field("train", min_length=1, description="which split's files of a hub dataset are read")
-    files: str | None = Field(None, description="pattern of the files to read within a hub dataset, instead of split")
+    files: str | None = Field(
+        None,
+        description="pattern of the files to read within a hub dataset, instead of split; or its card's configuration",
+    )
     columns: dict[str, str] = Field(
         default_factory=dict,
         description="our column -> the source's, where they differ; or =text, or a template of its columns in braces",

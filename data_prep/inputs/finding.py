@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from common.errors import InputError
+from data_prep.inputs.card import Configuration
 from data_prep.inputs.reading import JSON, TABLES, suffix_of
 
 SUFFIXES = (".parquet", *JSON, *TABLES)
@@ -103,23 +104,37 @@ def _matches(pattern: str) -> Iterator[tuple[Path, bool]]:
             yield path, hidden
 
 
-def choose_files(repository: str, names: Sequence[str], split: str, pattern: str | None) -> list[str]:
+def choose_files(
+    repository: str, names: Sequence[str], split: str, pattern: str | None, declared: Sequence[Configuration] = ()
+) -> list[str]:
     """The files of a hub repository that hold a split's rows, sorted: [] where none is of a form that is read here.
 
-    A file's split is told by its name, else by the nearest folder's, and only by whole words between separators:
-    `constraints_test.parquet` is test, `training_data/test.jsonl` too. Files of no split are training's.
+    What the card declares decides. Where it declares nothing, a file's split is told by its name, else by the nearest
+    folder's, and only by whole words between separators: `constraints_test.parquet` is test, `training_data/test.jsonl`
+    too. Files of no split are training's.
+
+    Args:
+        pattern: of files, or a declared configuration's name.
+        declared: the configurations of the card.
 
     Raises:
-        InputError: nothing matches the pattern or the split; the files lie in several configurations' folders.
+        InputError: nothing matches the pattern or the split; there are several configurations and none is chosen.
     """
     rows = sorted(name for name in names if holds_rows(name) and not _hidden(name))
+    configuration = next((each for each in declared if each.name == pattern), None)
+    if pattern is None and declared and rows:
+        configuration = _only(repository, declared)
+    if configuration is not None:
+        return _of_configuration(repository, configuration, names, rows, split)
     if pattern is not None:
         chosen = [name for name in rows if fnmatch.fnmatch(name, pattern)]
         if not chosen:
             raise InputError(f"{repository}: data.files: {pattern}: matches none of its files: {_some(rows)}")
         return chosen
-    if not rows:
-        return []
+    return _by_names(repository, rows, split) if rows else []
+
+
+def _by_names(repository: str, rows: Sequence[str], split: str) -> list[str]:
     chosen = [name for name in rows if _is_of(name, split)]
     if not chosen and split == "train":
         chosen = [name for name in rows if _split_of(name) is None]
@@ -136,6 +151,46 @@ def choose_files(repository: str, names: Sequence[str], split: str, pattern: str
             f"such as '{configurations[-1]}/*'"
         )
     return chosen
+
+
+def _only(repository: str, declared: Sequence[Configuration]) -> Configuration:
+    """The configuration that is taken unasked: the only one, the card's default, or the one of that name."""
+    default = [each for each in declared if each.default or len(declared) == 1]
+    default = default or [each for each in declared if each.name == "default"]
+    if len(default) != 1:
+        names = [each.name for each in declared]
+        raise InputError(
+            f"{repository}: its card declares {len(names)} configurations ({_some(names)}); choose one by its name, "
+            f"such as data.files: {names[-1]}"
+        )
+    return default[0]
+
+
+def _of_configuration(
+    repository: str, chosen: Configuration, names: Sequence[str], rows: Sequence[str], split: str
+) -> list[str]:
+    """By the patterns of a declared configuration (a hidden file too), or, where it has none, by the names below its
+    folder."""
+    if not chosen.splits:
+        inside = [name for name in rows if PurePosixPath(name).is_relative_to(chosen.folder)]
+        if not inside:
+            raise InputError(
+                f"{repository}: the card's configuration {chosen.name}: no {KINDS} file in {chosen.folder}"
+            )
+        return _by_names(repository, inside, split)
+    known = next((name for name in chosen.splits if name in (split, *SPLITS.get(split, ()))), None)
+    if known is None:
+        raise InputError(
+            f"{repository}: data.split: the card's configuration {chosen.name} has no split {split}, but "
+            f"{_some([*chosen.splits])}"
+        )
+    files = chosen.files_of(known, sorted(filter(holds_rows, names)))
+    if not files:
+        raise InputError(
+            f"{repository}: the card's patterns of {chosen.name}, {known} ({_some(chosen.splits[known])}) match no "
+            f"{KINDS} file; choose with data.files, a pattern: {_some(rows)}"
+        )
+    return files
 
 
 def _hidden(name: str) -> bool:

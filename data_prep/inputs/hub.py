@@ -18,6 +18,7 @@ from typing import Any
 from common.errors import InputError
 from common.files import write_text
 from common.progress import console
+from data_prep.inputs.card import CARD, Configuration, read_configurations
 from data_prep.inputs.finding import choose_files
 from data_prep.inputs.hub_errors import Kind, UnreachableError, attempt, reason
 
@@ -52,7 +53,8 @@ class _Listing:
 def fetch_dataset(
     repository: str, revision: str | None, converted: Path, *, split: str = "train", pattern: str | None = None
 ) -> Snapshot:
-    """Fetch a dataset's row files of one split, or those that a pattern matches (`finding.choose_files`).
+    """Fetch a dataset's row files of one split, or those that a pattern matches (`finding.choose_files`), and before
+    them its card.
 
     A repository in any other form is read by `datasets` and written to `converted` as parquet.
 
@@ -61,13 +63,24 @@ def fetch_dataset(
             file of that split or pattern, or several configurations.
     """
     listing = _listing(repository, revision, "dataset")
-    chosen = choose_files(repository, listing.names, split, pattern)
+    declared = _declared(repository, revision, listing) if CARD in listing.names else []
+    chosen = choose_files(repository, listing.names, split, pattern, declared)
     if not chosen and listing.cached:
         raise InputError(f"{repository}: the hub is out of reach, and its cache holds no row files of this dataset")
     if not chosen:
         return _convert(repository, listing.commit, converted, split)
     folder = _fetch(repository, revision, "dataset", listing, chosen)
     return Snapshot(folder, listing.commit, tuple(folder / name for name in chosen))
+
+
+def _declared(repository: str, revision: str | None, listing: _Listing) -> list[Configuration]:
+    """The configurations of a dataset's card; one that cannot be read is told, and the files' names decide."""
+    folder = _fetch(repository, revision, "dataset", listing, [CARD])
+    try:
+        return read_configurations((folder / CARD).read_text(encoding="utf-8", errors="replace"), CARD)
+    except InputError as error:
+        console.print(f"{repository}: its card is passed over ({error}); the files' names decide", soft_wrap=True)
+        return []
 
 
 def fetch_model(repository: str, revision: str | None) -> Snapshot:
