@@ -75,6 +75,8 @@ def fetch_dataset(
 
 def _declared(repository: str, revision: str | None, listing: _Listing) -> list[Configuration]:
     """The configurations of a dataset's card; one that cannot be read is told, and the files' names decide."""
+    if listing.cached and not (_folder(repository, "dataset", listing.commit) / CARD).is_file():
+        return []  # what is cached was chosen without it
     folder = _fetch(repository, revision, "dataset", listing, [CARD])
     try:
         return read_configurations((folder / CARD).read_text(encoding="utf-8", errors="replace"), CARD)
