@@ -23,6 +23,7 @@ from chat.conversation import Conversation
 from chat.frames import LEVELS, Frame
 from chat.systems import Systems
 from common.errors import InputError
+from common.escaping import visible
 from common.progress import plain_console
 
 try:
@@ -131,10 +132,13 @@ class Terminal:
 
 
 def print_answer(systems: Systems, conversation: Conversation, question: str) -> None:
-    """Answer one question and print the text alone; with several systems each under its name."""
+    """Answer one question and print the text alone, in a pipe or a file as it is; with several systems each under its
+    name.
+    """
     *_, latest = conversation.ask(systems, question)
     parts = [frame.answer if len(latest) == 1 else f"[{name}]\n{frame.answer}\n" for name, frame in latest.items()]
-    print("\n".join(parts).rstrip("\n"))
+    text = "\n".join(parts).rstrip("\n")
+    print(visible(text) if sys.stdout.isatty() else text)
 
 
 def side_by_side(latest: Mapping[str, Frame], console: Console, finished: bool = False) -> RenderableType:
@@ -161,13 +165,13 @@ def side_by_side(latest: Mapping[str, Frame], console: Console, finished: bool =
 def paint(frame: Frame, finished: bool = False) -> Text:
     """The answer with its newest tokens coloured and its masks as shaded blocks; `finished`: as plain text."""
     if finished:
-        return Text(frame.answer or "(empty answer)", style="" if frame.answer else "dim")
+        return Text(visible(frame.answer) or "(empty answer)", style="" if frame.answer else "dim")
     text = Text()
     for token in frame.tokens:
         if token.masked:
             text.append(" " + MASK, style="dim")
         else:
-            text.append(token.text, style=STYLES[token.level] if frame.new(token) else "")
+            text.append(visible(token.text), style=STYLES[token.level] if frame.new(token) else "")
     return text
 
 

@@ -171,11 +171,17 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: Any) -> None:
     """Write JSON with two-space indents, real characters and a final newline; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+    write_text(path, _json(value, indent=2) + "\n")
 
 
 def write_json_lines(path: Path, rows: list[dict[str, Any]]) -> None:
-    write_text(path, "".join(json.dumps(row, ensure_ascii=False, allow_nan=False) + "\n" for row in rows))
+    write_text(path, "".join(_json(row) + "\n" for row in rows))
+
+
+def _json(value: Any, **layout: Any) -> str:
+    """JSON with real characters; the lone halves of surrogate pairs, which no encoding takes, stay escapes."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, **layout)
+    return re.sub("[\ud800-\udfff]", lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def read_json(path: Path, made_by: str | None = None) -> Any:
@@ -227,7 +233,7 @@ def sha256_of_model_folder(path: Path, name: str = "folder") -> str:
 
 def sha256_of_json(value: Any) -> str:
     """Hash of a JSON value in canonical form: sorted keys, no spaces."""
-    text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = _json(value, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("utf-8")).hexdigest()
 
 

@@ -1,5 +1,6 @@
 """What is shown on a terminal: progress bars on stderr, for anything longer than two seconds, and words and tables, as
-they are. rich would read `[/INST]` in a row's text as markup, `:id:` as an emoji, and colour numbers.
+they are. rich would read `[/INST]` in a row's text as markup, `:id:` as an emoji, and colour numbers; and a terminal
+would obey the control characters in it.
 """
 
 from __future__ import annotations
@@ -8,15 +9,31 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any, TypeVar
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.segment import Segment
+from rich.text import Text
+
+from common.escaping import visible
 
 Item = TypeVar("Item")
 
 
+class _VisibleConsole(Console):
+    """Whatever is printed reaches the terminal `visible`: strings before they are measured, all else as it is drawn."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        return super().render_str(visible(text), **options)
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
+        for segment in super().render(renderable, options):
+            shown = segment.text if segment.control else visible(segment.text)
+            yield segment if shown == segment.text else Segment(shown, segment.style)
+
+
 def plain_console(**options: Any) -> Console:
     """A console that shows every text as it is, in tables and titles too; a style is given, not written into text."""
-    return Console(markup=False, emoji=False, highlight=False, **options)
+    return _VisibleConsole(markup=False, emoji=False, highlight=False, **options)
 
 
 console = plain_console(stderr=True)

@@ -6,23 +6,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
+from common.escaping import without_machine_paths
 from eval.metrics import METRICS
 from eval.metrics.definitions import PRIMARY, SECONDARY
 from eval.report.formatting import flatten, number
 from eval.report.load import System
 from eval.report.page import Findings
 from eval.report.sections import comparison, data
+from eval.report.templates.environment import environment
 
-TEMPLATE = Path(__file__).parent / "templates" / "card.md.j2"
 REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")
 
 
 def model_card(findings: Findings, system: System) -> str:
     """The whole README.md: front matter that huggingface_hub has validated, and the text."""
     from huggingface_hub import ModelCard, ModelCardData
+    from markupsafe import Markup
 
     inputs = findings.provenance.get("inputs", {})
     base, dataset = inputs.get("base", {}), inputs.get("dataset", {})
@@ -36,21 +37,26 @@ def model_card(findings: Findings, system: System) -> str:
         model_name=f"llada-indonesian-{system.name}",
         eval_results=evaluation_results(system, dataset),
     )
-    card = ModelCard.from_template(
-        front,
-        template_str=TEMPLATE.read_text(encoding="utf-8"),
-        system=system,
-        items=system.metrics["n"],
-        flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
-        sentences=[*findings.sentences(system), *seeds_sentences(system)],
-        comparison=comparison.build(alone, findings.labels),
-        data=data.build(findings.data),
-        lineage=flatten({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})}),
-        settings=flatten(system.run.get("settings", {})),
-        sampling=flatten(system.metrics["settings"].get("sampling", {})),
-        provenance=findings.provenance,
+    text = (
+        environment()
+        .get_template("card.md.j2")
+        .render(
+            card_data=Markup(front.to_yaml()),
+            system=system,
+            items=system.metrics["n"],
+            flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
+            sentences=[*findings.sentences(system), *seeds_sentences(system)],
+            comparison=comparison.build(alone, findings.labels),
+            data=data.build(findings.data),
+            lineage=flatten(
+                without_machine_paths({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})})
+            ),
+            settings=flatten(without_machine_paths(system.run.get("settings", {}))),
+            sampling=flatten(system.metrics["settings"].get("sampling", {})),
+            provenance=without_machine_paths(findings.provenance),
+        )
     )
-    return str(card)
+    return str(ModelCard(text))
 
 
 def seeds_sentences(system: System) -> list[str]:

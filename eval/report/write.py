@@ -14,7 +14,6 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,9 @@ from eval.report.load import read_checked, read_systems
 from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, index_page
 from eval.report.records import Facts, Inputs, Leakage, Select, Sweep
 from eval.report.sections.data import DataFacts
+from eval.report.templates.environment import environment
 from eval.report.verdict import compare_all, verdict
 
-TEMPLATES = Path(__file__).parent / "templates"
 SPLITS = ("train", "validation", "test")
 
 
@@ -96,25 +95,8 @@ def write_report(
 
 
 def render(template: str, page: IndexPage | AdapterPage) -> str:
-    """Render a page; its sections go by the names of its fields. HTML is escaped, and JSON inside scripts cannot end
-    the script element.
-    """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=lambda name: name is not None and name.endswith(".html.j2"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    # our own files, not data: they go into the page as they are
-    environment.filters["plain"] = asdict
-    environment.globals["stylesheet"] = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
-    environment.globals["script"] = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
-    return environment.get_template(template).render(vars(page))
+    """Render a page; its sections go by the names of its fields. JSON inside scripts cannot end the script element."""
+    return environment().get_template(template).render(vars(page))
 
 
 def split_sizes(splits: Path) -> dict[str, int]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from common.errors import InputError
+from common.escaping import visible
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
 
 if TYPE_CHECKING:
@@ -86,12 +87,12 @@ def render(
     """One row as coloured text. `masked` (answer length,) bool: those tokens are shown in the mask's colour."""
     from rich.text import Text
 
-    text = Text(str(tokenizer.decode(input_ids[:prompt_length])), style=PROMPT)
+    text = Text(visible(str(tokenizer.decode(input_ids[:prompt_length]))), style=PROMPT)
     answer = input_ids[prompt_length:]
     start = 0
     for end in range(1, len(answer) + 1):  # runs of equal state are decoded together: a character may span tokens
         if end == len(answer) or masked[end] != masked[start]:
-            text.append(str(tokenizer.decode(answer[start:end])), style=MASKED if masked[start] else ANSWER)
+            text.append(visible(str(tokenizer.decode(answer[start:end]))), style=MASKED if masked[start] else ANSWER)
             start = end
     text.append(str(tokenizer.eos_token) * eos_tail, style=TAIL)
     return text

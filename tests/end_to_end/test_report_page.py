@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.browser import Page, browser_page, find_browser
-from tests.support.report import write_planted_report
+from tests.support.report import write_nasty_report, write_planted_report
 
 CHROMIUM = find_browser()
 AXE = os.environ.get("AXE_CORE")
@@ -26,6 +26,11 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PAT
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_planted_report(tmp_path_factory.mktemp("planted"), count=30, points=300)
+
+
+@pytest.fixture(scope="module")
+def nasty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_nasty_report(tmp_path_factory.mktemp("nasty"))
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +59,27 @@ def test_no_request_and_no_console_message(browser: Page, report: Path, name: st
     browser.run("new Promise((done) => setTimeout(done, 300))")
     assert [url for url in browser.requests if not url.startswith("data:")] == [(report / name).resolve().as_uri()]
     assert browser.errors == []
+
+
+@pytest.mark.parametrize("name", ["index.html", "lora.html"])
+def test_no_text_runs_as_a_script_or_asks_for_anything(browser: Page, nasty: Path, name: str) -> None:
+    browser.requests.clear()
+    browser.errors.clear()
+    browser.screen(1280, 900, False)
+    browser.open(nasty / name)
+    browser.run("document.querySelectorAll('details').forEach((d) => { d.open = true; })")
+    for identifier in browser.run("[...document.querySelectorAll('select, button')].map((n) => n.id).filter(Boolean)"):
+        focus(browser, identifier)
+        browser.press("ArrowDown")
+        browser.press("Enter")
+    browser.run("[...document.querySelectorAll('*')].forEach((n) => { n.focus?.(); })")
+    browser.run("new Promise((done) => setTimeout(done, 300))")
+    assert browser.run("window.ran ?? 0") == 0
+    assert browser.run("document.querySelectorAll('iframe, base, form, img:not([src^=\"data:\"])').length") == 0
+    assert browser.run("document.scripts.length") == browser.run("document.querySelectorAll('body script').length") <= 3
+    assert [url for url in browser.requests if not url.startswith("data:")] == [(nasty / name).resolve().as_uri()]
+    assert browser.errors == []
+    assert browser.run("document.documentElement.scrollWidth") <= 1280
 
 
 def test_tab_reaches_every_control(index: Page) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from eval.metrics.statistics import Comparison
 from eval.report.load import read_systems
 from eval.report.verdict import Verdict, compare_all, verdict
 from eval.report.write import write_report
+from tests.support.nasty_texts import NASTY
 
 EVALUATION = EvaluationConfig(bootstrap_resamples=300, permutations=500, trace_items=2)
 CITIES = ["Jakarta", "Bandung", "Surabaya", "Medan", "Semarang", "Makassar", "Palembang", "Denpasar", "Padang", "Ambon"]
@@ -47,6 +49,7 @@ ANSWERS = [
     "Angin sore menyapa {city}, langkah kecil menyusuri batu, {thing} menyimpan rindu yang tak pernah layu.",
     "Umumnya aman, tetapi simpan barang berharga, jangan sendirian, dan mintalah nasihat penjaga bila ragu.",
 ]
+HALF = "SETENGAH"
 SOUP = "yang dan di dari untuk dengan pada ini adalah "
 
 PROVENANCE: dict[str, Any] = {
@@ -257,14 +260,14 @@ def write_adapter(folder: Path, planted: Planted) -> None:
     write_json(folder / "run.json", run)
 
 
-def write_data(root: Path, points: int) -> None:
+def write_data(root: Path, points: int, texts: Sequence[str] | None = None) -> None:
     from matplotlib import pyplot
 
     rng = np.random.default_rng(0)
     centres = rng.normal(scale=6, size=(10, 2))
     cluster = rng.integers(0, 10, size=points)
     xy = centres[cluster] + rng.normal(size=(points, 2))
-    texts = [
+    texts = texts or [
         f"{THINGS[index % 7].capitalize()} di {CITIES[index % 10]}: bagaimana sejarahnya?" for index in range(points)
     ]
     columns = {
@@ -321,6 +324,32 @@ def sweep_facts(seeds: Sequence[int] = (1, 2)) -> dict[str, Any]:
     return summary(runs, "lora")
 
 
+def write_nasty_report(root: Path) -> Path:
+    """A report whose every text is one of `tests.support.nasty_texts`; returns its folder."""
+    texts = list(NASTY.values())
+    strange = [text.replace("\ud800", HALF).replace("\udfff", HALF) for text in texts]  # no file holds them as they are
+    rows = [
+        Item(f"item-{index:03d}", strange[-index % len(texts)][:60], text, 3, text, strange[index - 1], 30)
+        for index, text in enumerate(strange)
+    ]
+
+    def write(item: Item, rng: np.random.Generator) -> str:
+        return item.prompt
+
+    mine = Planted("lora", write, 3.0)
+    for planted in (STANDARD[0], mine):
+        write_evaluation(root / "evaluation" / planted.name, planted, rows)
+        for path in (root / "evaluation" / planted.name).glob("*.json*"):
+            path.write_text(path.read_text(encoding="utf-8").replace(HALF, "\\ud800"), encoding="utf-8")
+    write_adapter(root / "adapters" / "lora", mine)
+    run = json.loads((root / "adapters" / "lora" / "run.json").read_text(encoding="utf-8"))
+    run |= {"title": "LoRA " + NASTY["table cell"], "settings": dict(NASTY), "provenance": {"command": NASTY["fences"]}}
+    (root / "adapters" / "lora" / "run.json").write_text(json.dumps(run), encoding="utf-8")
+    write_data(root, len(texts), strange)
+    write_json(root / "sweep" / "sweep.json", sweep_facts())
+    return report_of(root, (STANDARD[0], mine), PROVENANCE | {"command": NASTY["fences"], "machine": NASTY["colour"]})
+
+
 def write_planted_report(
     root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800, keyed: bool = True
 ) -> Path:
@@ -335,7 +364,7 @@ def write_planted_report(
     return report_of(root, systems)
 
 
-def report_of(root: Path, systems: Sequence[Planted] = STANDARD) -> Path:
+def report_of(root: Path, systems: Sequence[Planted] = STANDARD, provenance: dict[str, Any] = PROVENANCE) -> Path:
     """The report made from what lies under `root`; returns its folder."""
     write_report(
         EVALUATION,
@@ -349,7 +378,7 @@ def report_of(root: Path, systems: Sequence[Planted] = STANDARD) -> Path:
         leakage_facts=root / "leakage.json",
         format_facts=root / "format.json",
         splits=root / "splits",
-        provenance=PROVENANCE,
+        provenance=provenance,
         output=root / "report",
         sweep=root / "sweep" / "sweep.json",
     )

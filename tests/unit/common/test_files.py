@@ -21,6 +21,7 @@ from common.files import (
     read_json,
     read_json_lines,
     recover,
+    sha256_of_json,
     write_json,
     write_json_lines,
 )
@@ -222,3 +223,11 @@ def test_two_of_one_kind_take_turns_or_one_is_told(tmp_path: Path) -> None:
         pass
     with turn(place, "busy", patience=0):
         pass
+
+
+def test_json_holds_lone_surrogates_as_escapes(tmp_path: Path) -> None:
+    value = {"a": "x\ud800y 👩 é"}
+    write_json(tmp_path / "a.json", value)
+    assert read_json(tmp_path / "a.json") == value
+    assert "👩 é" in (tmp_path / "a.json").read_text(encoding="utf-8")
+    assert sha256_of_json(value) != sha256_of_json({"a": "xy 👩 é"})
