@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
 from common.section import Section
 
 LONGEST_ANSWER = 4096  # the context of LLaDA
-TaskKind = Literal["xcopa", "indocloze", "nusax", "mmlu"]
+TaskKind = Literal[
+    "copal", "maps", "indocloze", "indoculture", "indommlu", "indocareer",
+    "xcopa", "nusax", "belebele", "global_mmlu", "indonli", "mabl",
+]  # fmt: skip
+TASK_KINDS: tuple[str, ...] = get_args(TaskKind)
+Scoring = Literal["likelihood", "letter", "revealing"]
+SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
+MOST_SHOTS = 5
 
 
 class TaskConfig(Section):
-    """A multiple-choice task on a local file, answered by likelihood."""
+    """A public multiple-choice suite in a local file."""
 
     name: str = Field(min_length=1, max_length=200, description="what the report calls it")
-    file: str = Field(min_length=1, max_length=4096, description="path of the CSV or JSON-lines file")
-    kind: TaskKind = Field(description="how the file is read: xcopa | indocloze | nusax | mmlu")
+    file: str = Field(min_length=1, max_length=4096, description="path of the suite's file, as it is published")
+    kind: TaskKind = Field(description=f"the suite: {' | '.join(TASK_KINDS)}")
     limit: int | None = Field(None, ge=1, le=100_000_000, description="the first so many items; null: all")
+    shots: int = Field(0, ge=0, le=MOST_SHOTS, description="answered examples before each question")
+    shots_file: str | None = Field(
+        None, min_length=1, max_length=4096, description="where the examples are; null: the suite's own few-shot rows"
+    )
+    scorings: tuple[Scoring, ...] = Field(
+        SCORINGS, min_length=1, max_length=3, description="how options are scored: likelihood | letter | revealing"
+    )
+
+    @field_validator("kind", mode="before")
+    @classmethod
+    def _under_its_former_name(cls, kind: object) -> object:
+        return "global_mmlu" if kind == "mmlu" else kind
+
+    @field_validator("scorings")
+    @classmethod
+    def _scorings_once_each(cls, scorings: tuple[Scoring, ...]) -> tuple[Scoring, ...]:
+        return tuple(one for one in SCORINGS if one in scorings)
 
 
 class EvaluationConfig(Section):
@@ -46,7 +70,17 @@ class EvaluationConfig(Section):
         f"(each a multiple of sampling.block_length, at most {LONGEST_ANSWER})",
     )
     eos_overflow_items: int = Field(16, ge=1, le=1_000_000, description="test items answered at each of these budgets")
-    tasks: tuple[TaskConfig, ...] = Field((), description="multiple-choice tasks on local files: {name, file, kind}")
+    tasks: tuple[TaskConfig, ...] = Field(
+        (), description="public suites in local files: {name, file, kind, limit, shots, shots_file, scorings}"
+    )
+
+    @field_validator("tasks")
+    @classmethod
+    def _tasks_have_different_names(cls, tasks: tuple[TaskConfig, ...]) -> tuple[TaskConfig, ...]:
+        names = [task.name for task in tasks]
+        if len(set(names)) < len(names):
+            raise ValueError("every task needs a name of its own")
+        return tasks
 
     @field_validator("eos_overflow")
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, stage, status, sweep
+from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, stage, status, sweep, tasks
 from pipeline.options import main
 
 app = typer.Typer(
@@ -18,7 +18,9 @@ app = typer.Typer(
 )
 for name, summary in stage.SUMMARIES.items():
     app.command(name, help=summary)(stage.command_of(name))
-for command in (stage.evaluate, preview.preview, sweep.sweep, seeds.seeds, judge.judge, plan.plan, status.status):
+for command in (stage.evaluate, tasks.tasks, preview.preview, sweep.sweep, seeds.seeds, judge.judge):
+    app.command()(command)
+for command in (plan.plan, status.status):
     app.command()(command)
 for talking in (chat.chat, demo.demo):
     app.command(context_settings=chat.TAKES_SAMPLER_FLAGS, epilog=chat.sampler_flags_help())(talking)

@@ -61,6 +61,10 @@ class Paths:
     def evaluation(self, system: str) -> Path:
         return self.root / "evaluation" / system
 
+    def tasks(self, system: str) -> Path:
+        """Public suites measured by hand: one folder per task."""
+        return self.root / "tasks" / system
+
 
 @dataclass(frozen=True)
 class Inputs:

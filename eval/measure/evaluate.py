@@ -26,10 +26,10 @@ from common.records import read_record
 from eval.config import EvaluationConfig
 from eval.measure.answer_keys import keys_of, read_answer_keys
 from eval.measure.overflow import budget_configs, lengths_by_budget
-from eval.measure.tasks import read_task
 from eval.metrics.definitions import ACCURACY, METRICS, PRIMARY, SECONDARY, Metric
 from eval.metrics.floors import floor_answers
 from eval.metrics.scoring import SCHEMA_VERSION, Answer, AnswerVectors, Bound, Item, rounded, score_system
+from eval.suites.task import read_task
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def evaluate(
     evaluation, sampling, seed = measurement.evaluation, measurement.sampling, measurement.seed
     test_set = read_test_set(test)
     keys = keys_of(test_set.items, read_answer_keys(answer_keys)) if answer_keys else []
-    tasks = {task.name: read_task(task) for task in evaluation.tasks}
+    tasks = [read_task(task) for task in evaluation.tasks]
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(measurement.model, base, adapter)
@@ -111,7 +111,8 @@ def evaluate(
     clock.lap("load_seconds")
     from eval.measure.generation import generate_answers, trace_answers
     from eval.measure.likelihood import bounds, fit_by_mask_share
-    from eval.measure.retention import english_bound, task_scores
+    from eval.measure.retention import english_bound
+    from eval.suites.run import run_task
 
     estimates = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
     extra = {
@@ -123,7 +124,12 @@ def evaluate(
             resamples=evaluation.bootstrap_resamples,
             seed=seed,
         ),
-        "tasks": task_scores(network, tokenizer, tasks, samples=evaluation.likelihood_samples, seed=seed),
+        "tasks": {
+            task.config.name: run_task(
+                network, tokenizer, task, samples=evaluation.likelihood_samples, seed=seed
+            ).result
+            for task in tasks
+        },
     }
     clock.lap("likelihood_seconds")
     generated = [

@@ -1,4 +1,4 @@
-"""What adaptation costs: the bound on a fixed English sample, and multiple-choice tasks, under the system at hand."""
+"""What adaptation costs: the bound on a fixed English sample, under the system at hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 
 from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.likelihood import bounds
-from eval.measure.tasks import Question, score_choices
 from eval.metrics.definitions import METRICS
 from eval.metrics.item_statistics import bound_statistics
 from eval.metrics.scoring import score
@@ -26,19 +25,6 @@ def english_bound(model: Any, tokenizer: Any, *, samples: int, resamples: int, s
     scores = {key: asdict(score(METRICS[key], rows, resamples, seed)) for key, rows in statistics.items()}
     scores["bound_per_token"]["standard_error"] = ratio_standard_error(statistics["bound_per_token"])
     return scores | {"statistics": {key: rows.tolist() for key, rows in statistics.items()}}
-
-
-def task_scores(
-    model: Any, tokenizer: Any, tasks: dict[str, list[Question]], *, samples: int, seed: int
-) -> dict[str, dict[str, Any]]:
-    """Accuracy per task (name -> questions), each choice scored by the likelihood bound."""
-    scores = {}
-    for name, questions in tasks.items():
-        pairs = [(question.prompt, choice) for question in questions for choice in question.choices]
-        prompts, answers = _encode(tokenizer, pairs)
-        estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label=name)
-        scores[name] = score_choices(questions, [one.estimate for one in estimates])
-    return scores
 
 
 def _encode(tokenizer: Any, pairs: Sequence[tuple[str, str]]) -> tuple[list[list[int]], list[list[int]]]:

@@ -1,8 +1,7 @@
-"""Bounds, noise levels and multiple choice, on a tiny model and by hand."""
+"""Bounds and noise levels, on a tiny model and by hand."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.errors import InputError
-from eval.config import TaskConfig
 from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.evaluate import load_system, read_test_set
 from eval.measure.likelihood import MASK_SHARES, bounds, fit_by_mask_share
-from eval.measure.retention import english_bound, task_scores
-from eval.measure.tasks import Question, read_task, score_choices
+from eval.measure.retention import english_bound
 from tests.support.evaluation import write_test_split, write_tiny_base
 
 ROWS = 7
@@ -84,123 +80,3 @@ def test_english_sample_is_scored_whole(system) -> None:
     assert found["bound_per_token"]["n"] == len(ENGLISH_SAMPLE)
     assert found["bound_per_token"]["low"] < found["bound_per_token"]["value"] < found["bound_per_token"]["high"]
     assert len(found["statistics"]["bound_per_token"]) == len(ENGLISH_SAMPLE)
-
-
-def test_choices_are_counted_by_hand() -> None:
-    questions = [Question("a", ("ya", "tidak sama sekali"), 1), Question("b", ("ya", "tidak"), 0)]
-    found = score_choices(questions, [-4.0, -6.0, -1.0, -2.0])
-    assert found["accuracy"]["value"] == 0.5  # the longer right choice loses without normalisation
-    assert found["accuracy_normalised"]["value"] == 0.5  # per byte: -2.0 < -0.35 right; -0.5 < -0.4 wrong
-    assert found["chance"] == 0.5
-    with pytest.raises(ValueError, match="3 bounds for 4 choices"):
-        score_choices(questions, [0.0, 0.0, 0.0])
-
-
-def test_tasks_run_on_a_model(system) -> None:
-    questions = [Question("Apa warna langit?", ("Biru.", "Batu."), 0)] * 3
-    found = task_scores(*system, {"tiny": questions}, samples=2, seed=0)
-    assert found["tiny"]["n"] == 3
-    assert found["tiny"]["accuracy"]["value"] in (0.0, 1 / 3, 2 / 3, 1.0)
-
-
-XCOPA = {
-    "premise": "Lantai basah.",
-    "choice1": "Hujan turun.",
-    "choice2": "Angin kering.",
-    "question": "cause",
-    "label": 0,
-}
-MMLU = {"question": "2 + 2?", "option_a": "3", "option_b": "4", "option_c": "5", "option_d": "6"}
-CLOZE = {f"Kalimat-{n}": f"Kalimat {n}." for n in range(1, 5)} | {
-    "Correct Ending": "Benar.",
-    "Incorrect Ending": "Salah.",
-}
-
-
-@pytest.mark.parametrize(
-    ("kind", "rows", "expected"),
-    [
-        ("xcopa", [XCOPA], Question("Lantai basah. Apa penyebabnya?", ("Hujan turun.", "Angin kering."), 0)),
-        ("mmlu", [MMLU | {"answer": "B"}], Question("2 + 2?", ("3", "4", "5", "6"), 1)),
-        ("mmlu", [{"prompts": [MMLU], "label": "B"}], Question("2 + 2?", ("3", "4", "5", "6"), 1)),
-        (
-            "indocloze",
-            [CLOZE],
-            Question(
-                "Lanjutkan cerita ini dengan satu kalimat.\nKalimat 1. Kalimat 2. Kalimat 3. Kalimat 4.",
-                ("Benar.", "Salah."),
-                0,
-            ),
-        ),
-        (
-            "nusax",
-            [{"id": 1, "text": "Enak sekali.", "label": "positive"}],
-            Question(
-                "Apa sentimen kalimat ini: positif, netral, atau negatif?\nEnak sekali.",
-                ("positif", "netral", "negatif"),
-                0,
-            ),
-        ),
-    ],
-)
-def test_task_files_are_read(tmp_path: Path, kind: Any, rows: list[dict[str, Any]], expected: Question) -> None:
-    path = tmp_path / "task.jsonl"
-    path.write_text("\n".join(json.dumps(row) for row in rows))
-    assert read_task(TaskConfig(name="t", file=str(path), kind=kind)) == [expected]
-
-
-def test_csv_tasks_are_read(tmp_path: Path) -> None:
-    path = tmp_path / "task.csv"
-    path.write_text("id,text,label\n1,Buruk.,negative\n")
-    assert read_task(TaskConfig(name="t", file=str(path), kind="nusax"))[0].answer == 2
-
-
-@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-def test_csv_tasks_are_read_in_the_forms_that_spreadsheets_write(tmp_path: Path, delimiter: str, encoding: str) -> None:
-    path = tmp_path / "task.csv"
-    rows = [("text", "label"), ('"Buruk, sekali; ya"', "negative")]
-    path.write_bytes("".join(delimiter.join(row) + "\r\n" for row in rows).encode(encoding))
-    (question,) = read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
-    assert question.prompt.endswith("Buruk, sekali; ya")
-
-
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
-@pytest.mark.parametrize("separator", ["\u2028", "\u2029", "\u0085", "\v"])
-def test_a_line_of_json_ends_at_the_line_feed_alone(tmp_path: Path, encoding: str, separator: str) -> None:
-    path = tmp_path / "task.jsonl"
-    row = {"text": f"Enak{separator}sekali.", "label": "positive"}
-    text = json.dumps(row, ensure_ascii=separator == "\v") + "\r\n"
-    path.write_bytes((text * 2).encode(encoding))
-    questions = read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
-    assert [question.prompt.endswith(row["text"]) for question in questions] == [True, True]
-
-
-@pytest.mark.parametrize("content", [b"\xff\xfe\x00", b"[" * 100_000, b"3", b"null", b"[1]", b"\xc3("])
-def test_task_files_of_another_shape_are_the_users_error(tmp_path: Path, content: bytes) -> None:
-    path = tmp_path / "task.jsonl"
-    path.write_bytes(content)
-    with pytest.raises(InputError, match=r"evaluation\.tasks: t: .*task\.jsonl"):
-        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))
-
-
-def test_a_missing_column_is_named_beside_those_that_are_there(tmp_path: Path) -> None:
-    path = tmp_path / "task.csv"
-    path.write_text("id,teks,label\n1,Buruk.,negative\n")
-    with pytest.raises(InputError, match="no 'text' among id, teks, label"):
-        read_task(TaskConfig(name="t", file=str(path), kind="nusax"))
-
-
-def test_wrong_task_files_are_the_users_error(tmp_path: Path) -> None:
-    path = tmp_path / "task.jsonl"
-    with pytest.raises(InputError, match="no such file"):
-        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))
-    path.write_text("{]")
-    with pytest.raises(InputError, match="not a CSV or JSON-lines"):
-        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))
-    path.write_text(json.dumps(XCOPA | {"label": 5}))
-    with pytest.raises(InputError, match="row 1 is not of the kind xcopa"):
-        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))
-    path.write_text("")
-    with pytest.raises(InputError, match="no rows"):
-        read_task(TaskConfig(name="t", file=str(path), kind="xcopa"))

@@ -1,0 +1,1 @@
+"""Public Indonesian test suites in their published forms: read, asked, scored, compared."""
