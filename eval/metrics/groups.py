@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from eval.metrics.statistics import (
     NORMAL_95,
@@ -50,7 +51,7 @@ def are_grouped(groups: Sequence[str | None]) -> bool:
     return len(set(known)) < len(known)
 
 
-def unit_of(groups: Sequence[str | None]) -> Array:
+def unit_of(groups: Sequence[str | None]) -> NDArray[np.int64]:
     """The number of each item's group, (n,) int64 in order of appearance; an item without a group is one by itself."""
     places: dict[tuple[str, object], int] = {}
     keys = [("item", place) if group is None else ("group", group) for place, group in enumerate(groups)]

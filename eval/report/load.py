@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,15 @@ from eval.metrics.scoring import SCHEMA_VERSION
 from eval.metrics.statistics import Array, counted
 from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
-from eval.report.records import LARGEST, Accounting, Item, Metrics, Run, Trace
+from eval.report.records import LARGEST, Accounting, HandRunTask, Item, Metrics, Run, Trace
 
 
 @dataclass(frozen=True)
 class System:
     """Everything known about one system; `run` and `curve` are empty for the base.
 
-    others: the same method trained with other seeds. left_out: why further ones are not among them.
+    others: the same method trained with other seeds. left_out: why further ones are not among them. by_hand: results of
+    `python -m pipeline tasks`, by the task's name.
     """
 
     name: str
@@ -42,10 +43,17 @@ class System:
     adapter_sha256: str | None
     others: tuple[System, ...] = ()
     left_out: tuple[str, ...] = ()
+    by_hand: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
         return system_title(self.name)
+
+    @property
+    def tasks(self) -> dict[str, dict[str, Any]]:
+        """Results on public suites by name: of the stage `evaluate`, and those measured by hand besides."""
+        measured = self.metrics.get("tasks", {})
+        return measured | {name: result for name, result in self.by_hand.items() if name not in measured}
 
     @property
     def trainings(self) -> dict[int, System]:
@@ -81,8 +89,8 @@ class System:
         return None if entry is None else entry["value"]
 
 
-def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
-    """Read one system's folders.
+def read_system(name: str, evaluation: Path, adapter: Path | None, tasks: Path | None = None) -> System:
+    """Read one system's folders. tasks: of what was measured by hand.
 
     Raises:
         InputError: a file is missing or damaged, or was written by another version of the schema.
@@ -101,6 +109,7 @@ def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
     checked = sum(item["statistics"].get(ACCURACY, (0, 0))[1] > 0 for item in items)
     if checked != metrics["metrics"].get(ACCURACY, {"n": 0})["n"]:
         raise InputError(f"{evaluation}: items.jsonl and metrics.json differ in accuracy; run `{command}`")
+    sha256 = sha256_of_file(weights) if weights is not None and weights.is_file() else None
     return System(
         name=name,
         metrics=metrics,
@@ -109,8 +118,28 @@ def read_system(name: str, evaluation: Path, adapter: Path | None) -> System:
         accounting=read_checked(evaluation / "accounting.json", Accounting, command),
         run=read_checked(adapter / "run.json", Run, RETRAIN) if adapter and (adapter / "run.json").is_file() else {},
         curve=read_curve(adapter / "curve.csv") if adapter and (adapter / "curve.csv").is_file() else [],
-        adapter_sha256=sha256_of_file(weights) if weights is not None and weights.is_file() else None,
+        adapter_sha256=sha256,
+        by_hand=read_hand_run(name, tasks, sha256) if tasks is not None and tasks.is_dir() else {},
     )
+
+
+def read_hand_run(system: str, folder: Path, adapter_sha256: str | None) -> dict[str, dict[str, Any]]:
+    """Results of `python -m pipeline tasks` by the task's name.
+
+    Raises:
+        InputError: a file is damaged, or was measured with another adapter than the one that is there now.
+    """
+    found = {}
+    for path in sorted(folder.glob("*/result.json")):
+        command = f"python -m pipeline tasks --method {system}"
+        result = read_checked(path, HandRunTask, command)
+        if adapter_sha256 is not None and result["adapter_sha256"] != adapter_sha256:
+            raise InputError(
+                f"{path}: measured with another adapter than the one in its folder now; run `{command}` with its suite "
+                "again, or remove the folder"
+            )
+        found[result["name"]] = result
+    return found
 
 
 def read_checked(path: Path, kind: Any, made_by: str) -> Any:
@@ -149,7 +178,9 @@ def _reducible(items: Sequence[dict[str, Any]]) -> bool:
     return True
 
 
-def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> list[System]:
+def read_systems(
+    evaluations: dict[str, Path], adapters: dict[str, Path], tasks: dict[str, Path] | None = None
+) -> list[System]:
     """All systems, which must have been measured on the same items in the same order. Adapters of other training seeds
     (`lora-seed2`) become `others` of their method's system.
 
@@ -157,7 +188,8 @@ def read_systems(evaluations: dict[str, Path], adapters: dict[str, Path]) -> lis
         InputError: other items; other training seeds of a method whose own adapter was not evaluated; or what
         `read_system` raises.
     """
-    read = [read_system(name, folder, adapters.get(name)) for name, folder in evaluations.items()]
+    by_hand = tasks or {}
+    read = [read_system(name, folder, adapters.get(name), by_hand.get(name)) for name, folder in evaluations.items()]
     systems = [system for system in read if AdapterName.parse(system.name).seed is None]
     for system in systems[1:]:
         if _ids(system) != _ids(systems[0]):

@@ -22,6 +22,7 @@ from eval.report.sections import (
     failures,
     replay,
     retention,
+    suites,
     training,
     verdict,
 )
@@ -30,7 +31,7 @@ from eval.report.verdict import Verdict, judged_metrics, sentence
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a page or a card is made of. sweep: sweep.json, where a sweep was run."""
+    """Everything a page or a card is made of. sweep: sweep.json, where one was run. permutations: per comparison."""
 
     profile: str
     systems: Sequence[System]
@@ -39,6 +40,7 @@ class Findings:
     data: data.DataFacts
     provenance: Mapping[str, Any]
     sweep: Mapping[str, Any] | None = None
+    permutations: int = 5000
 
     @cached_property
     def labels(self) -> Labels:
@@ -68,6 +70,7 @@ class IndexPage:
     training: training.TrainingSection
     data: data.DataSection
     retention: retention.RetentionSection
+    suites: suites.SuitesSection | None
     failures: failures.FailuresSection
     evidence: evidence.EvidenceSection
 
@@ -103,6 +106,7 @@ def index_page(findings: Findings) -> IndexPage:
         training=training.build(systems, labels, findings.sweep),
         data=data.build(findings.data),
         retention=retention.build(systems, labels),
+        suites=suites.build(systems, labels, findings.permutations),
         failures=failures.build(systems, labels),
         evidence=evidence.build(systems, findings.provenance),
     )

@@ -93,13 +93,60 @@ class English(Strict):
     statistics: BoundStatistics
 
 
-class Task(Strict):
-    """One multiple-choice task."""
+class SuiteGroups(Strict):
+    """What the items of a suite share in groups, and how many groups there are."""
 
-    n: Count
+    by: str
+    count: Count
+
+
+class SuiteItems(Strict):
+    """Each item of a suite: its id, its group, and by reading the credit for its choice."""
+
+    id: list[str]
+    group: list[str | None] | None
+    right: dict[str, list[Annotated[float, Field(ge=0, le=1)]]]
+
+
+class Task(Strict):
+    """One public suite; a score per reading."""
+
+    suite: str
+    n: Annotated[int, Field(ge=1)]
     chance: Number
-    accuracy: Score
-    accuracy_normalised: Score
+    damaged: Count
+    shots: Count
+    with_fewer_shots: Count
+    cut: Count
+    sha256: str
+    groups: SuiteGroups | None
+    accuracy: Score | None = None
+    accuracy_normalised: Score | None = None
+    letter: Score | None = None
+    revealing: Score | None = None
+    revealing_normalised: Score | None = None
+    tables: dict[str, dict[str, dict[str, Score]]]
+    items: SuiteItems
+
+    @model_validator(mode="after")
+    def _has_every_item(self) -> Self:
+        right = self.items.right
+        if not right or right.keys() - type(self).model_fields.keys():
+            raise ValueError("items.right: no reading that is known")
+        if any(getattr(self, key, None) is None for key in right):
+            raise ValueError("items.right: a reading without its score")
+        lists = [self.items.id, *right.values(), *([self.items.group] if self.items.group else [])]
+        if any(len(one) != self.n for one in lists):
+            raise ValueError("items: not as many as n")
+        return self
+
+
+class HandRunTask(Task):
+    """result.json of `python -m pipeline tasks`."""
+
+    name: str
+    system: str
+    adapter_sha256: str | None
 
 
 class Settings(Strict):

@@ -48,12 +48,14 @@ def write_report(
     provenance: dict[str, Any],
     output: Path,
     sweep: Path | None = None,
+    tasks: dict[str, Path] | None = None,
 ) -> str:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
     Args:
         adapters: name -> adapter folder, for the systems that have one.
         sweep: the sweep.json of a matched sweep, where one was run.
+        tasks: name -> folder of the public suites that were measured by hand.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
     Returns:
@@ -63,7 +65,7 @@ def write_report(
         InputError: an evaluation is missing, damaged, or was made on other test items.
     """
     as_record(Path("inputs.json"), provenance.get("inputs", {}), Inputs, "python -m pipeline inputs")
-    systems = read_systems(evaluations, adapters)
+    systems = read_systems(evaluations, adapters, tasks)
     comparisons = compare_all(systems, evaluation, seed=int(systems[0].metrics["settings"]["seed"]))
     findings = Findings(
         profile_name,
@@ -81,6 +83,7 @@ def write_report(
         ),
         provenance,
         read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
+        evaluation.permutations,
     )
     index = index_page(findings)
     with atomic_folder(output) as folder:

@@ -35,6 +35,7 @@ def run(profile: Profile, paths: Paths) -> None:
         provenance=provenance(profile) | {"inputs": read_json(paths.inputs_facts)},
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
+        tasks={system: paths.tasks(system) for system in systems},
     )
     print(f"{headline}\n{paths.report / 'index.html'}")
 

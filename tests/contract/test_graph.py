@@ -52,7 +52,12 @@ def resolved(path: str) -> str:
 
 def artefacts_in_code(name: str) -> set[str]:
     """Every artefact that the stage's file names, whether the stage reads or writes it."""
-    used = attributes_of(stage_file(name), "paths") - {"scratch", "root", "sweep"}  # a sweep is run by hand
+    used = attributes_of(stage_file(name), "paths") - {
+        "scratch",
+        "root",
+        "sweep",
+        "tasks",
+    }  # the last two are run by hand
     if "read_inputs" in names_in(stage_file(name)):
         used |= {"inputs_facts", "inputs"}
     per_system = {"adapter": "artifacts/mini/adapters", "evaluation": "artifacts/mini/evaluation"}

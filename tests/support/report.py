@@ -197,8 +197,37 @@ def measured_extras(planted: Planted, rng: np.random.Generator) -> dict[str, Any
             }
             for budget, length in ((64, 30 + planted.bound), (128, 33 + planted.bound), (256, 31 + planted.bound))
         ],
-        "tasks": {"XCOPA": {"n": 100, "chance": 0.5, "accuracy": share, "accuracy_normalised": share}},
+        "tasks": {"XCOPA": suite_result(planted, rng)},
     }
+
+
+def suite_result(planted: Planted, rng: np.random.Generator, groups: bool = False) -> dict[str, Any]:
+    """A suite of 60 questions in the form that evaluate writes it; the planted bound decides how many are right."""
+    from eval.suites.questions import Question
+    from eval.suites.results import summarise
+
+    questions = [
+        Question(
+            str(n),
+            f"Soal {n}",
+            ("ya", "bukan"),
+            n % 2,
+            str(n // 6) if groups else None,
+            {"level": "SD" if n < 30 else "SMP"},
+        )
+        for n in range(60)
+    ]
+    chance = 1 / (1 + math.exp(planted.bound - 4))
+    right = rng.random((3, 60)) < chance
+    scores = [
+        {
+            scoring: [0.0 if (place == one.answer) == bool(right[row, number]) else -9.0 for place in range(2)]
+            for row, scoring in enumerate(("likelihood", "letter", "revealing"))
+        }
+        for number, one in enumerate(questions)
+    ]
+    facts = {"damaged": 0, "shots": 0, "with_fewer_shots": 0, "cut": 0, "sha256": "0"}
+    return summarise("indommlu", questions, scores, facts)
 
 
 def trace(item: Item, text: str, rng: np.random.Generator) -> dict[str, Any]:
