@@ -1,20 +1,22 @@
-"""Sentence vectors: the mean of a BERT-like network's last hidden states over a text's tokens, made length 1.
+"""Sentence vectors: a BERT-like network's last hidden states over a text's tokens, pooled and made length 1.
 
     check_encoder(folder)                                 # nothing is loaded
     encoder = load_encoder(folder, "cpu", torch.float32)
-    vectors = encoder.encode(token_ids, torch.float32)
+    vectors = encoder.encode(encoder.tokenizer([encoder.prefix + text])["input_ids"], torch.float32)
 
 Read by transformers alone: importing sentence-transformers takes longer than embedding a test set. A folder is a plain
-transformers folder, or one in the layout of sentence-transformers whose modules are a transformer, mean pooling and
-perhaps a normalisation; one that makes its vectors in another way is refused before anything is loaded.
+transformers folder, pooled by the mean, or one in the layout of sentence-transformers whose modules are a transformer,
+pooling (by the mean or by the first token) and perhaps a normalisation; one that makes its vectors in another way is
+refused before anything is loaded. What the folder wants before every text (E5's "query: ") is read from it too.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import InputError
 from common.files import read_json
@@ -26,14 +28,20 @@ if TYPE_CHECKING:
 
 MAX_TOKENS = 512
 """Longer texts are truncated, whatever the encoder could read."""
-SUPPORTED = "supported are a transformer, pooling by the mean over the tokens, and Normalize"
+SUPPORTED = "supported are a transformer, pooling by the mean over the tokens or by the first one, and Normalize"
+Pooling = Literal["mean", "cls"]
+E5_PREFIX = "query: "
+"""What E5 wants before a text that is compared with its like (Wang et al. 2022, arXiv 2212.03533)."""
+_E5 = re.compile(r"(^|[/_-])e5-(small|base|large)(-v2)?$")
+_MODES: dict[str, Pooling] = {"mean": "mean", "mean_tokens": "mean", "cls": "cls", "cls_token": "cls"}
 
 
 def check_encoder(folder: Path) -> None:
     """Read what a sentence-transformers folder says of itself; a folder without `modules.json` is pooled by the mean.
 
     Raises:
-        InputError: it has other modules than a transformer, mean pooling and Normalize; the file is named.
+        InputError: it has other modules than a transformer, pooling by mean or first token, and Normalize; the file is
+            named.
     """
     _layout(folder)
 
@@ -59,7 +67,7 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
     _refuse_random_weights(folder, loading)
     positions = getattr(network.config, "max_position_embeddings", MAX_TOKENS)
     limit = min(layout.max_tokens or MAX_TOKENS, tokenizer.model_max_length, positions, MAX_TOKENS)
-    return SentenceEncoder(tokenizer, network.to(device).eval(), limit)
+    return SentenceEncoder(tokenizer, network.to(device).eval(), limit, layout.pooling, layout.prefix)
 
 
 def _refuse_random_weights(folder: Path, loading: Any) -> None:
@@ -75,11 +83,19 @@ def _refuse_random_weights(folder: Path, loading: Any) -> None:
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """limit: tokens that a text may have, special tokens included."""
+    """limit: tokens that a text may have, special tokens included. prefix: what stands before every text."""
 
     tokenizer: Any
     network: Any
     limit: int
+    pooling: Pooling = "mean"
+    prefix: str = ""
+
+    @property
+    def how(self) -> str:
+        """How its vectors are made, in words."""
+        pooled = "mean over the attention mask" if self.pooling == "mean" else "first token"
+        return f"{pooled}, then L2 norm 1{f', each text after {self.prefix!r}' if self.prefix else ''}"
 
     def encode(self, ids: Sequence[Sequence[int]], dtype: torch.dtype) -> np.ndarray:
         """The vectors of a batch of token ids, (B, D) in `dtype`: in float64 pooled with its precision too."""
@@ -96,7 +112,7 @@ class SentenceEncoder:
             hidden = self.network(input_ids=padded, attention_mask=mask).last_hidden_state  # (B, L, D)
             if dtype == torch.float64:
                 hidden = hidden.double()
-            pooled = masked_mean(hidden, mask).to(dtype)  # (B, D)
+            pooled = (masked_mean(hidden, mask) if self.pooling == "mean" else hidden[:, 0]).to(dtype)  # (B, D)
             return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
 
 
@@ -112,16 +128,20 @@ def masked_mean(hidden: Tensor, mask: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class _Layout:
-    """Where the transformer lies, and how many tokens the folder says it reads (None: nothing is said)."""
+    """Where the transformer lies, how many tokens the folder says it reads (None: nothing is said), how it pools, and
+    what it wants before a text.
+    """
 
     transformer: Path
-    max_tokens: int | None = None
+    max_tokens: int | None
+    pooling: Pooling
+    prefix: str
 
 
 def _layout(folder: Path) -> _Layout:
     listed = folder / "modules.json"
     if not listed.is_file():
-        return _Layout(folder, _max_tokens(folder))
+        return _Layout(folder, _max_tokens(folder), "mean", _prefix(folder, folder))
     places: dict[str, Path] = {}
     for kind, place in _modules(listed):
         if kind not in ("Transformer", "Pooling", "Normalize"):
@@ -132,8 +152,10 @@ def _layout(folder: Path) -> _Layout:
     for kind in ("Transformer", "Pooling"):
         if kind not in places:
             raise InputError(f"data.encoder: {listed}: has no module {kind}; {SUPPORTED}")
-    _refuse_other_pooling(places["Pooling"] / "config.json")
-    return _Layout(places["Transformer"], _max_tokens(places["Transformer"]))
+    transformer = places["Transformer"]
+    prefix = _prefix(folder, transformer)
+    pooling = _pooling(places["Pooling"] / "config.json", prefix)
+    return _Layout(transformer, _max_tokens(transformer), pooling, prefix)
 
 
 def _modules(listed: Path) -> list[tuple[str, Path]]:
@@ -144,7 +166,7 @@ def _modules(listed: Path) -> list[tuple[str, Path]]:
         raise InputError(f"data.encoder: {listed}: not a list of modules with `type` and `path`") from None
 
 
-def _refuse_other_pooling(path: Path) -> None:
+def _pooling(path: Path, prefix: str) -> Pooling:
     """A Pooling module names its modes under `pooling_mode` or, in older folders, by one switch for each mode."""
     config = read_json(path)
     if "pooling_mode" in config:
@@ -154,8 +176,28 @@ def _refuse_other_pooling(path: Path) -> None:
         modes = [
             key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on
         ]
-    if modes not in ([], ["mean"], ["mean_tokens"]):
+    if len(modes) > 1 or (modes and modes[0] not in _MODES):
         raise InputError(f"data.encoder: {path}: pooling by {' and '.join(modes)} is not supported; {SUPPORTED}")
+    if prefix and config.get("include_prompt") is False:
+        raise InputError(f"data.encoder: {path}: include_prompt: false is not supported; {SUPPORTED}")
+    return _MODES[modes[0]] if modes else "mean"
+
+
+def _prefix(folder: Path, transformer: Path) -> str:
+    """The folder's default prompt; else its prompt for a query; else, of an E5 by its name in config.json, E5's own."""
+    path = folder / "config_sentence_transformers.json"
+    said = read_json(path) if path.is_file() else {}
+    prompts = said.get("prompts") or {}
+    if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
+        raise InputError(f"data.encoder: {path}: prompts: not texts by name")
+    default = said.get("default_prompt_name")
+    if default is not None and default not in prompts:
+        raise InputError(f"data.encoder: {path}: default_prompt_name: {default!r} is not among prompts")
+    if prompts:
+        return prompts[default] if default is not None else prompts.get("query", "")
+    config = transformer / "config.json"
+    name = read_json(config).get("_name_or_path") if config.is_file() else None
+    return E5_PREFIX if isinstance(name, str) and _E5.search(name) else ""
 
 
 def _max_tokens(transformer: Path) -> int | None:

@@ -1,4 +1,4 @@
-"""Stage `embed`: one L2-normalised vector per candidate, by masked mean pooling over a BERT-like encoder.
+"""Stage `embed`: one L2-normalised vector per candidate, pooled as the encoder's own folder says.
 
 The texts are tokenised once, sorted by length and cut into shards; within a shard batches hold about the same number of
 tokens, so that hardly anything is padding. Each finished shard lies in the scratch folder under a name that carries its
@@ -47,7 +47,7 @@ def embed(
     device = str(state.device)
     loaded = load_encoder(encoder, device, torch.bfloat16 if device.startswith("cuda") else torch.float32)
     tokens = tokenize(loaded, texts)
-    shards = Shards.of(scratch, _fingerprint(data, table["id"].to_pylist(), texts, encoder), tokens)
+    shards = Shards.of(scratch, _fingerprint(data, table["id"].to_pylist(), texts, encoder, loaded.how), tokens)
     started = time.monotonic()
     done = _embed_shards(loaded, tokens, shards, data.embed_batch_size, state)
     state.wait_for_everyone()
@@ -60,7 +60,7 @@ def embed(
         np.save(temporary, vectors)
     with atomic_path(ids) as temporary:
         pq.write_table(table.select(["id"]), temporary, compression="zstd")
-    write_json(facts, _facts(data, tokens, loaded.limit, vectors))
+    write_json(facts, _facts(data, tokens, loaded, vectors))
     shards.remove()
 
 
@@ -93,7 +93,8 @@ def tokenize(encoder: SentenceEncoder, texts: Sequence[str]) -> Tokens:
     with progress_bar(len(texts) > SHARD_ROWS) as progress:
         task = progress.add_task("tokenising", total=len(texts), note="")
         for start in range(0, len(texts), SHARD_ROWS):
-            chunk = [text[: 64 * limit] for text in texts[start : start + SHARD_ROWS]]  # no token is 64 characters long
+            # no token is 64 characters long
+            chunk = [encoder.prefix + text[: 64 * limit] for text in texts[start : start + SHARD_ROWS]]
             batch = tokenizer(chunk, truncation=False, add_special_tokens=True, verbose=False)["input_ids"]
             full = [number for number, row in enumerate(batch) if len(row) > limit]
             truncated += len(full)
@@ -106,11 +107,11 @@ def tokenize(encoder: SentenceEncoder, texts: Sequence[str]) -> Tokens:
     return Tokens(ids, truncated)
 
 
-def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path) -> str:
+def _fingerprint(data: DataConfig, ids: list[str], texts: list[str], encoder: Path, how: str) -> str:
     content = xxhash.xxh3_128()
     for identity, text in zip(ids, texts, strict=True):
         content.update(f"{identity}\0{text}\0".encode("utf-8", "surrogatepass"))
-    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size]
+    settings = [MAX_TOKENS, TOKENS_PER_ROW, SHARD_ROWS, data.embed_batch_size, how]
     return sha256_of_json([content.hexdigest(), sha256_of_model_folder(encoder), settings])
 
 
@@ -195,14 +196,14 @@ def batches(lengths: np.ndarray, batch_size: int) -> Iterator[slice]:
             start = end
 
 
-def _facts(data: DataConfig, tokens: Tokens, limit: int, vectors: np.ndarray) -> dict[str, Any]:
+def _facts(data: DataConfig, tokens: Tokens, encoder: SentenceEncoder, vectors: np.ndarray) -> dict[str, Any]:
     lengths = tokens.lengths()
     return {
         "rows": len(vectors),
         "dimension": vectors.shape[1],
         "text": data.embed_text,
-        "pooling": "mean over the attention mask, then L2 norm 1",
-        "limit": limit,
+        "pooling": encoder.how,
+        "limit": encoder.limit,
         "truncated": tokens.truncated,
         "tokens": int(lengths.sum()),
         "tokens_median": float(np.median(lengths)),

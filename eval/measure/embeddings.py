@@ -20,7 +20,7 @@ def embed_answers(
     """Embed everything that is compared with the references; every different text once.
 
     Args:
-        encoder: a sentence-transformers folder that pools by the mean, or a plain BERT folder.
+        encoder: a sentence-transformers folder that pools by the mean or the first token, or a plain BERT folder.
         decodings: the answers to all items, once per decoding.
         others: the floors' and the ceiling's texts, by name.
     """
@@ -35,7 +35,7 @@ def embed_answers(
 
 
 def embed_texts(folder: Path, texts: Sequence[str]) -> Array:
-    """L2-normalised embeddings (n, D): the mean over each text's tokens, as the stage `embed` pools them, in float64.
+    """L2-normalised embeddings (n, D), pooled and prefixed as the stage `embed` does it, in float64.
 
     Texts are batched by length in an order that depends on the texts alone.
 
@@ -45,7 +45,9 @@ def embed_texts(folder: Path, texts: Sequence[str]) -> Array:
     import torch
 
     encoder = load_encoder(folder, "cuda" if torch.cuda.is_available() else "cpu", torch.float32)
-    ids = encoder.tokenizer(list(texts), truncation=True, max_length=encoder.limit)["input_ids"]
+    ids = encoder.tokenizer([encoder.prefix + text for text in texts], truncation=True, max_length=encoder.limit)[
+        "input_ids"
+    ]
     order = sorted(range(len(ids)), key=lambda row: (len(ids[row]), row))
     vectors: dict[int, Array] = {}
     for start in range(0, len(order), ROWS):

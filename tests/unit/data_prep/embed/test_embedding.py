@@ -149,3 +149,26 @@ def test_an_encoder_without_a_pooler_is_an_encoder(tmp_path: Path, encoder: Path
     save_file(bare, other / "model.safetensors", {"format": "pt"})
     assert len(bare) < len(tensors)
     load_encoder(other, "cpu", torch.float32)
+
+
+def test_the_stage_uses_what_the_folder_says_of_pooling_and_prompts(
+    tmp_path: Path, candidates: Path, encoder: Path
+) -> None:
+    """The same vectors as the evaluation's, by the first token and behind a prompt."""
+    from eval.measure.embeddings import embed_texts
+
+    other = tmp_path / "encoder"
+    shutil.copytree(encoder, other)
+    (other / "1_Pooling").mkdir()
+    kinds = (("", "Transformer"), ("1_Pooling", "Pooling"))
+    modules = [{"path": place, "type": f"sentence_transformers.models.{kind}"} for place, kind in kinds]
+    (other / "modules.json").write_text(json.dumps(modules))
+    (other / "1_Pooling" / "config.json").write_text(json.dumps({"pooling_mode": "cls"}))
+    said = {"prompts": {"query": "cari "}, "default_prompt_name": "query"}
+    (other / "config_sentence_transformers.json").write_text(json.dumps(said))
+    found = run(tmp_path, candidates, other)
+    facts = json.loads((tmp_path / "embed.json").read_text())
+    assert facts["pooling"] == "first token, then L2 norm 1, each text after 'cari '"
+    texts = pq.read_table(candidates)["input"].to_pylist()[:8]
+    np.testing.assert_allclose(found[:8], embed_texts(other, texts), atol=1e-5)
+    assert np.abs(found[:8] - run(tmp_path, candidates, encoder)[:8]).max() > 1e-3

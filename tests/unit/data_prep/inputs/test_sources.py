@@ -101,14 +101,14 @@ def with_modules(folder: Path, modules: Any, pooling: dict[str, Any]) -> Path:
 @pytest.mark.parametrize(
     ("modules", "pooling", "named", "said"),
     [
-        ([TRANSFORMER, POOLING], {"pooling_mode": "cls"}, "1_Pooling/config.json", "pooling by cls is not"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": "max"}, "1_Pooling/config.json", "pooling by max is not"),
         ([TRANSFORMER, POOLING], {"pooling_mode": "lasttoken"}, "1_Pooling/config.json", "pooling by lasttoken is not"),
         ([TRANSFORMER, POOLING], {"pooling_mode": ["mean", "max"]}, "1_Pooling/config.json", "mean and max is not"),
         (
             [TRANSFORMER, POOLING],
-            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False},
+            {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": True},
             "1_Pooling/config.json",
-            "pooling by cls_token is not",
+            "pooling by cls_token and mean_tokens is not",
         ),
         ([TRANSFORMER, POOLING], {"pooling_mode_weightedmean_tokens": True}, "1_Pooling/config.json", "weightedmean"),
         ([TRANSFORMER, POOLING, DENSE], MEAN, "modules.json", "the module Dense is not supported"),
