@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from chat.frames import Frame
     from chat.systems import Systems
 
+LONGEST_QUESTION = 20_000  # characters
+MOST_MESSAGES = 200  # that are kept of a conversation, an even number
+
 
 @dataclass
 class Conversation:
@@ -58,6 +61,10 @@ class Conversation:
         question = whole_characters(question).strip()
         if not question:
             raise InputError("the question is empty")
+        if len(question) > LONGEST_QUESTION:
+            raise InputError(
+                f"the question has {len(question):,} characters, allowed: {LONGEST_QUESTION:,}; shorten it"
+            )
         asked = {"role": "user", "content": question}
         made = {name: systems.prompt([*self.histories[name], asked], self.sampling) for name in self.systems}
         self.left_out = max(left_out for _, left_out in made.values())
@@ -68,7 +75,10 @@ class Conversation:
         except ValueError as error:
             raise InputError(f"sampling: {error}") from error
         for name, frame in latest.items():
-            self.histories[name] += [asked, {"role": "assistant", "content": frame.answer}]
+            said = [*self.histories[name], asked, {"role": "assistant", "content": frame.answer}]
+            head = int(said[0]["role"] == "system")
+            del said[head : max(head, len(said) - MOST_MESSAGES)]
+            self.histories[name] = said
 
     def change(self, key: str, value: Any) -> None:
         """Change one setting of the sampler, or the seed.

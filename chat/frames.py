@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import torch
@@ -65,6 +66,7 @@ def frames(
     """
     confidence: list[float | None] = []
     written: list[int] = []
+    views: tuple[TokenView, ...] = ()
     seconds = 0.0
     begin = time.perf_counter()
     for number, step in enumerate(steps):
@@ -81,7 +83,9 @@ def frames(
                 confidence[place], written[place] = scores[place], number
         length = _visible(ids, mask, stops)
         texts = pieces(tokenizer, ids[:length], mask, stops)
-        views = tuple(map(TokenView, texts, confidence, written))
+        # what has not changed is the same object as in the frame before: a reader keeps all frames of an answer
+        made = map(TokenView, texts, confidence, written)
+        views = tuple(old if old == new else new for old, new in zip_longest(views[:length], made))
         answer = decode_answer(tokenizer, [token for token in ids[:length] if token != mask], stops)
         back = int(torch.count_nonzero(step.taken_back))
         yield Frame(number, step.forward_passes, seconds, views, answer, back)

@@ -9,14 +9,18 @@ import dataclasses
 import html
 import importlib.util
 import os
+import re
+import time
 import typing
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from chat.conversation import Conversation, changed, whole_characters
-from common.environment import no_proxy_for_loopback
+from chat.serving.listening import listen
 from common.errors import InputError
+from common.escaping import visible
 from common.section import attribute_docstrings
 from llada.sampling.settings import SamplerConfig
 
@@ -26,12 +30,22 @@ if TYPE_CHECKING:
 
 TITLE = "LLaDA, in Indonesian"
 MASK = "░░"
+PATHS = re.compile(
+    r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/[\w./@-]*"
+    r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|cancel|reset|startup-events|app_id|info)/?"
+)
+"""All that the page asks for. gradio has many more routes (files, uploads, proxies, an editor): none is let through."""
+MOST_BYTES = 256 * 1024  # of a request
+MOST_WAITING, MOST_SESSIONS, KEPT_SECONDS = 32, 64, 3600
+LONGEST_ANSWER, MOST_STEPS, LONGEST_SECONDS = 1024, 4096, 300
+FRAMES_A_SECOND = 20  # painted; the slider has every step
 CSS = """
 .panel { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px 12px; min-height: 9rem; }
 .panel h2 { font-size: 1rem; margin: 0 0 .4rem; }
 .panel p { margin: .25rem 0; white-space: pre-wrap; overflow-wrap: anywhere; }
 .panel .question { color: var(--body-text-color-subdued); }
 .panel .cost { font-size: .8rem; color: var(--body-text-color-subdued); }
+.panel :is(p, span) { unicode-bidi: isolate; }
 .token.masked { opacity: .45; }
 .token.new { color: #111; border-radius: 3px; }
 .token.level-0 { background: #ffafaf; text-decoration: underline; }
@@ -73,31 +87,37 @@ def serve(systems: Systems, conversation: Conversation, host: str, port: int) ->
     Raises:
         InputError: the port is taken, or the address is not one of this machine's.
     """
+    with TemporaryDirectory() as folder:
+        app = application(systems, conversation, folder)
+        listen(app, host, port, PATHS, MOST_BYTES, "open {url} in a browser; Ctrl-C ends")
+
+
+def application(systems: Systems, conversation: Conversation, folder: str) -> Any:
+    """The page as an ASGI application; it stands behind `chat.serving.guard` with PATHS and MOST_BYTES.
+
+    Args:
+        folder: for what gradio would otherwise keep in a folder of a known name that all users share.
+    """
+    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}  # read by the import
+    import gradio as gr  # pyright: ignore[reportMissingImports]
+    from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
+
     page, look = build(systems, conversation)
-    no_proxy_for_loopback()  # gradio asks its own address whether it is up
-    try:
-        page.queue(default_concurrency_limit=4).launch(
-            server_name=host, server_port=port or _free_port(host), share=False, ssr_mode=False, quiet=True,
-            prevent_thread_lock=True, footer_links=[], run_history=False, enable_monitoring=False, **look,
-        )  # fmt: skip
-    except OSError:
-        raise InputError(
-            f"--host {host} --port {port}: cannot listen there; another program may use the port, so try --port 0"
-        ) from None
-    print(f"open {page.local_url} in a browser; Ctrl-C ends", flush=True)
-    try:
-        page.block_thread()
-    except KeyboardInterrupt:
-        page.close(verbose=False)
+    page.queue(max_size=MOST_WAITING, default_concurrency_limit=4)
+    page.state_session_capacity = MOST_SESSIONS
+    return gr.mount_gradio_app(
+        FastAPI(openapi_url=None), page, path="/", footer_links=[], run_history=False, enable_monitoring=False,
+        ssr_mode=False, mcp_server=False, show_error=False, max_file_size=0, **look,
+    )  # fmt: skip
 
 
 def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, Any]]:
-    """The page, and what its launch needs to look as it should."""
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: it is read there
+    """The page, and what gives it its look."""
     import gradio as gr  # pyright: ignore[reportMissingImports]
 
     with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
-        state, shown = gr.State(conversation), gr.State(Shown())
+        state = gr.State(conversation, time_to_live=KEPT_SECONDS)
+        shown = gr.State(Shown(), time_to_live=KEPT_SECONDS)
         gr.Markdown(f"# {TITLE}")
         with gr.Row():
             panels = [_column(gr, panel(name, [], "", None)) for name in systems.names]
@@ -119,20 +139,25 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
             still = [gr.skip() for _ in panels]
             try:
                 _apply(talk, dict(zip(controls, values, strict=True)))
+                begun, painted = time.monotonic(), 0.0
                 for latest in talk.ask(systems, text):
                     now.rounds.append(latest)
-                    last = len(now.rounds)
-                    yield [
-                        *_painted(systems.names, now, last), gr.update(maximum=last, value=last, interactive=False),
-                        "", "", now, talk,
-                    ]  # fmt: skip
+                    last, clock = len(now.rounds), time.monotonic()
+                    if clock > begun + LONGEST_SECONDS:
+                        raise InputError(f"stopped after {LONGEST_SECONDS} s; the question is not remembered")
+                    if clock > painted + 1 / FRAMES_A_SECOND:
+                        painted = clock
+                        yield [
+                            *_painted(systems.names, now, last), gr.update(maximum=last, value=last, interactive=False),
+                            "", "", now, talk,
+                        ]  # fmt: skip
             except InputError as error:
                 yield [*still, gr.skip(), _fault(error), gr.skip(), gr.skip(), gr.skip()]
                 return
             last, left_out = len(now.rounds), talk.left_out
             note = f"The {left_out} oldest messages did not fit and were left out." if left_out else ""
             slider_at = gr.update(maximum=last, value=last, interactive=True)
-            yield [*still, slider_at, note, gr.skip(), now, talk]
+            yield [*_painted(systems.names, now, last), slider_at, note, "", now, talk]
 
         def back_to(step: float, now: Shown) -> list[str]:
             return _painted(systems.names, now, int(step))
@@ -167,12 +192,12 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
 
 def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: Frame | None) -> str:
     """One system's conversation as HTML; whatever was typed or generated is escaped."""
-    parts = [f'<section class="panel" aria-label="{html.escape(name)}"><h2>{html.escape(name)}</h2>']
+    parts = [f'<section class="panel" aria-label="{_text(name)}"><h2>{_text(name)}</h2>']
     for message in before:
         kind = "answer" if message["role"] == "assistant" else "question"
-        parts.append(f'<p class="{kind}">{html.escape(message["content"])}</p>')
+        parts.append(f'<p class="{kind}">{_text(message["content"])}</p>')
     if question:
-        parts.append(f'<p class="question">{html.escape(question)}</p>')
+        parts.append(f'<p class="question">{_text(question)}</p>')
     if frame is not None:
         tokens = "".join(_token(frame, token) for token in frame.tokens) or '<span class="cost">(empty answer)</span>'
         parts.append(f'<p class="answer now">{tokens}</p>')
@@ -183,13 +208,18 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
     return "".join([*parts, "</section>"])
 
 
+def _text(text: str) -> str:
+    """How this page shows a text of somebody else's."""
+    return html.escape(visible(text))
+
+
 def _token(frame: Frame, token: TokenView) -> str:
     if token.masked:
         return f'<span class="token masked"> {MASK}</span>'
     if not frame.new(token):
-        return f'<span class="token">{html.escape(token.text)}</span>'
+        return f'<span class="token">{_text(token.text)}</span>'
     title = f"confidence {token.confidence:.2f}"
-    return f'<span class="token new level-{token.level}" title="{title}">{html.escape(token.text)}</span>'
+    return f'<span class="token new level-{token.level}" title="{title}">{_text(token.text)}</span>'
 
 
 def _painted(names: Sequence[str], now: Shown, step: int) -> list[str]:
@@ -231,16 +261,12 @@ def _apply(talk: Conversation, values: dict[str, Any]) -> None:
         raise InputError(f"{', '.join(empty)}: no value")
     talk.change("seed", int(values.pop("seed")))
     kinds = {entry.name: type(getattr(talk.sampling, entry.name)) for entry in dataclasses.fields(talk.sampling)}
-    talk.sampling = changed(talk.sampling, {name: kinds[name](value) for name, value in values.items()})
+    sampling = changed(talk.sampling, {name: kinds[name](value) for name, value in values.items()})
+    for name, value, most in (("gen_length", sampling.longest, LONGEST_ANSWER), ("steps", sampling.steps, MOST_STEPS)):
+        if value > most:
+            raise InputError(f"{name} is {value:,}, allowed on this page: at most {most:,}")
+    talk.sampling = sampling
 
 
 def _fault(error: InputError) -> str:
-    return "".join(f'<p class="fault" role="alert">{html.escape(fault)}</p>' for fault in error.faults)
-
-
-def _free_port(host: str) -> int:
-    import socket
-
-    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
-        probe.bind((host, 0))
-        return probe.getsockname()[1]
+    return "".join(f'<p class="fault" role="alert">{_text(fault)}</p>' for fault in error.faults)

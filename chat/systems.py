@@ -7,8 +7,9 @@ A PiSSA adapter that was trained on a quantised base needs the quantised residua
 from __future__ import annotations
 
 import threading
+from bisect import bisect_left
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -74,16 +75,20 @@ class Systems:
         room = self.config.max_sequence_length - sampling.longest
         head = [message for message in messages[:1] if message["role"] == "system"]
         turns = list(messages[len(head) :])
-        left_out = 0
-        while len(ids := encode_prompt(self.tokenizer, [*head, *turns])) > room:
-            if len(turns) <= 2:
-                raise InputError(
-                    f"the message makes {len(ids)} tokens, and an answer of {sampling.longest} leaves room for {room}; "
-                    "shorten it, or lower gen_length"
-                )
-            del turns[:2]  # a question and its answer
-            left_out += 2
-        return ids, left_out
+
+        def without(exchanges: int) -> list[int]:
+            with self._lock:  # a tokenizer is used by one thread at a time
+                return encode_prompt(self.tokenizer, [*head, *turns[2 * exchanges :]])
+
+        most = (len(turns) - 1) // 2  # exchanges of a question and its answer before the last message
+        left_out = bisect_left(range(most), True, key=lambda exchanges: len(without(exchanges)) <= room)
+        ids = without(left_out)
+        if len(ids) > room:
+            raise InputError(
+                f"the message makes {len(ids)} tokens, and an answer of {sampling.longest} leaves room for {room}; "
+                "shorten it, or lower gen_length"
+            )
+        return ids, 2 * left_out
 
     def answer(
         self, prompts: Mapping[str, Sequence[int]], sampling: SamplerConfig, seed: int
@@ -99,7 +104,7 @@ class Systems:
         Raises:
             ValueError: the settings do not fit the model.
         """
-        stops = self._stops(sampling)
+        stops = self.stops(sampling)
         streams = {name: self._stream(name, ids, sampling, seed, stops) for name, ids in prompts.items()}
         latest: dict[str, Frame] = {}
         try:
@@ -125,9 +130,14 @@ class Systems:
         return frames(steps, len(ids), self.tokenizer, self.config.mask_token_id, stops)
 
     def _advance(self, name: str, stream: Iterator[Frame]) -> Frame | None:
-        """One step of one system. The adapter is a state of the shared network: one step at a time."""
-        with self._lock, self._switched_to(name):
+        with self.holding(name):
             return next(stream, None)
+
+    @contextmanager
+    def holding(self, name: str) -> Iterator[Any]:
+        """The network as this system, for one step: the adapter is a state of it, so only one thread may compute."""
+        with self._lock, self._switched_to(name):
+            yield self._networks[name]
 
     def _switched_to(self, name: str) -> AbstractContextManager[Any]:
         network = self._networks[name]
@@ -137,7 +147,8 @@ class Systems:
             network.set_adapter(name)
         return nullcontext()
 
-    def _stops(self, sampling: SamplerConfig) -> set[int]:
+    def stops(self, sampling: SamplerConfig) -> set[int]:
+        """The tokens that end an answer."""
         configured = sampling.stop_token_ids
         ids = (self.config.eos_token_id, self.config.eot_token_id) if configured is None else configured
         return {token for token in ids if token is not None}

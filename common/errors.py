@@ -16,6 +16,7 @@ from pathlib import Path
 
 LONGEST = 300
 _LONG_WORD = 60
+_SECRET = re.compile(r"(?<=://)[^/\s@]+(?=@)|\bhf_\w{16,}|\bsk-[\w-]{16,}|(?<=\bbearer )\S+", re.IGNORECASE)
 _FULL = re.compile(r"no space left on device|disk quota exceeded|\b(os error|errno) 28\b", re.IGNORECASE)
 _CURES = {
     errno.EACCES: "not allowed; check its owner and mode, or choose another folder",
@@ -46,8 +47,10 @@ class InputError(ValueError):
 
 def one_line(text: str, longest: int = LONGEST) -> str:
     """The text on one line: line breaks become spaces, other characters that cannot be shown their escapes, and what is
-    too long loses the middle of its longest words, which are values, and then its own.
+    too long loses the middle of its longest words, which are values, and then its own. Passwords in addresses and what
+    has the form of a token are left out.
     """
+    text = _SECRET.sub("…", text)
     text = " ".join(line.strip() for line in _without_middle(text, 100 * longest).split("\n"))
     text = "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
     words = text.split(" ")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, stage, status, sweep, tasks
+from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, serve, stage, status, sweep, tasks
 from pipeline.options import main
 
 app = typer.Typer(
@@ -22,7 +22,7 @@ for command in (stage.evaluate, tasks.tasks, preview.preview, sweep.sweep, seeds
     app.command()(command)
 for command in (plan.plan, status.status):
     app.command()(command)
-for talking in (chat.chat, demo.demo):
+for talking in (chat.chat, demo.demo, serve.serve):
     app.command(context_settings=chat.TAKES_SAMPLER_FLAGS, epilog=chat.sampler_flags_help())(talking)
 for sharing in (release.merge, release.push):
     app.command()(sharing)

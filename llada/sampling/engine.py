@@ -101,6 +101,7 @@ class Engine:
         self.prompt_lengths = sequences.prompt_lengths()  # (B,)
         self.passes = Passes(self.model, sequences, config, self.rule.verifies)
         self.outlook = Outlook(sequences.answers, config) if config.early_exit != "none" else None
+        self.dropped = torch.zeros_like(sequences.stopped)  # (B,)
 
     @property
     def forward_passes(self) -> int:
@@ -121,6 +122,12 @@ class Engine:
             self.model.train(training)
         if bool(self.sequences.masked.any()):
             raise RuntimeError("the sampler left a mask token behind; please report this with the settings")
+
+    def drop(self, row: int) -> None:
+        """Give up a row between two steps: what is masked becomes padding, and no further pass computes it."""
+        answer = self.sequences.answers[row]
+        answer[answer == self.sequences.vocabulary.mask] = self.sequences.vocabulary.pad
+        self.dropped[row] = self.sequences.stopped[row] = True
 
     def denoise_block(self, number: int) -> Iterator[Step]:
         """Commit tokens step by step until the block holds no mask in any row that has not stopped."""
@@ -369,6 +376,7 @@ class Engine:
         working = torch.zeros_like(block.step, dtype=torch.bool)
         working[block.rows] = True
         working[rows] = left
+        working &= ~self.dropped
         block.rows = working.nonzero()[:, 0]
 
     # --- before the first block, and between blocks: rows that may grow ---

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from pipeline.commands.chat import CompareOption, SeedOption, open_conversation
+from pipeline.commands.serve import HostOption
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, SystemOption, running
 
 
@@ -14,12 +15,7 @@ def demo(
     context: typer.Context,
     method: SystemOption,
     compare: CompareOption = None,
-    host: Annotated[
-        str,
-        typer.Option(
-            "--host", metavar="ADDRESS", help="Address to listen on. 0.0.0.0 lets everyone on the network in."
-        ),
-    ] = "127.0.0.1",
+    host: HostOption = "127.0.0.1",
     port: Annotated[
         int, typer.Option("--port", metavar="N", min=0, max=65535, help="Port to listen on; 0 takes a free one.")
     ] = 7860,

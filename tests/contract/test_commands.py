@@ -17,8 +17,8 @@ from tests.support.imports import REPOSITORY, STAGES
 
 BESIDE_THE_STAGES = ["preview", "sweep", "seeds", "tasks", "plan", "status", "merge", "push", "judge", "opinion"]
 COMMANDS = [name for name in STAGES if name != "train"]
-TALKING = ["chat", "demo"]
-HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio")
+TALKING = ["chat", "demo", "serve"]
+HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio", "starlette")
 
 
 def run_apart(*arguments: str) -> subprocess.CompletedProcess[str]:

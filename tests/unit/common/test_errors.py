@@ -57,3 +57,17 @@ def test_a_fault_of_ours_keeps_its_traceback() -> None:
     assert in_words(ValueError("shapes differ")) is None
     assert in_words(OSError("something without a number")) is None
     assert in_words(KeyError("rows")) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("https://budi:rahasia@hub.example/x: refused", "https://…@hub.example/x: refused"),
+        ("the hub said hf_abcdefghijklmnopqrst is wrong", "the hub said … is wrong"),
+        ("Authorization: Bearer abc.def", "Authorization: Bearer …"),
+        ("key sk-abcdefghijklmnopqrst", "key …"),
+        ("https://hub.example/a@b and hf_hub", "https://hub.example/a@b and hf_hub"),
+    ],
+)
+def test_no_secret_stands_in_an_error(text: str, shown: str) -> None:
+    assert str(InputError(text)) == shown

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from llada import SamplerConfig, denoise
+from llada.sampling.engine import Engine
 from llada.sampling.rules import RULES
 from tests.support.reference_sampler import EOS, EOT, MASK, random_model, single_thread
 from tests.unit.llada.sampling.test_generate import KNOWN, answers, left_padded
@@ -72,3 +73,24 @@ def test_a_row_is_its_own_and_every_step_commits_until_no_mask_is_left(rule, cac
         assert all(given in (MASK, token) for given, token in zip(template[:end], answer, strict=False))
         free = [place for place in allowed if template[place] == MASK and place < end]
         assert all(answer[place] in allowed[place] for place in free)
+
+
+@pytest.mark.parametrize(("rule", "cache", "stop"), CASES[::3])
+def test_a_row_that_is_given_up_costs_nothing_and_changes_no_other(rule, cache, stop):
+    config, rows, _, _ = case(rule, cache, stop)
+    model, chance = MODELS[len(rule) % 2], random.Random(f"{stop} {cache} {rule}")
+    ids, attention = left_padded(rows)
+    left, when = chance.randrange(3), chance.randrange(1, 4)
+    numbers = [7, 8, 9]
+    alone = answers(model, rows, config, row_ids=numbers)
+    noise = torch.Generator().manual_seed(0)
+    engine = Engine(model, ids, attention, config, noise, None, None, numbers)
+    for number, step in enumerate(engine.run(), start=1):
+        if number > when:
+            assert not step.revealed[left].any()
+        if number == when:
+            engine.drop(left)
+    width = ids.shape[1]
+    for row in {0, 1, 2} - {left}:
+        assert engine.sequences.tokens[row, width:].tolist() == alone[row]
+    assert MASK not in engine.sequences.tokens[left].tolist()
