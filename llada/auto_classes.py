@@ -1,4 +1,4 @@
-"""`import llada` is enough for transformers' Auto classes to know LLaDA, and costs nothing.
+"""`import llada` is enough for transformers' Auto classes to know LLaDA and iLLaDA, and costs nothing.
 
 Importing transformers takes seconds, and whoever reads a profile's sampler settings imports this package. So the
 classes are registered when transformers' own modules for them are imported: now where they are, otherwise after they
@@ -25,19 +25,21 @@ def register_when_imported() -> None:
 
 
 def _register_config(auto: Any) -> None:
-    from llada.network.configuration import LLaDAConfig
+    from llada.network.configuration import CONFIGS
 
-    auto.AutoConfig.register("llada", LLaDAConfig, exist_ok=True)
+    for name, config in CONFIGS.items():
+        auto.AutoConfig.register(name, config, exist_ok=True)
 
 
 def _register_models(_: Any) -> None:
     from llada.network import modeling
 
     auto: Any = sys.modules.get(_AUTO_MODELS)
-    if auto is None or not hasattr(modeling, "LLaDAModelLM"):
+    if auto is None or not hasattr(modeling, "ILLaDAForCausalLM"):
         return  # one of them is being imported by the other; this is called again after it
-    for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForMaskedLM):
-        each.register(modeling.LLaDAConfig, modeling.LLaDAModelLM, exist_ok=True)
+    for network in (modeling.LLaDAModelLM, modeling.ILLaDAForCausalLM):
+        for each in (auto.AutoModel, auto.AutoModelForCausalLM, auto.AutoModelForMaskedLM):
+            each.register(network.config_class, network, exist_ok=True)
 
 
 _AUTO_MODELS = "transformers.models.auto.modeling_auto"

@@ -14,18 +14,18 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from llada.errors import CheckpointError
-from llada.network.configuration import LLaDAConfig
+from llada.network.configuration import LLaDAConfig, config_class
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
-_HEAD, _SHOWN = "model.transformer.ff_out.weight", 4
+_SHOWN = 4
 
 
 def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the published layout with its shape."""
+    """Every tensor of the published layout with its shape; a tied head, which is no tensor of its own, among them."""
     D, V, M = config.d_model, config.embedding_size, config.mlp_hidden_size
     kv = config.n_kv_heads * config.head_dim
-    block = {
+    parts = {
         "attn_norm": (D,),
         "ff_norm": (D,),
         "q_proj": (D, D),
@@ -36,10 +36,14 @@ def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
         "up_proj": (M, D),
         "ff_out": (D, M),
     }
-    root = "model.transformer"
-    shapes = {f"{root}.wte.weight": (V, D), f"{root}.ln_f.weight": (D,), f"{root}.ff_out.weight": (V, D)}
+    layout = config.layout
+    shapes: dict[str, tuple[int, ...]] = {
+        f"{layout.embedding}.weight": (V, D),
+        f"{layout.norm}.weight": (D,),
+        f"{layout.head}.weight": (V, D),
+    }
     for layer in range(config.n_layers):
-        shapes |= {f"{root}.blocks.{layer}.{name}.weight": shape for name, shape in block.items()}
+        shapes |= {f"{layout.part(layer, name)}.weight": shape for name, shape in parts.items()}
     return shapes
 
 
@@ -58,14 +62,13 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     Raises:
         CheckpointError: what is wrong, naming the file; all misfits of the tensors at once.
     """
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: no such folder; expected a checkpoint with config.json and safetensors")
     if config is None:
-        config = _read_config(folder)
+        config = read_config(folder)
     actual = _stored_shapes(folder)
     if getattr(config, "quantization_config", None) is not None:
         return  # stored quantised: packed shapes and extra state, transformers checks them as it unpacks
-    faults = _misfits(actual, published_shapes(config), config.weight_tying)
+    optional = {f"{config.layout.head}.weight"} if config.weight_tying else set()
+    faults = _misfits(actual, published_shapes(config), optional)
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise CheckpointError(f"{folder}: the weights do not fit config.json: {'; '.join(faults[:_SHOWN])}{more}")
@@ -101,7 +104,14 @@ def check_loading(source: str, info: Any) -> None:
         raise CheckpointError(f"{source}: the weights do not fit the config: {'; '.join(faults)}")
 
 
-def _read_config(folder: Path) -> LLaDAConfig:
+def read_config(folder: Path) -> LLaDAConfig:
+    """The configuration of a checkpoint folder, of the class that its `model_type` names.
+
+    Raises:
+        CheckpointError: no config.json, a damaged one, or one that this network does not implement; a line per fault.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; expected a checkpoint with config.json and safetensors")
     path = folder / "config.json"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
@@ -109,11 +119,8 @@ def _read_config(folder: Path) -> LLaDAConfig:
         raise CheckpointError(f"{path}: no such file; a checkpoint folder holds config.json and safetensors") from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error})") from None
-    if not isinstance(fields, dict) or fields.get("model_type", "llada") != "llada":
-        kind = fields.get("model_type") if isinstance(fields, dict) else None
-        raise CheckpointError(f"{path}: model_type: {kind!r}; this network loads 'llada'")
     try:
-        return LLaDAConfig(**fields)
+        return config_class(fields)(**fields)
     except (TypeError, ValueError) as error:
         raise CheckpointError("\n".join(f"{path}: {fault}" for fault in str(error).splitlines())) from None
 
@@ -164,8 +171,7 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         ) from None
 
 
-def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]], tied: bool) -> list[str]:
-    optional = {_HEAD} if tied else set()
+def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]], optional: set[str]) -> list[str]:
     faults = [f"{key} is missing" for key in sorted(expected.keys() - actual.keys() - optional)]
     faults += [
         f"{key} has shape {list(actual[key])} instead of {list(expected[key])}"

@@ -1,14 +1,17 @@
 """LLaDA as a native transformers model: Llama's decoder without the causal mask, under the published key names.
 
-Source: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992) and its published checkpoints.
-Numerics follow the published model: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates halves
-in float32; attention is bidirectional and runs in the dtype of the weights.
+Sources: "Large Language Diffusion Models" (Nie et al., 2025, arXiv 2502.09992), its successor iLLaDA ("Improved Large
+Language Diffusion Models", Nie et al., 2026, arXiv 2606.25331) and their published checkpoints. One network runs both;
+they differ in configuration and in the names of the modules (`layout`).
+Numerics follow the published models: RMSNorm upcasts, casts back and then multiplies by its weight; RoPE rotates
+halves, LLaDA's in float32, iLLaDA's in the activations' dtype; attention is bidirectional and runs in the dtype of the
+weights.
 
 float16 ends at 65,504, which bfloat16's activations pass. On float16 weights the residual stream is therefore float32,
 so is the product within the MLP, and what enters a projection back to the stream is scaled by a power of two
 (`_within_float16`). Scores and softmax of attention are float32 in every kernel of scaled_dot_product_attention.
 
-    model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)
+    model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)        # of either, by config.json
     logits = model(input_ids, attention_mask).logits          # (B, L, V)
 
 Padding. `attention_mask` is (B, L), nonzero where a token is real, in any dtype, padding on either side. Pass None
@@ -17,8 +20,8 @@ the forward never looks at the mask's values, because that would stall the devic
 there (same result up to rounding, slower kernel). On the CPU, where looking is free, it is dropped, so the result is
 bit for bit that of None.
 
-Positions count from each row's first real token. RoPE is relative, so this equals counting from the left edge in exact
-arithmetic, and in floating point it gives a left-padded row the very angles it has alone.
+Positions count from each row's first real token, iLLaDA's from the left edge, as published. RoPE is relative, so both
+are equal in exact arithmetic; in floating point the first gives a left-padded row the very angles it has alone.
 
 Shapes: B rows, L positions, D width, H heads, V vocabulary.
 """
@@ -38,10 +41,14 @@ from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
 from llada.network.cache import KeyValueCache
-from llada.network.checkpoint import check_folder, check_loading, is_folder_name
-from llada.network.configuration import LLaDAConfig
+from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
+from llada.network.configuration import ILLaDAConfig, LLaDAConfig
+from llada.network.layout import ILLADA, LLADA, at, place
+from llada.network.token_ids import settle_token_ids
 
-__all__ = ["LLaDAConfig", "LLaDAModelLM"]
+_HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
+
+__all__ = ["ILLaDAConfig", "ILLaDAForCausalLM", "LLaDAConfig", "LLaDAModelLM"]
 FLOAT16_INPUTS = 64.0
 """Of a row of 12,288 weights of mean size 0.05, inputs so large add up to 39,000 at the very most."""
 
@@ -68,17 +75,28 @@ class LLaDABlock(nn.Module):
         self.layer = layer
         self.n_heads, self.n_kv_heads, self.head_dim = config.n_heads, config.n_kv_heads, config.head_dim
         kv_width = config.n_kv_heads * config.head_dim
-        self.attn_norm = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
-        self.q_proj = nn.Linear(config.d_model, config.d_model, bias=False)
-        self.k_proj = nn.Linear(config.d_model, kv_width, bias=False)
-        self.v_proj = nn.Linear(config.d_model, kv_width, bias=False)
-        self.attn_out = nn.Linear(config.d_model, config.d_model, bias=False)
-        self.ff_norm = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
-        self.ff_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
-        self.up_proj = nn.Linear(config.d_model, config.mlp_hidden_size, bias=False)
-        self.ff_out = nn.Linear(config.mlp_hidden_size, config.d_model, bias=False)
-        for end_of_branch in (self.attn_out, self.ff_out):
-            end_of_branch.depth = layer  # type: ignore[assignment]  # read by LLaDAModelLM._init_weights
+        width, inner = config.d_model, config.mlp_hidden_size
+        shapes = {  # in and out
+            "q_proj": (width, width),
+            "k_proj": (width, kv_width),
+            "v_proj": (width, kv_width),
+            "attn_out": (width, width),
+            "ff_proj": (width, inner),
+            "up_proj": (width, inner),
+            "ff_out": (inner, width),
+        }
+        self._paths = dict(config.layout.parts)
+        for name, path in self._paths.items():
+            norm = name.endswith("_norm")
+            place(
+                self, path, LLaDARMSNorm(width, config.rms_norm_eps) if norm else nn.Linear(*shapes[name], bias=False)
+            )
+        for end_of_branch in (self.part("attn_out"), self.part("ff_out")):
+            end_of_branch.depth = layer  # read by LLaDAModelLM._init_weights
+
+    def part(self, name: str) -> Any:
+        """The module of this name, wherever the checkpoint's layout keeps it."""
+        return at(self, self._paths[name])
 
     def forward(
         self,
@@ -90,17 +108,17 @@ class LLaDABlock(nn.Module):
         cache_start: int = 0,
         keep: slice | None = None,
     ) -> Tensor:
-        """x (B, L, D); cos, sin (1 or B, 1, L, D_head) float32; mask (B, 1, 1, keys) bool, True where a key is seen.
+        """x (B, L, D); cos, sin (1 or B, 1, L, D_head); mask (B, 1, 1, keys) bool, True where a key is seen.
 
         With `keep` the result is that of these positions alone, (B, K, D): the others are only keys and values.
         """
-        normed = self.attn_norm(x)
+        normed = self.part("attn_norm")(x)
         asking, asking_cos, asking_sin = normed, cos, sin
         if keep is not None:
             x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
-        query = _rotate(self._split(self.q_proj(asking), self.n_heads), asking_cos, asking_sin)
-        key = _rotate(self._split(self.k_proj(normed), self.n_kv_heads), cos, sin)
-        value = self._split(self.v_proj(normed), self.n_kv_heads)
+        query = _rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
+        key = _rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
+        value = self._split(self.part("v_proj")(normed), self.n_kv_heads)
         if cache is not None:
             key, value = cache.update(self.layer, key, value, cache_start)
         if self.n_kv_heads != self.n_heads:  # repeated, as published: every kernel takes it, enable_gqa only some
@@ -109,36 +127,44 @@ class LLaDABlock(nn.Module):
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, L, D_head)
         attended = attended.transpose(1, 2).flatten(2)
         if x.dtype == normed.dtype:
-            x = x + self.attn_out(attended)
-            normed = self.ff_norm(x)
-            return x + self.ff_out(F.silu(self.ff_proj(normed)) * self.up_proj(normed))
-        x = x + _within_float16(self.attn_out, attended)  # float16 weights, float32 stream
-        normed = self.ff_norm(x)
-        return x + _within_float16(self.ff_out, F.silu(self.ff_proj(normed).float()) * self.up_proj(normed).float())
+            x = x + self.part("attn_out")(attended)
+            normed = self.part("ff_norm")(x)
+            return x + self.part("ff_out")(F.silu(self.part("ff_proj")(normed)) * self.part("up_proj")(normed))
+        x = x + _within_float16(self.part("attn_out"), attended)  # float16 weights, float32 stream
+        normed = self.part("ff_norm")(x)
+        gated = F.silu(self.part("ff_proj")(normed).float()) * self.part("up_proj")(normed).float()
+        return x + _within_float16(self.part("ff_out"), gated)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
 
 
-class LLaDATransformer(nn.Module):
-    """What holds the parameters under the published keys, the head (`ff_out`) among them; `LLaDAModel` runs it."""
-
-    def __init__(self, config: LLaDAConfig) -> None:
-        super().__init__()
-        self.wte: nn.Module = nn.Embedding(config.embedding_size, config.d_model)
-        self.blocks = nn.ModuleList(LLaDABlock(config, layer) for layer in range(config.n_layers))
-        self.ln_f = LLaDARMSNorm(config.d_model, config.rms_norm_eps)
-        self.ff_out: nn.Module = nn.Linear(config.d_model, config.embedding_size, bias=False)
-
-
 class LLaDAModel(nn.Module):
-    """Embedding, blocks and final norm."""
+    """Embedding, blocks and final norm, under the published paths."""
+
+    transformer: Any  # in LLaDA's layout alone
 
     def __init__(self, config: LLaDAConfig) -> None:
         super().__init__()
         self.config = config
         self.gradient_checkpointing = False
-        self.transformer = LLaDATransformer(config)
+        layout = config.layout
+        self._paths = [path.removeprefix("model.") for path in (layout.embedding, layout.blocks, layout.norm)]
+        place(self, self._paths[0], nn.Embedding(config.embedding_size, config.d_model))
+        place(self, self._paths[1], nn.ModuleList(LLaDABlock(config, layer) for layer in range(config.n_layers)))
+        place(self, self._paths[2], LLaDARMSNorm(config.d_model, config.rms_norm_eps))
+
+    @property
+    def embedding(self) -> nn.Module:
+        return at(self, self._paths[0])
+
+    @property
+    def blocks(self) -> nn.ModuleList:
+        return at(self, self._paths[1])
+
+    @property
+    def final_norm(self) -> Any:
+        return at(self, self._paths[2])
 
     def forward(
         self,
@@ -156,17 +182,18 @@ class LLaDAModel(nn.Module):
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
-        x = self.transformer.wte(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
+        x = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
         total = cache.length if cache is not None else x.shape[1]
         mask = _key_mask(attention_mask, x, total)
         if position_ids is None:
-            position_ids = _positions(mask, total, x.device)[:, cache_start : cache_start + x.shape[1]]
-        cos, sin = rotary_table(position_ids, self.config)
+            start = None if mask is None else first_position(mask, self.config)
+            position_ids = _positions(start, total, x.device)[:, cache_start : cache_start + x.shape[1]]
+        cos, sin = rotary_table(position_ids, self.config, x.dtype)
         x = x.float() if x.dtype == torch.float16 else x
         mask = None if mask is None else mask[:, None, None, :]
         recompute = self.gradient_checkpointing and torch.is_grad_enabled() and cache is None
-        last = len(self.transformer.blocks) - 1
-        for layer, block in enumerate(self.transformer.blocks):
+        last = len(self.blocks) - 1
+        for layer, block in enumerate(self.blocks):
             wanted = keep if layer == last else None
             if hidden_states is not None:
                 hidden_states.append(x)
@@ -175,7 +202,7 @@ class LLaDAModel(nn.Module):
                 x = checkpoint(block, x, cos, sin, mask, keep=wanted, use_reentrant=False)
             else:
                 x = block(x, cos, sin, mask, cache, cache_start, wanted)
-        x = self.transformer.ln_f(x)
+        x = self.final_norm(x)
         if hidden_states is not None:
             hidden_states.append(x)
         return x
@@ -188,12 +215,13 @@ class LLaDAModelLM(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["LLaDABlock"]  # noqa: RUF012 (transformers reads plain class attributes)
-    _tied_weights_keys = {"model.transformer.ff_out.weight": "model.transformer.wte.weight"}  # noqa: RUF012
+    _tied_weights_keys = {f"{LLADA.head}.weight": f"{LLADA.embedding}.weight"}  # noqa: RUF012
     _supports_sdpa = True
 
     def __init__(self, config: LLaDAConfig) -> None:
         super().__init__(config)
         self.model = LLaDAModel(config)
+        place(self, config.layout.head, nn.Linear(config.d_model, config.embedding_size, bias=False))
         self.post_init()
 
     def forward(
@@ -271,35 +299,47 @@ class LLaDAModelLM(PreTrainedModel):
         The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
         shapes, one more with an attention mask.
         """
-        for block in self.model.transformer.blocks:
+        for block in self.model.blocks:
             block.compile(**({"dynamic": True} | options))
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.model.transformer.wte
+        return at(self, self.config.layout.embedding)
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.model.transformer.wte = value
+        place(self, self.config.layout.embedding, value)
 
     def get_output_embeddings(self) -> nn.Module:
-        return self.model.transformer.ff_out
+        return at(self, self.config.layout.head)
 
     def set_output_embeddings(self, new_embeddings: nn.Module) -> None:
-        self.model.transformer.ff_out = new_embeddings
+        place(self, self.config.layout.head, new_embeddings)
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As in transformers, for safetensors alone (one file or shards), and strict: what is wrong is an error.
 
+        The network is of the class that the checkpoint's `model_type` names. Keyword arguments that name fields of the
+        configuration override it.
+
         Raises:
             CheckpointError: no weights, only pickled ones, a damaged shard, a missing, superfluous or misshapen
-                tensor, or a config that this network does not implement.
+                tensor, a config that this network does not implement, or token ids that are not known (`token_ids`).
         """
         wants_info = kwargs.pop("output_loading_info", False)
-        name, config = str(pretrained_model_name_or_path), kwargs.get("config")
-        if is_folder_name(name) and kwargs.get("variant") is None:
-            check_folder(Path(name, kwargs.get("subfolder", "")), config if isinstance(config, LLaDAConfig) else None)
-        kwargs["use_safetensors"] = True
-        loaded: Any = super().from_pretrained(pretrained_model_name_or_path, *args, output_loading_info=True, **kwargs)
+        name, config = str(pretrained_model_name_or_path), kwargs.pop("config", None)
+        folder = Path(name, kwargs.get("subfolder", "")) if is_folder_name(name) else None
+        if not isinstance(config, LLaDAConfig):
+            kind: Any = type(read_config(folder)) if folder is not None else cls.config_class
+            hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}  # the configuration keeps them
+            found = kind.from_pretrained(config or name, return_unused_kwargs=True, **kwargs)
+            config, kwargs = found[0], found[1] | hub
+        if folder is not None and kwargs.get("variant") is None:
+            check_folder(folder, config)
+        settle_token_ids(config, folder)
+        kwargs |= {"use_safetensors": True, "config": config, "output_loading_info": True}
+        loaded: Any = super(LLaDAModelLM, _class_for(config)).from_pretrained(
+            pretrained_model_name_or_path, *args, **kwargs
+        )
         model, info = loaded
         check_loading(name, info)
         _keep_nf4_differentiable(model)
@@ -318,6 +358,22 @@ class LLaDAModelLM(PreTrainedModel):
             init.trunc_normal_(module.weight, mean=0.0, std=std, a=-3 * std, b=3 * std)
 
 
+class ILLaDAForCausalLM(LLaDAModelLM):
+    """The same network as iLLaDA publishes it: its class name in config.json, its configuration, its module names."""
+
+    config_class = ILLaDAConfig
+    _tied_weights_keys = {f"{ILLADA.head}.weight": f"{ILLADA.embedding}.weight"}  # noqa: RUF012
+
+
+def _class_for(config: LLaDAConfig) -> type[LLaDAModelLM]:
+    return ILLaDAForCausalLM if isinstance(config, ILLaDAConfig) else LLaDAModelLM
+
+
+def network_of(config: LLaDAConfig) -> LLaDAModelLM:
+    """A network of this configuration with fresh weights."""
+    return _class_for(config)(config)
+
+
 def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
     """linear(x) in float32, (..., out), for float16 weights and an x (..., in) or a result that float16 cannot hold.
 
@@ -329,18 +385,25 @@ def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
     return linear((x / scale).to(torch.float16)).float() * scale
 
 
-def rotary_table(position_ids: Tensor, config: LLaDAConfig) -> tuple[Tensor, Tensor]:
-    """cos and sin of RoPE's angles, (rows, 1, L, D_head) float32, for positions (rows, L); the two halves are equal."""
+def rotary_table(
+    position_ids: Tensor, config: LLaDAConfig, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """cos and sin of RoPE's angles, (rows, 1, L, D_head), for positions (rows, L); the two halves are equal.
+
+    Computed in float32, and so they stay where the config rotates in full precision; else cast to the activations'
+    `dtype`.
+    """
     steps = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
     frequencies = 1.0 / (config.rope_theta ** (steps / config.head_dim))  # (D_head / 2,)
     angles = position_ids[:, None, :, None].to(torch.float32) * frequencies
     angles = torch.cat((angles, angles), dim=-1)
-    return angles.cos(), angles.sin()
+    kept = torch.float32 if config.rope_full_precision else dtype
+    return angles.cos().to(kept), angles.sin().to(kept)
 
 
 def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE, half-split, in float32 at least, cast back: x (B, H, L, D_head)."""
-    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    """RoPE, half-split, in the wider dtype of x and the table, cast back: x (B, H, L, D_head)."""
+    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
     first, second = wide.chunk(2, dim=-1)
     return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
 
@@ -358,10 +421,17 @@ def _key_mask(attention_mask: Tensor | None, x: Tensor, total: int) -> Tensor | 
     return real | ~real.any(dim=1, keepdim=True)
 
 
-def _positions(mask: Tensor | None, total: int, device: torch.device) -> Tensor:
-    """(1 or B, L) int64, counted from each row's first real token; padding before it has negative positions."""
+def first_position(real: Tensor, config: LLaDAConfig) -> Tensor:
+    """(B, 1) int64: the place of real (B, L) bool from which a row's positions count."""
+    if config.positions_from_edge:
+        return torch.zeros(len(real), 1, dtype=torch.int64, device=real.device)
+    return real.int().argmax(dim=1, keepdim=True)
+
+
+def _positions(start: Tensor | None, total: int, device: torch.device) -> Tensor:
+    """(1 or B, L) int64, counted from each row's `start`, (B, 1); padding before it has negative positions."""
     positions = torch.arange(total, device=device)[None]
-    return positions if mask is None else positions - mask.int().argmax(dim=1, keepdim=True)
+    return positions if start is None else positions - start
 
 
 def _keep_nf4_differentiable(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from llada.network.cache import KeyValueCache
-from llada.network.modeling import rotary_table
+from llada.network.modeling import first_position, rotary_table
 
 
 def hidden_with_shadow(
@@ -51,13 +51,13 @@ def hidden_with_shadow(
     seen = _who_sees_whom(order, is_shadow)[None] & real[:, None, order]  # (R, T + K, T + K)
 
     piece = slice(first, last + K)
-    x = model.model.transformer.wte(torch.cat((ids[:, :end], shadow, ids[:, end:]), dim=1)[:, piece])  # (R, S, D)
-    start = real.int().argmax(dim=1, keepdim=True)  # positions count from a row's first real token
-    cos, sin = rotary_table((order[None] - start)[:, piece], model.config)
+    x = model.model.embedding(torch.cat((ids[:, :end], shadow, ids[:, end:]), dim=1)[:, piece])  # (R, S, D)
+    start = first_position(real, model.config)
+    cos, sin = rotary_table((order[None] - start)[:, piece], model.config, x.dtype)
     mask = seen[:, None, piece]  # (R, 1, S, T + K)
-    for block in model.model.transformer.blocks:
+    for block in model.model.blocks:
         x = block(x, cos, sin, mask, cache, first)
-    return model.model.transformer.ln_f(x)
+    return model.model.final_norm(x)
 
 
 def _who_sees_whom(order: Tensor, is_shadow: Tensor) -> Tensor:

@@ -8,10 +8,13 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from llada import LLaDAConfig, LLaDAModelLM
+from llada import LLaDAConfig
+from llada.network.configuration import ILLaDAConfig
+from llada.network.modeling import network_of
 
 MASK, EOS = 90, 91
-_NAMES = {
+KINDS = ("llada", "illada")
+LLAMA = {
     "q_proj": "self_attn.q_proj",
     "k_proj": "self_attn.k_proj",
     "v_proj": "self_attn.v_proj",
@@ -30,13 +33,25 @@ def tiny_config(**changes: Any) -> LLaDAConfig:
     return LLaDAConfig(**(sizes | ids | changes))
 
 
-def tiny_model(seed: int = 0, dtype: torch.dtype = torch.float32, **changes: Any) -> Any:
+def tiny_illada_config(**changes: Any) -> ILLaDAConfig:
+    """The same sizes as `tiny_config` and other token ids, under iLLaDA's names; changes under either."""
+    names = ILLaDAConfig.attribute_map
+    sizes = {"d_model": 48, "n_layers": 2, "n_heads": 4, "n_kv_heads": 2, "mlp_hidden_size": 80, "vocab_size": 96}
+    ids = {"mask_token_id": 5, "eos_token_id": 2, "pad_token_id": 1, "bos_token_id": 0}
+    return ILLaDAConfig(**{names.get(name, name): value for name, value in (sizes | ids | changes).items()})
+
+
+def config_of(kind: str, **changes: Any) -> LLaDAConfig:
+    return tiny_config(**changes) if kind == "llada" else tiny_illada_config(**changes)
+
+
+def tiny_model(seed: int = 0, dtype: torch.dtype = torch.float32, kind: str = "llada", **changes: Any) -> Any:
     """A random network with norm weights unlike one, so that a misplaced norm shows."""
     generator = torch.Generator().manual_seed(seed)
-    model: Any = LLaDAModelLM(tiny_config(**changes)).to(dtype).eval()  # type: ignore[arg-type]
-    for name, parameter in model.named_parameters():
+    model: Any = network_of(config_of(kind, **changes)).to(dtype).eval()  # type: ignore[arg-type]
+    for parameter in model.parameters():
         values = torch.randn(parameter.shape, generator=generator, dtype=torch.float32)
-        parameter.data.copy_(1 + 0.2 * values if "norm" in name or "ln_f" in name else 0.15 * values)
+        parameter.data.copy_(1 + 0.2 * values if parameter.dim() == 1 else 0.15 * values)
     return model
 
 
@@ -58,19 +73,19 @@ def llama_twin(model: Any) -> LlamaForCausalLM:
             rope_parameters={"rope_type": "default", "rope_theta": config.rope_theta},
         )
     )
-    weights = model.state_dict()
+    weights, layout = model.state_dict(), model.config.layout
     renamed = {
-        "model.embed_tokens.weight": weights["model.transformer.wte.weight"],
-        "model.norm.weight": weights["model.transformer.ln_f.weight"],
-        "lm_head.weight": weights["model.transformer.ff_out.weight"],
-    }
+        f"{theirs}.weight": weights[f"{ours}.weight"]
+        for ours, theirs in ((layout.embedding, "model.embed_tokens"), (layout.norm, "model.norm"))
+    } | {"lm_head.weight": weights[f"{layout.head}.weight"]}
     for layer in range(config.n_layers):
-        for ours, theirs in _NAMES.items():
-            renamed[f"model.layers.{layer}.{theirs}.weight"] = weights[
-                f"model.transformer.blocks.{layer}.{ours}.weight"
-            ]
+        for name, theirs in LLAMA.items():
+            renamed[f"model.layers.{layer}.{theirs}.weight"] = weights[f"{layout.part(layer, name)}.weight"]
     twin.load_state_dict(renamed)
-    return twin.to(model.dtype).eval()
+    twin = twin.to(model.dtype).eval()
+    steps = torch.arange(0, config.head_dim, 2, dtype=torch.float32)  # loading keeps them so, `to` rounds them
+    twin.model.rotary_emb.inv_freq = 1.0 / config.rope_theta ** (steps / config.head_dim)
+    return twin
 
 
 def twin_output(twin: LlamaForCausalLM, input_ids: Tensor, attention_mask: Tensor | None = None) -> Any:

@@ -34,11 +34,13 @@ ORDERS = {
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_auto_classes_load_a_folder_after_import_llada(order: str, tmp_path: Path) -> None:
-    tiny_model().save_pretrained(tmp_path)
-    program = f"""
-{ORDERS[order]}
-assert type(AutoConfig.from_pretrained({str(tmp_path)!r})).__module__ == "llada.network.configuration"
-assert type(AutoModelForCausalLM.from_pretrained({str(tmp_path)!r})).__name__ == "LLaDAModelLM"
+    program = ORDERS[order]
+    for kind, network in (("llada", "LLaDAModelLM"), ("illada", "ILLaDAForCausalLM")):
+        folder = str(tmp_path / kind)
+        tiny_model(kind=kind).save_pretrained(folder)
+        program += f"""
+assert type(AutoConfig.from_pretrained({folder!r})).__module__ == "llada.network.configuration"
+assert type(AutoModelForCausalLM.from_pretrained({folder!r})).__name__ == {network!r}
 """
     subprocess.run([sys.executable, "-c", program], cwd=REPOSITORY, check=True)
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from llada.network.cache import KeyValueCache
-from tests.support.llama_twin import tiny_model, tokens
+from tests.support.llama_twin import KINDS, tiny_model, tokens
 
 LENGTH = 12
 MASK = torch.tensor([[1] * 12, [0] * 5 + [1] * 7, [0] * 2 + [1] * 10])  # rows of different prompt lengths
@@ -22,11 +22,12 @@ def filled(model, ids, mask):
     return cache
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("mask", [None, MASK], ids=["even", "padded"])
 @pytest.mark.parametrize(("start", "end"), SLICES)
-def test_slice_of_an_unchanged_sequence_equals_the_full_forward(kv_heads, mask, start, end):
-    model = tiny_model(n_kv_heads=kv_heads)
+def test_slice_of_an_unchanged_sequence_equals_the_full_forward(kind, kv_heads, mask, start, end):
+    model = tiny_model(kind=kind, n_kv_heads=kv_heads)
     ids = tokens(3, LENGTH)
     cache = filled(model, ids, mask)
     again = hidden(model, ids[:, start:end], mask, cache=cache, cache_start=start)

@@ -7,7 +7,9 @@ import torch
 
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.network.checkpoint import published_shapes
-from tests.support.llama_twin import tiny_config
+from llada.network.configuration import ILLaDAConfig
+from llada.network.modeling import network_of
+from tests.support.llama_twin import KINDS, config_of, tiny_config, tiny_illada_config
 
 # Every field of the published LLaDA-8B config.json.
 PUBLISHED = {
@@ -55,10 +57,18 @@ def test_defaults_are_the_8b_network_with_its_published_size():
     assert len(model.state_dict()) == 291
 
 
-@pytest.mark.parametrize("changes", [{}, {"n_kv_heads": 1}, {"n_layers": 3, "embedding_size": 128}])
-def test_published_shapes_are_those_of_the_network(changes):
-    config = tiny_config(**changes)
-    state = LLaDAModelLM(config).state_dict()
+def test_illadas_defaults_are_the_8b_network_with_its_published_size():
+    with torch.device("meta"):
+        model = network_of(ILLaDAConfig())
+    assert round(sum(parameter.numel() for parameter in model.parameters()) / 1e9, 2) == 7.62
+    assert (model.config.mask_token_id, model.config.eos_token_id) == (5, 2)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("changes", [{}, {"n_kv_heads": 1}, {"n_layers": 3, "vocab_size": 128}])
+def test_published_shapes_are_those_of_the_network(kind, changes):
+    config = config_of(kind, **changes)
+    state = network_of(config).state_dict()
     assert {name: tuple(tensor.shape) for name, tensor in state.items()} == published_shapes(config)
 
 
@@ -66,6 +76,25 @@ def test_published_shapes_are_those_of_the_network(changes):
 def test_unimplemented_field_is_refused_by_name(name):
     with pytest.raises(ValueError, match=rf"^{name}: "):
         tiny_config(**{name: UNIMPLEMENTED[name]})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("hidden_act", "gelu"), ("attention_bias", True), ("mlp_bias", True), ("attention_dropout", 0.1),
+        ("resid_pdrop", 0.1), ("layer_norm_eps", 1e-5), ("use_cache", True), ("sliding_window", 512),
+        ("rope_scaling", {"rope_type": "linear", "factor": 2.0}), ("head_dim", 16), ("num_key_value_heads", 3),
+        ("rope_parameters", {"rope_type": "yarn", "rope_theta": 1e4}), ("hidden_size", 50), ("block_type", "llama"),
+    ],
+)  # fmt: skip
+def test_illadas_unimplemented_field_is_refused_by_name(name, value):
+    with pytest.raises(ValueError, match=rf"{name}"):
+        tiny_illada_config(**{name: value})
+
+
+def test_illadas_theta_is_read_where_transformers_5_writes_it():
+    assert tiny_illada_config(rope_parameters={"rope_type": "default", "rope_theta": 1e4}).rope_theta == 1e4
+    assert tiny_illada_config(rope_scaling=None, head_dim=12).rope_theta == 500000.0
 
 
 def test_all_faults_come_at_once():

@@ -12,9 +12,10 @@ from transformers import AutoConfig, AutoModel, AutoModelForCausalLM, AutoModelF
 
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.errors import CheckpointError
-from tests.support.llama_twin import tiny_config, tiny_model, tokens
+from tests.support.llama_twin import KINDS, config_of, tiny_model, tokens
 
 IDS = tokens(2, 9)
+FROM_TRANSFORMERS = {"architectures", "dtype", "transformers_version"}
 
 
 def logits(model):
@@ -22,14 +23,15 @@ def logits(model):
         return model(IDS).logits
 
 
-@pytest.fixture(scope="module")
-def sharded(tmp_path_factory):
-    """The tiny network over three shards with an index, and its logits."""
+@pytest.fixture(scope="module", params=KINDS)
+def sharded(request, tmp_path_factory):
+    """The tiny network in either layout over three shards with an index, and its logits."""
     folder = tmp_path_factory.mktemp("sharded")
-    model = tiny_model()
+    model = tiny_model(kind=request.param)
     config = model.config.to_dict()
     (folder / "config.json").write_text(json.dumps(config, default=str))
-    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
+    tied = f"{model.config.layout.head}.weight" if model.config.weight_tying else None
+    state = {name: tensor.contiguous() for name, tensor in model.state_dict().items() if name != tied}
     names = sorted(state)
     placed = {name: f"model-{1 + index % 3:05d}-of-00003.safetensors" for index, name in enumerate(names)}
     for shard in sorted(set(placed.values())):
@@ -71,7 +73,11 @@ def test_saved_model_loads_again_bit_for_bit(sharded, tmp_path, shard_size):
     model = LLaDAModelLM.from_pretrained(sharded[0])
     model.save_pretrained(tmp_path, max_shard_size=shard_size)
     assert torch.equal(logits(LLaDAModelLM.from_pretrained(tmp_path)), sharded[1])
-    assert json.loads((tmp_path / "config.json").read_text())["block_type"] == "llama"
+    written, before = (json.loads((folder / "config.json").read_text()) for folder in (tmp_path, sharded[0]))
+    assert written["architectures"] == [type(model).__name__]
+    assert {name: written[name] for name in before.keys() & written.keys() - FROM_TRANSFORMERS} == {
+        name: before[name] for name in before.keys() & written.keys() - FROM_TRANSFORMERS
+    }
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
@@ -87,21 +93,21 @@ def test_dtype_is_as_asked(sharded, dtype):
 
 @pytest.mark.parametrize("auto", [AutoModel, AutoModelForCausalLM, AutoModelForMaskedLM])
 def test_auto_classes_know_the_model_type(sharded, auto):
-    assert isinstance(AutoConfig.from_pretrained(sharded[0]), LLaDAConfig)
+    config = AutoConfig.from_pretrained(sharded[0])
+    assert isinstance(config, LLaDAConfig)
     model = auto.from_pretrained(sharded[0])
-    assert isinstance(model, LLaDAModelLM)
+    assert type(model).__name__ == {"llada": "LLaDAModelLM", "illada": "ILLaDAForCausalLM"}[config.model_type]
     assert torch.equal(logits(model), sharded[1])
 
 
-def test_tied_checkpoint_loads_with_or_without_the_head(tmp_path):
-    model = tiny_model(weight_tying=True)
+@pytest.mark.parametrize("kind", KINDS)
+def test_tied_checkpoint_loads_with_or_without_the_head(kind, tmp_path):
+    model = tiny_model(kind=kind, weight_tying=True)
+    head, embedding = f"{model.config.layout.head}.weight", f"{model.config.layout.embedding}.weight"
     model.save_pretrained(tmp_path / "without")
-    assert "model.transformer.ff_out.weight" not in load_file(tmp_path / "without" / "model.safetensors")
+    assert head not in load_file(tmp_path / "without" / "model.safetensors")
     shutil.copytree(tmp_path / "without", tmp_path / "with")
-    edit(
-        tmp_path / "with" / "model.safetensors",
-        lambda state: state.update({"model.transformer.ff_out.weight": state["model.transformer.wte.weight"].clone()}),
-    )
+    edit(tmp_path / "with" / "model.safetensors", lambda state: state.update({head: state[embedding].clone()}))
     for folder in ("without", "with"):
         loaded = LLaDAModelLM.from_pretrained(tmp_path / folder)
         assert loaded.get_output_embeddings().weight is loaded.get_input_embeddings().weight
@@ -135,25 +141,25 @@ def test_key_missing_from_its_shard_is_named(damaged):
         LLaDAModelLM.from_pretrained(damaged)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("change", "fault"),
     [
-        (lambda state: state.pop("model.transformer.ln_f.weight"), "model.transformer.ln_f.weight is missing"),
+        (lambda state, norm: state.pop(norm), "{norm} is missing"),
+        (lambda state, norm: state.update({norm: torch.ones(47)}), r"{norm} has shape \[47\] instead of \[48\]"),
         (
-            lambda state: state.update({"model.transformer.ln_f.weight": torch.ones(47)}),
-            r"ln_f.weight has shape \[47\] instead of \[48\]",
-        ),
-        (
-            lambda state: state.update({"model.transformer.blocks.0.q_norm.weight": torch.ones(12)}),
+            lambda state, norm: state.update({"model.q_norm.weight": torch.ones(len(norm))}),
             "q_norm.weight is not part of this network",
         ),
     ],
     ids=["missing", "misshapen", "superfluous"],
 )
-def test_tensors_that_do_not_fit_are_named(tmp_path, change, fault):
-    tiny_model().save_pretrained(tmp_path)
-    edit(tmp_path / "model.safetensors", change)
-    with pytest.raises(CheckpointError, match=fault):
+def test_tensors_that_do_not_fit_are_named(kind, tmp_path, change, fault):
+    model = tiny_model(kind=kind)
+    model.save_pretrained(tmp_path)
+    norm = f"{model.config.layout.norm}.weight"
+    edit(tmp_path / "model.safetensors", lambda state: change(state, norm))
+    with pytest.raises(CheckpointError, match=fault.replace("{norm}", norm)):
         LLaDAModelLM.from_pretrained(tmp_path)
 
 
@@ -179,7 +185,7 @@ def test_absent_folder_is_refused(tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "fault"),
-    [(None, "no such file"), ("{", "not valid JSON"), ('{"model_type": "llama"}', "model_type: 'llama'")],
+    [(None, "no such file"), ("{", "not valid JSON"), ('{"model_type": "llama"}', "model_type: 'llama'; this network")],
 )
 def test_config_that_is_not_lladas_is_refused(damaged, content, fault):
     (damaged / "config.json").unlink()
@@ -199,14 +205,15 @@ def test_unimplemented_fields_are_refused_one_line_each(damaged):
     assert all("config.json" in line for line in lines)
 
 
+@pytest.mark.parametrize("base", KINDS)
 @pytest.mark.parametrize("kind", ["nf4", "int8"])
-def test_quantised_blocks_leave_head_and_embedding_alone_and_train_adapters(tmp_path, kind):
+def test_quantised_blocks_leave_head_and_embedding_alone_and_train_adapters(tmp_path, base, kind):
     from peft import LoraConfig, get_peft_model
     from transformers import BitsAndBytesConfig
 
     from llada.diffusion.loss import masked_diffusion_loss
 
-    full = tiny_model(d_model=64, mlp_hidden_size=128)
+    full = tiny_model(kind=base, d_model=64, mlp_hidden_size=128)
     full.save_pretrained(tmp_path)
     choice = BitsAndBytesConfig(
         load_in_4bit=kind == "nf4",
@@ -216,12 +223,13 @@ def test_quantised_blocks_leave_head_and_embedding_alone_and_train_adapters(tmp_
     )
     model = LLaDAModelLM.from_pretrained(tmp_path, quantization_config=choice, dtype=torch.float32)
     layer = {"nf4": "Linear4bit", "int8": "Linear8bitLt"}[kind]
-    kinds = {name: type(module).__name__ for name, module in model.named_modules() if name.endswith(("_proj", "_out"))}
-    assert kinds.pop("model.transformer.ff_out") == "Linear"
+    ends = ("_proj", "_out", model.config.layout.head)
+    kinds = {name: type(module).__name__ for name, module in model.named_modules() if name.endswith(ends)}
+    assert kinds.pop(model.config.layout.head) == "Linear"
     assert set(kinds.values()) == {layer}
     both = torch.stack((logits(model).flatten().float(), logits(full).flatten()))
     assert torch.corrcoef(both)[0, 1] > {"nf4": 0.9, "int8": 0.99}[kind]
-    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=r".*blocks\.\d+\.(q_proj|ff_out)"))
+    adapted = get_peft_model(model, LoraConfig(r=4, target_modules=r".*\.\d+\..*(q_proj|ff_out|down_proj)"))
     ones = torch.ones_like(IDS)
     masked_diffusion_loss(adapted, IDS, ones, torch.full((2,), 0.5), ones).backward()
     trainable = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
@@ -240,5 +248,6 @@ def test_nf4_model_saved_after_use_loads_again(tmp_path):
 
 
 def test_config_given_by_hand_is_checked_against_the_weights(sharded):
-    with pytest.raises(CheckpointError, match=r"blocks\.2\..* is missing"):
-        LLaDAModelLM.from_pretrained(sharded[0], config=tiny_config(n_layers=3))
+    kind = json.loads((sharded[0] / "config.json").read_text())["model_type"]
+    with pytest.raises(CheckpointError, match=r"(blocks|layers)\.2\..* is missing"):
+        LLaDAModelLM.from_pretrained(sharded[0], config=config_of(kind, n_layers=3))

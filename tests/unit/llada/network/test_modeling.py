@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from llada.network.modeling import rotary_table
-from tests.support.llama_twin import EOS, llama_twin, tiny_model, tokens, twin_output
+from tests.support.llama_twin import EOS, KINDS, llama_twin, tiny_model, tokens, twin_output
 
 LEFT = torch.tensor([[1] * 12, [0] * 4 + [1] * 8, [0] * 11 + [1]])
 RIGHT = LEFT.flip(1)
@@ -16,10 +16,11 @@ def logits(model, *args, **kwargs):
         return model(*args, **kwargs).logits
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("kv_heads", [1, 2, 4])
 @pytest.mark.parametrize("mask", [None, LEFT, RIGHT, HOLES], ids=["none", "left", "right", "holes"])
-def test_logits_and_hidden_states_equal_llamas_without_causal_mask(kv_heads, mask):
-    model = tiny_model(n_kv_heads=kv_heads)
+def test_logits_and_hidden_states_equal_llamas_without_causal_mask(kind, kv_heads, mask):
+    model = tiny_model(kind=kind, n_kv_heads=kv_heads)
     ids = tokens(3, 12)
     theirs = twin_output(llama_twin(model), ids, mask)
     with torch.no_grad():
@@ -49,8 +50,9 @@ def test_kept_positions_are_those_of_the_whole_forward_pass(keep, mask):
         torch.testing.assert_close(model.hidden(ids, mask, keep=keep), model.hidden(ids, mask)[:, keep])
 
 
-def test_kept_positions_have_the_gradients_of_the_whole_forward_pass():
-    model = tiny_model()
+@pytest.mark.parametrize("kind", KINDS)
+def test_kept_positions_have_the_gradients_of_the_whole_forward_pass(kind):
+    model = tiny_model(kind=kind)
     ids = tokens(2, 9)
     gradients = []
     for checkpointing in (False, True):
@@ -59,7 +61,7 @@ def test_kept_positions_have_the_gradients_of_the_whole_forward_pass():
         for hidden in (model.hidden(ids, keep=slice(4, 9)), model.hidden(ids)[:, 4:9]):
             model.zero_grad()
             hidden.square().sum().backward()
-            gradients.append(model.model.transformer.blocks[0].k_proj.weight.grad.clone())
+            gradients.append(model.model.blocks[0].part("k_proj").weight.grad.clone())
     for other in gradients[1:]:
         torch.testing.assert_close(other, gradients[0])
 
@@ -78,9 +80,10 @@ def test_mask_may_have_any_dtype(dtype):
     assert torch.equal(logits(model, ids, LEFT.to(dtype)), logits(model, ids, LEFT))
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("mask", [LEFT, RIGHT], ids=["left", "right"])
-def test_padded_row_equals_the_row_alone(mask):
-    model = tiny_model()
+def test_padded_row_equals_the_row_alone(kind, mask):
+    model = tiny_model(kind=kind)
     ids = tokens(3, 12)
     together = logits(model, ids, mask)
     for row in range(3):
@@ -138,11 +141,23 @@ def test_tuple_output_for_those_who_ask():
     assert torch.equal(model(ids, return_dict=False)[0], model(ids).logits)
 
 
-def test_bfloat16_is_no_farther_from_float32_than_llamas():
-    model = tiny_model(d_model=64, n_layers=4)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_illadas_16_bit_logits_are_those_of_llama(dtype):
+    """Bit for bit: Llama casts cos and sin to the activations' type, and counts positions from the left edge."""
+    half = tiny_model(kind="illada", d_model=64, n_layers=4, dtype=dtype)
+    ids = tokens(3, 12)
+    assert torch.equal(logits(half, ids), twin_output(llama_twin(half), ids).logits)
+    real = LEFT.bool()
+    padded = twin_output(llama_twin(half), ids, LEFT).logits
+    assert torch.equal(logits(half, ids, LEFT)[real], padded[real])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_bfloat16_is_no_farther_from_float32_than_llamas(kind):
+    model = tiny_model(kind=kind, d_model=64, n_layers=4)
     ids = tokens(8, 32)
     exact = logits(model, ids)
-    half = tiny_model(d_model=64, n_layers=4, dtype=torch.bfloat16)
+    half = tiny_model(kind=kind, d_model=64, n_layers=4, dtype=torch.bfloat16)
     theirs = twin_output(llama_twin(half), ids).logits
     ours = logits(half, ids)
     assert ours.dtype == torch.bfloat16
@@ -169,11 +184,12 @@ def test_forward_never_waits_for_a_device(padded):
     assert logits(model, ids, mask).shape == (2, 8, 96)
 
 
-def test_compiled_blocks_give_the_same_logits_with_few_graphs():
+@pytest.mark.parametrize("kind", KINDS)
+def test_compiled_blocks_give_the_same_logits_with_few_graphs(kind):
     from torch._dynamo.testing import CompileCounter
 
-    model, counter = tiny_model(n_layers=3), CompileCounter()
-    plain = tiny_model(n_layers=3)
+    model, counter = tiny_model(kind=kind, n_layers=3), CompileCounter()
+    plain = tiny_model(kind=kind, n_layers=3)
     model.compile_blocks(backend=counter)
     for rows, length in [(2, 64), (2, 128), (3, 192), (1, 256), (4, 64)]:
         ids = tokens(rows, length)
@@ -190,18 +206,19 @@ def test_weight_tying_shares_one_matrix():
     torch.testing.assert_close(logits(model, ids), expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("adapted", [False, True])
-def test_activation_checkpointing_changes_no_gradient(adapted):
+def test_activation_checkpointing_changes_no_gradient(kind, adapted):
     from peft import LoraConfig, get_peft_model
 
     gradients = []
     for checkpointing in (False, True):
-        model = tiny_model()
+        model = tiny_model(kind=kind)
         if checkpointing:
             model.gradient_checkpointing_enable({"use_reentrant": True})  # even then: not the reentrant form
         if adapted:
             torch.manual_seed(0)
-            config = LoraConfig(r=4, target_modules=r".*blocks\.\d+\.(q_proj|ff_out)", init_lora_weights=False)
+            config = LoraConfig(r=4, target_modules=r".*\.\d+\..*(q_proj|ff_out|down_proj)", init_lora_weights=False)
             model = get_peft_model(model, config)
         model.train()
         (model(input_ids=tokens(2, 12), attention_mask=LEFT[:2]).logits ** 2).mean().backward()
