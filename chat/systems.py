@@ -21,7 +21,7 @@ from adapters.lineage import check_base
 from adapters.storage import load_adapter, replaces_base
 from chat.frames import Frame, frames
 from common.errors import InputError
-from llada.chat_format import encode_prompt, load_tokenizer
+from llada.chat_format import encode_prompt, load_tokenizer, stop_at_end_of_turn
 from llada.sampling.generate import denoise
 from llada.sampling.settings import SamplerConfig
 
@@ -53,6 +53,7 @@ class Systems:
         self._lock = threading.Lock()
         shared = load_base(model, base)
         self.config = shared.config
+        stop_at_end_of_turn(self.config, self.tokenizer)
         self._networks: dict[str, Any] = {}
         self._alone: set[str] = set()  # systems with a base of their own, where nothing is switched
         for name, folder in adapters.items():

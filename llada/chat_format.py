@@ -1,6 +1,7 @@
-"""LLaDA's chat format: messages to token ids, token ids to an answer.
+"""The chat format of a base: messages to token ids, token ids to an answer.
 
-The format is Llama-3's with LLaDA's own token strings; one begin-of-text token opens a conversation:
+A tokenizer with LLaDA's special tokens has LLaDA's format; any other takes its own chat template (`TemplateForm`).
+LLaDA's is Llama-3's with LLaDA's own token strings; one begin-of-text token opens a conversation:
 
     <|startoftext|><|start_header_id|>user<|end_header_id|>\\n\\n{content}<|eot_id|>
     <|start_header_id|>assistant<|end_header_id|>\\n\\n                          (no line break between the two)
@@ -14,7 +15,8 @@ adapter would then learn on a prompt that generation never shows it. Needs a tra
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,12 +47,13 @@ CHAT_TEMPLATE = (
 
 
 def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
-    """Load the tokenizer of a checkpoint folder, offline, with mask, begin, end and pad token set.
+    """Load the tokenizer of a checkpoint folder, offline, with begin, end and pad token and its chat format set.
 
-    The published tokenizer configs do not name the mask token; it is found by its string.
+    LLaDA's published tokenizer configs do not name the mask token; it is found by its string.
 
     Raises:
-        CheckpointError: tokenizer.json is missing or damaged, or the vocabulary lacks special tokens (all are named).
+        CheckpointError: tokenizer.json is missing or damaged; the vocabulary lacks LLaDA's special tokens (all are
+            named) and there is no chat template either, or one that cannot be trained with (`TemplateForm`).
     """
     folder = Path(folder)
     if not (folder / "tokenizer.json").is_file():
@@ -62,10 +65,17 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     except Exception as error:  # the tokenizers library raises bare Exception for a damaged file
         raise CheckpointError(f"{folder / 'tokenizer.json'}: not a tokenizer ({error})") from error
     missing = [token for token in SPECIAL_TOKENS if special_token_id(tokenizer, token) is None]
+    if missing and tokenizer.chat_template is not None:
+        _name_ends(tokenizer, folder)
+        try:
+            tokenizer.template_form = TemplateForm(tokenizer)
+        except CheckpointError as error:
+            raise CheckpointError(f"{folder}: chat_template: {error}") from None
+        return tokenizer
     if missing:
         raise CheckpointError(
             f"{folder}: the tokenizer lacks {', '.join(missing)}; use a tokenizer with LLaDA's special tokens, "
-            "such as that of LLaDA-8B-Instruct"
+            "such as that of LLaDA-8B-Instruct, or with a chat template (chat_template.jinja)"
         )
     tokenizer.bos_token = BOS_TOKEN
     tokenizer.eos_token = EOS_TOKEN
@@ -73,6 +83,127 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if tokenizer.pad_token is None:
         tokenizer.pad_token = EOS_TOKEN
     return tokenizer
+
+
+def _name_ends(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Set begin, end and pad token from config.json where the tokenizer does not name them; pad is then the end."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    for name in ("bos", "eos", "pad"):
+        number = config.get(f"{name}_token_id")
+        if getattr(tokenizer, f"{name}_token") is None and isinstance(number, int):
+            setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(number))
+    if tokenizer.eos_token is None:
+        raise CheckpointError(f"{folder}: neither tokenizer nor config.json names the end token (eos_token_id)")
+    if tokenizer.pad_token is None:
+        tokenizer.pad_token = tokenizer.eos_token
+
+
+class TemplateForm:
+    """A base's own chat template as pieces around the messages' contents, which are put in as text.
+
+    The template is rendered once per sequence of roles, with marks for the contents. Its special tokens become ids;
+    what lies between two of them, contents included, is tokenised as one text in which no special token is read. So the
+    ids are those of the whole rendered conversation, unless a content spells a special token, which then stays text.
+
+    Raises:
+        CheckpointError: the template renders no conversation, a prompt is not the beginning of prompt plus answer,
+            turns are not parted by special tokens (a row could forge one), or the ids differ from the rendered text's.
+    """
+
+    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+        self.tokenizer = tokenizer
+        added = tokenizer.added_tokens_decoder.items()
+        self._ids = {str(token): number for number, token in added}
+        longest_first = sorted(self._ids, key=len, reverse=True)
+        self._special = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        # The tokenizers library reads an added token that is not special even where it is told to read no special one.
+        self._read_always = [str(token) for _, token in added if not token.special]
+        self._pieces: dict[tuple[str, ...], list[str]] = {}
+        self.end = self._end_of_turn()
+        self._check()
+
+    def prompt(self, messages: Sequence[Mapping[str, str]]) -> list[int]:
+        """Token ids of a conversation that awaits the assistant; contents are trimmed."""
+        contents = [message["content"].strip() for message in messages]
+        pieces = self._around(tuple(message["role"] for message in messages))
+        ids: list[int] = []
+        text = ""
+        for place, piece in enumerate(pieces):
+            text += contents[place - 1] if place else ""
+            for plain, special in self._parts(piece):
+                text += plain
+                if special:
+                    ids += [*self.text(text), self._ids[special]]
+                    text = ""
+        return ids + self.text(text)
+
+    def text(self, text: str) -> list[int]:
+        """Token ids of a text in which no added token is read."""
+        for token in self._read_always:
+            if (place := text.find(token)) >= 0 and len(token) > 1:
+                return self.text(text[: place + 1]) + self.text(text[place + 1 :])
+        return _text(self.tokenizer, text) if text else []
+
+    def _parts(self, piece: str) -> Iterator[tuple[str, str]]:
+        """(text, the special token after it), the last without one."""
+        start = 0
+        for match in self._special.finditer(piece):
+            yield piece[start : match.start()], match.group()
+            start = match.end()
+        yield piece[start:], ""
+
+    def _around(self, roles: tuple[str, ...]) -> list[str]:
+        """What the template writes before, between and after the contents of these roles, ready for an answer."""
+        if roles not in self._pieces:
+            pieces = _split_at_marks(self._render(roles, prompt=True), len(roles))
+            if any(self._special.search(piece) is None for piece in pieces):
+                raise CheckpointError("parts turns by plain text, which a row of data could forge; take another base")
+            self._pieces[roles] = pieces
+        return self._pieces[roles]
+
+    def _render(self, roles: Sequence[str], prompt: bool, contents: Sequence[str] = ()) -> str:
+        texts = contents or [_mark(place) for place in range(len(roles))]
+        messages = [{"role": role, "content": text} for role, text in zip(roles, texts, strict=True)]
+        from jinja2 import TemplateError  # torch needs it too
+
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            reason = " ".join(str(error).split())[:80]
+            cure = "; unset data.system_prompt" if "system" in roles else ""
+            raise CheckpointError(f"does not render {', '.join(roles)} ({reason}){cure}") from None
+
+    def _end_of_turn(self) -> int:
+        """The special token that ends an answer."""
+        prompt, whole = self._render(("user",), True), self._render(("user", "assistant"), False)
+        answer = prompt + _mark(1)
+        if not whole.startswith(answer):
+            raise CheckpointError("a prompt is not the beginning of prompt plus answer; take another base")
+        ending = self._special.match(whole, len(answer))
+        if ending is None:
+            raise CheckpointError("ends an answer without a special token; take another base")
+        return self._ids[ending.group()]
+
+    def _check(self) -> None:
+        """Compare the ids of a conversation with those of its rendered text."""
+        roles, contents = ("user", "assistant", "user"), ("Apa ibu kota Indonesia?", "Jakarta.", "Baik,\nlalu?")
+        rendered = self.tokenizer.encode(self._render(roles, True, contents), add_special_tokens=False)
+        messages = [{"role": role, "content": text} for role, text in zip(roles, contents, strict=True)]
+        if self.prompt(messages) != rendered:
+            raise CheckpointError("changes contents, or its pieces are other tokens alone; take another base")
+
+
+def _mark(place: int) -> str:
+    """Stands for a content while a template is rendered: characters of private use, which no template writes."""
+    return f"\ue000{place}\ue001"
+
+
+def _split_at_marks(text: str, count: int) -> list[str]:
+    pieces = re.split("\ue000([0-9]+)\ue001", text)
+    if pieces[1::2] != [str(place) for place in range(count)]:
+        raise CheckpointError("does not write each message once and in order; take another base")
+    return pieces[::2]
 
 
 def save_tokenizer(tokenizer: Any, folder: str | Path) -> None:
@@ -115,12 +246,14 @@ def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Mapping
     """
     if not messages:
         raise ValueError("a conversation needs at least one message")
+    for message in messages:
+        if message.get("role") not in ROLES or not isinstance(message.get("content"), str):
+            raise ValueError(f"message {dict(message)!r}: role must be one of {', '.join(ROLES)} and content a text")
+    if (form := _template_form(tokenizer)) is not None:
+        return form.prompt(messages)
     ids = [_required(tokenizer, BOS_TOKEN)]
     for message in messages:
-        role, content = message.get("role"), message.get("content")
-        if role not in ROLES or not isinstance(content, str):
-            raise ValueError(f"message {dict(message)!r}: role must be one of {', '.join(ROLES)} and content a text")
-        ids += _header(tokenizer, role, content.strip())
+        ids += _header(tokenizer, message["role"], message["content"].strip())
         ids.append(_required(tokenizer, EOT_TOKEN))
     return ids + _header(tokenizer, "assistant", "")
 
@@ -128,14 +261,28 @@ def encode_prompt(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Mapping
 def encode_example(
     tokenizer: PreTrainedTokenizerFast, prompt: str, answer: str, system: str | None = None
 ) -> tuple[list[int], int]:
-    """One training example: the prompt's ids, then the answer's with its `<|eot_id|>`; no header follows.
+    """One training example: the prompt's ids, then the answer's with its end of turn; no header follows.
 
     Returns:
         (input_ids, prompt_length); `input_ids[:prompt_length]` is what `encode_prompt` gives for the prompt alone.
     """
     messages = [{"role": "system", "content": system}] if system else []
     prompt_ids = encode_prompt(tokenizer, [*messages, {"role": "user", "content": prompt}])
-    return [*prompt_ids, *_text(tokenizer, answer.strip()), _required(tokenizer, EOT_TOKEN)], len(prompt_ids)
+    form, answer = _template_form(tokenizer), answer.strip()
+    answer_ids = _text(tokenizer, answer) if form is None else form.text(answer)
+    return [*prompt_ids, *answer_ids, end_of_turn_id(tokenizer)], len(prompt_ids)
+
+
+def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The token that ends an answer: LLaDA's `<|eot_id|>`, or what the base's chat template writes there."""
+    form = _template_form(tokenizer)
+    return _required(tokenizer, EOT_TOKEN) if form is None else form.end
+
+
+def stop_at_end_of_turn(config: Any, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Tell a network's configuration, in place, the token that ends a turn, where it names none."""
+    if config.eot_token_id is None:
+        config.eot_token_id = end_of_turn_id(tokenizer)
 
 
 def decode_answer(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], stop_token_ids: Collection[int]) -> str:
@@ -144,6 +291,10 @@ def decode_answer(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], stop_t
     text = tokenizer.decode([int(token) for token in ids[:length]], skip_special_tokens=True)
     assert isinstance(text, str)  # one sequence gives one text
     return text.strip()
+
+
+def _template_form(tokenizer: PreTrainedTokenizerFast) -> TemplateForm | None:
+    return getattr(tokenizer, "template_form", None)
 
 
 def _header(tokenizer: PreTrainedTokenizerFast, role: str, content: str) -> list[int]:

@@ -1,7 +1,8 @@
-"""Stage `format`: the splits as token ids in LLaDA's chat form, ready for training and evaluation.
+"""Stage `format`: the splits as token ids in the base's chat form, ready for training and evaluation.
 
 Each row becomes prompt (begin-of-text, system message if any, user message, the assistant's header) and answer with its
-`<|eot_id|>`; no header follows the answer. Rows over `max_length` tokens are treated as `data.overlong` says:
+end of turn (LLaDA's `<|eot_id|>`); no header follows the answer. Rows over `max_length` tokens are treated as
+`data.overlong` says:
 
     truncate_answer  the answer loses its end and, with it, the `<|eot_id|>`: an end that was not reached is not taught.
                      A prompt so long that it leaves the answer less than a quarter of the tokens loses its end first.
@@ -76,8 +77,9 @@ def format_splits(
     """Write `train`, `validation` and `test` parquet files with SCHEMA's columns, and the lengths and counts.
 
     Raises:
-        InputError: no tokenizer with LLaDA's special tokens; `max_length` too small for the chat form; a split whose
-            rows are all dropped, or that holds other rows than the stage split recorded (`split_facts`).
+        InputError: no tokenizer with LLaDA's special tokens or a chat template; `max_length` too small for the chat
+            form; a split whose rows are all dropped, or that holds other rows than the stage split recorded
+            (`split_facts`).
     """
     from llada.chat_format import load_tokenizer
     from llada.errors import CheckpointError
@@ -250,7 +252,7 @@ def _print(facts: dict[str, Any]) -> None:
         "longest",
         "over length",
         "dropped",
-        "lost <|eot_id|>",
+        "lost end",
     )
     for name in columns:
         shown.add_column(name, justify="left" if name == "split" else "right")

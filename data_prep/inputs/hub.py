@@ -22,7 +22,7 @@ from data_prep.inputs.card import CARD, Configuration, read_configurations
 from data_prep.inputs.finding import choose_files
 from data_prep.inputs.hub_errors import Kind, UnreachableError, attempt, reason
 
-MODEL_FILES = ("*.json", "*.txt", "*.model", "*.safetensors")
+MODEL_FILES = ("*.json", "*.txt", "*.model", "*.jinja", "*.safetensors")
 PICKLED = "*pytorch_model*.bin"
 WORKERS = 2
 """Files fetched at once: those are begun anew after a break. More would not be faster by much; eight, the client's

@@ -228,10 +228,11 @@ def read_test_set(path: Path) -> TestSet:
 def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[Any, Any]:
     """The network with the adapter active, in eval mode, and its tokenizer."""
     from adapters.base import load_base
-    from llada.chat_format import load_tokenizer
+    from llada.chat_format import load_tokenizer, stop_at_end_of_turn
 
     tokenizer = load_tokenizer(base)
     network = load_base(model, base)
+    stop_at_end_of_turn(network.config, tokenizer)
     if adapter is not None and model.quantization == "none" and model.dtype == "float32":
         from adapters.update import add_adapter
 
@@ -275,9 +276,9 @@ def traced_rows(items: list[Item], count: int) -> list[int]:
 
 def scored_bytes(tokenizer: Any, test_set: TestSet) -> list[int]:
     """UTF-8 bytes of what each item's bound scores: the reference, or the part of it that `format` left."""
-    from llada.chat_format import EOT_TOKEN, special_token_id
+    from llada.chat_format import end_of_turn_id
 
-    stop = special_token_id(tokenizer, EOT_TOKEN)
+    stop = end_of_turn_id(tokenizer)
     whole = [item.reference for item in test_set.items]
     texts = [
         text if ids[-1] == stop else tokenizer.decode(ids) for text, ids in zip(whole, test_set.answers, strict=True)

@@ -96,6 +96,63 @@ def write_tiny_base(folder: Path) -> Path:
     return folder
 
 
+ILLADA_TOKENS = ("<[begin]>", "<[pad]>", "<[end]>", "<[cls]>", "<[sep]>", "<[mask]>")
+"""The first ids, as iLLaDA has them: 0 begin, 1 pad, 2 end, 5 mask."""
+ILLADA_TEMPLATE = (
+    "{%- for message in messages -%}"
+    "{{- bos_token + message['role'] + '\n' + message['content'] + eos_token -}}"
+    "{%- endfor -%}"
+    "{%- if add_generation_prompt -%}{{- bos_token + 'assistant\n' -}}{%- endif -%}"
+)
+
+
+def write_tiny_illada(folder: Path) -> Path:
+    """A base in iLLaDA's published layout: its mask token, 5, stands in no file, its chat form in its template."""
+    import json
+
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    from llada.network.configuration import ILLaDAConfig
+    from llada.network.modeling import network_of
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=400,
+        special_tokens=list(ILLADA_TOKENS),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([text for index in range(60) for text in example(index)], trainer)
+    begin, pad, end, *others = ILLADA_TOKENS
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token=pad, additional_special_tokens=others
+    )
+    fast.chat_template = ILLADA_TEMPLATE
+    fast.save_pretrained(folder)
+    config = ILLaDAConfig(
+        vocab_size=len(fast),
+        hidden_size=64,
+        intermediate_size=96,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.1,
+        eos_token_id=2,
+        pad_token_id=1,
+        bos_token_id=0,
+    )
+    torch.manual_seed(0)
+    network_of(config).save_pretrained(folder)
+    fields = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({k: v for k, v in fields.items() if k != "mask_token_id"}))
+    return folder
+
+
 def write_test_split(path: Path, base: Path, rows: int) -> Path:
     """A formatted test split with the columns that the format stage writes."""
     from llada.chat_format import encode_example, load_tokenizer
