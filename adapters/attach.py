@@ -13,6 +13,7 @@ from adapters.base import quantise, target_modules, target_pattern
 from adapters.config import MethodConfig, ModelConfig
 from adapters.methods import Method, lora_alpha
 from adapters.pissa import Factors, cached_factors, divide_scaling, residual
+from llada.network.layout import LLADA, Layout
 
 INITIAL_SEED = 2106_09685  # of LoRA's random A, apart from the seed of data and noise
 
@@ -92,7 +93,7 @@ def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed + INITIAL_SEED)
-        adapted = get_peft_model(base, lora_config(method, config))
+        adapted = get_peft_model(base, lora_config(method, config, base.config.layout))
     assert_adapted(adapted, config)
     if method.weight_decomposed:
         for layer in adapted_layers(adapted).values():
@@ -106,7 +107,7 @@ def _in_the_type_of_the_input(layer: nn.Module, inputs: tuple[Tensor, ...], outp
     return output.to(inputs[0].dtype)
 
 
-def lora_config(method: Method, config: MethodConfig) -> Any:
+def lora_config(method: Method, config: MethodConfig, layout: Layout = LLADA) -> Any:
     from peft import LoraConfig
 
     return LoraConfig(
@@ -115,7 +116,7 @@ def lora_config(method: Method, config: MethodConfig) -> Any:
         lora_dropout=config.dropout,
         use_rslora=method.rank_stabilised,
         use_dora=method.weight_decomposed,
-        target_modules=target_pattern(config.targets),
+        target_modules=target_pattern(config.targets, layout),
         bias="none",
     )
 
@@ -127,10 +128,11 @@ def assert_adapted(adapted: Any, config: MethodConfig) -> None:
         ValueError: otherwise.
     """
     layers = adapted_layers(adapted)
-    expected = adapted.get_base_model().config.n_layers * len(set(config.targets))
+    network = adapted.get_base_model().config
+    expected = network.n_layers * len(set(config.targets))
     if len(layers) != expected:
         raise ValueError(f"{len(layers)} modules carry an adapter, expected {expected}")
-    outside = [name for name in layers if ".blocks." not in name]
+    outside = [name for name in layers if not name.startswith(f"{network.layout.blocks}.")]
     if outside:
         raise ValueError(f"adapters outside the blocks: {', '.join(outside)}")
     for name, parameter in adapted.named_parameters():

@@ -1,7 +1,8 @@
 """The frozen base model: loaded in its storage type, its block projections quantised where asked.
 
-`ff_out` names both the MLP's down projection and the LM head in the published checkpoint. Everything here addresses
-projections by a full-match pattern inside the blocks, so that the head is neither adapted nor quantised.
+`ff_out` names both the MLP's down projection and the LM head in LLaDA's published checkpoint. Everything here addresses
+projections by a full-match pattern inside the blocks, so that the head is neither adapted nor quantised. Projections go
+by LLaDA's names; the network's layout says where they are.
 """
 
 from __future__ import annotations
@@ -17,17 +18,24 @@ import torch
 from torch import nn
 
 from adapters.config import ModelConfig, Projection
+from llada.network.layout import LLADA, Layout
 
 PROJECTIONS: tuple[str, ...] = get_args(Projection)
 
 
-def target_pattern(targets: Sequence[str]) -> str:
+def target_pattern(targets: Sequence[str], layout: Layout = LLADA) -> str:
     """A regular expression that matches, in full, the names of these projections inside the blocks and nothing else.
 
     >>> re.fullmatch(target_pattern(["ff_out"]), "model.transformer.ff_out") is None      # the head
     True
+
+    Raises:
+        ValueError: the layout has no such part.
     """
-    return r"model\.transformer\.blocks\.\d+\.(?:" + "|".join(targets) + ")"
+    if unknown := [name for name in targets if name not in layout.parts]:
+        raise ValueError(f"no projection {', '.join(unknown)}; there are {', '.join(PROJECTIONS)}")
+    paths = [re.escape(layout.parts[name]) for name in targets]
+    return re.escape(layout.blocks) + r"\.\d+\.(?:" + "|".join(paths) + ")"
 
 
 def target_modules(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
@@ -36,7 +44,7 @@ def target_modules(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Mod
     Raises:
         ValueError: the model does not have each target exactly once in every block, or an unknown target was named.
     """
-    pattern = re.compile(target_pattern(targets))
+    pattern = re.compile(target_pattern(targets, model.config.layout))  # type: ignore[union-attr,arg-type]
     modules = {name: module for name, module in model.named_modules() if pattern.fullmatch(name)}
     expected = model.config.n_layers * len(set(targets))  # type: ignore[union-attr,operator]
     if len(modules) != expected:
@@ -76,7 +84,7 @@ def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | st
     place, dtype = torch.device(device or default_device()), getattr(torch, model.dtype)
     passes_through = model.quantization != "none" or place.type != "cpu"
     loaded = stored_dtype(folder) if passes_through else None
-    base = LLaDAModelLM.from_pretrained(folder, dtype=loaded or dtype)
+    base = LLaDAModelLM.from_pretrained(folder, dtype=loaded or dtype, **model.token_ids)
     base.requires_grad_(False)
     base.eval()
     if model.quantization == "none":

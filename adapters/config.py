@@ -23,12 +23,23 @@ class ModelConfig(Section):
         description="embedded | hub model id | folder in the published layout",
     )
     revision: str | None = Field(None, min_length=1, description="hub revision of the base")
+    mask_token_id: int | None = Field(
+        None, ge=0, description="the base's mask token; null: as its files or the table of published bases say"
+    )
+    eos_token_id: int | None = Field(None, ge=0, description="the base's end-of-text token; null: likewise")
+    pad_token_id: int | None = Field(None, ge=0, description="the base's padding token; null: likewise")
+    bos_token_id: int | None = Field(None, ge=0, description="the base's begin-of-text token; null: likewise")
     quantization: Literal["none", "nf4", "int8"] = Field("none", description="bitsandbytes quantisation of the base")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="compute and storage type of the base"
     )
     activation_checkpointing: bool = Field(False, description="recompute block activations in the backward pass")
     compile: bool = Field(False, description="torch.compile per block (CUDA)")
+
+    @property
+    def token_ids(self) -> dict[str, int]:
+        """Those that the profile sets, by key."""
+        return {key: value for key, value in self if key.endswith("_token_id") and value is not None}
 
 
 class MethodConfig(Section):

@@ -8,7 +8,7 @@ needs no residual model, no decomposition at load, and can be switched off to gi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,14 @@ from torch import Tensor
 from adapters.attach import adapted_layers, lora_config, wrap
 from adapters.base import quantised_linear, target_modules
 from adapters.config import MethodConfig, ModelConfig
-from adapters.lineage import RETRAIN
+from adapters.lineage import RETRAIN, read_run
 from adapters.methods import METHODS, Method, lora_alpha
 from adapters.pissa import Factors, residual
 from common.errors import InputError
 from common.files import write_json
 from common.records import Record, read_record
+from llada.network.configuration import CONFIGS
+from llada.network.published import title_of
 
 WEIGHTS = "adapter_model.safetensors"
 CONFIG = "adapter_config.json"
@@ -86,7 +88,7 @@ def save_adapter(
         base_name: what adapter_config.json names as the base: a hub id, or None. base_revision: its commit.
     """
     plain = plain_tensors(tensors, initial)
-    written = lora_config(method, config)
+    written = lora_config(method, config, adapted.get_base_model().config.layout)
     written.base_model_name_or_path = base_name
     written.revision = base_revision
     written.task_type = "CAUSAL_LM"  # for peft's AutoPeftModelForCausalLM
@@ -213,6 +215,7 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
 
     read_config(folder)
     stored = read_tensors(folder).keys()
+    refuse_another_kind(model, folder, stored)
     try:
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), adapter_name=name)
@@ -226,6 +229,19 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     if astray := sorted(placed ^ stored):
         raise InputError(f"{folder / CONFIG}: its targets and the layers of {WEIGHTS} differ, first in {astray[0]}")
     return model.eval()
+
+
+def refuse_another_kind(network: Any, folder: Path, tensors: Collection[str]) -> None:
+    """Raises InputError, naming both bases, where an adapter's tensors are for a base of the other kind."""
+    inner = network.get_base_model() if hasattr(network, "get_base_model") else network
+    here = inner.config
+    for kind, config in CONFIGS.items():
+        if kind != here.model_type and any(key.startswith(f"{PREFIX}{config.layout.blocks}.") for key in tensors):
+            name = read_run(folder).base.name
+            raise InputError(
+                f"{folder}: an adapter of {title_of(kind)}{f' ({name})' if name else ''}, and this base is "
+                f"{title_of(here.model_type)} ({inner.name_or_path}); use the base it was trained on, or train it again"
+            )
 
 
 def replaces_base(model: Any, folder: Path) -> bool:

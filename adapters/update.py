@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapters.storage import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors
+from adapters.storage import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors, refuse_another_kind
 from common.errors import InputError
 
 PARTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")
@@ -90,7 +90,9 @@ def add_adapter(network: Any, folder: Path) -> None:
         InputError: no adapter in the folder, a damaged one, or one that belongs to another base.
     """
     weights = dict(network.named_parameters())
-    for name, update in read_adapter(folder).items():
+    updates = read_adapter(folder)
+    refuse_another_kind(network, folder, [f"{PREFIX}{name}" for name in updates])
+    for name, update in updates.items():
         if name not in weights or weights[name].shape != update.shape:
             raise InputError(f"{folder / WEIGHTS}: changes {name} {list(update.shape)}, which this base does not have")
         weights[name].copy_(update.merged(weights[name]))

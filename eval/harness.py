@@ -43,7 +43,7 @@ class LLaDAHarness(LM):
 
     Args:
         base: folder in the published layout, tokenizer included; adapter: an adapter folder, or None.
-        dtype, quantization: as in the profile's `model` section.
+        dtype, quantization, mask_token_id: as in the profile's `model` section.
         samples: mask samples per likelihood. seed: of masks and of sampling.
         max_gen_toks: answer tokens where a task names none. block_length, temperature: of the sampler, which spends one
             step per token.
@@ -60,6 +60,7 @@ class LLaDAHarness(LM):
         adapter: str | None = None,
         dtype: str = "float32",
         quantization: str = "none",
+        mask_token_id: int | None = None,
         samples: int = 128,
         seed: int = 0,
         max_gen_toks: int = 256,
@@ -70,7 +71,9 @@ class LLaDAHarness(LM):
         **_: Any,
     ) -> None:
         super().__init__()
-        model = ModelConfig.model_validate({"base": base, "dtype": dtype, "quantization": quantization})
+        model = ModelConfig.model_validate(
+            {"base": base, "dtype": dtype, "quantization": quantization, "mask_token_id": mask_token_id}
+        )
         if adapter:
             check_base(Path(adapter), Path(base), sha256_of_model_folder(Path(base), "base"))
         self.network, self.tokenizer = load_system(model, Path(base), Path(adapter) if adapter else None)
@@ -87,7 +90,7 @@ class LLaDAHarness(LM):
 
     def loglikelihood_rolling(self, requests: list[Instance]) -> list[float]:
         """Lower bound of log p(text) in nats per request, begin-of-text given."""
-        return self._bounds([([self._bos()], self._ids(request.args[0])) for request in requests])
+        return self._bounds([(self._begin(), self._ids(request.args[0])) for request in requests])
 
     def generate_until(self, requests: list[Instance]) -> list[str]:
         """Answers, cut before the first of the request's `until` strings."""
@@ -141,13 +144,15 @@ class LLaDAHarness(LM):
 
     def _context(self, text: str) -> list[int]:
         ids = self._ids(text)
-        return ids if ids[:1] == [self._bos()] else [self._bos(), *ids]  # a chat template writes its own
+        begin = self._begin()
+        return ids if ids[:1] == begin else [*begin, *ids]  # a chat template writes its own
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
 
-    def _bos(self) -> int:
-        return self.tokenizer.bos_token_id
+    def _begin(self) -> list[int]:
+        """The begin-of-text token, where the base has one."""
+        return [] if self.tokenizer.bos_token_id is None else [self.tokenizer.bos_token_id]
 
     def _sampling(self, arguments: dict[str, Any]) -> SamplerConfig:
         """The sampler for a request: its token budget, rounded up to whole blocks."""

@@ -2,7 +2,7 @@
 
 Memory comes from `training.memory`. Rows come from the formatted split where there is one; before that they are
 assumed, all of them at `data.max_length`, which is the worst case. The network's shape comes from the resolved base;
-before `inputs` has run, from the profile (embedded) or from what is published (LLaDA-8B). Nothing is downloaded.
+before `inputs` has run, from the profile (embedded) or from what is published (LLaDA, iLLaDA). Nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -29,7 +29,6 @@ from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, e
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
 
-PUBLISHED_8B = ("GSAI-ML/LLaDA-8B-Base", "GSAI-ML/LLaDA-8B-Instruct", "GSAI-ML/LLaDA-1.5")
 UTILISATION = 0.4  # of the peak that --tflops names; what well-tuned LoRA training reaches on one GPU
 KEPT_BY_A_CARD = 1.5 * GIB  # of the size on its box: an A10 and an L4 of 24 GB have 22.5 GiB, a T4 of 16 has 14.6
 CENDOL, CENDOL_TOKENS = "indonlp/cendol_collection_v2", 93  # tokens of its rows on average, in chat form
@@ -139,13 +138,15 @@ def host_bytes(own: Estimate) -> float:
 
 def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
     """The network's sizes and where they were found."""
-    from llada.network.modeling import LLaDAConfig
+    from llada.network.checkpoint import read_config
+    from llada.network.configuration import CONFIGS, LLaDAConfig
+    from llada.network.published import PUBLISHED
 
     if paths.inputs_facts.is_file():
         base = Path(read_json(paths.inputs_facts)["base"]["path"])
         folder = base if base.is_absolute() else paths.root / base
         if (folder / "config.json").is_file():
-            return LLaDAConfig.from_pretrained(folder), "the resolved base"
+            return read_config(folder), "the resolved base"
     name, sizes = profile.model.base, profile.data.embedded
     if name == "embedded" and sizes.base == "shipped":
         from data_prep.bundled.models.base import SHIPPED
@@ -159,9 +160,10 @@ def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
             vocab_size=words, mask_token_id=2, eos_token_id=1, pad_token_id=1,
         ), "data.embedded, before `inputs` has run"  # fmt: skip
     if (Path(name) / "config.json").is_file():
-        return LLaDAConfig.from_pretrained(name), f"{name}/config.json"
-    if name in PUBLISHED_8B:
-        return LLaDAConfig(), "the published configuration of LLaDA-8B"
+        return read_config(Path(name)), f"{name}/config.json"
+    for published in PUBLISHED:
+        if name in published.repositories:
+            return CONFIGS[published.model_type](), f"the published configuration of {published.title}-8B"
     raise InputError(
         f"model.base: {name}: its shape is not known before it is resolved; "
         f"run `python -m pipeline inputs --profile {profile.name}` first"

@@ -3,7 +3,7 @@
 llama.cpp's simple types store 32 weights of a row as one block: a 16-bit scale (`_0`), for `_1` also a 16-bit
 minimum, and the weights themselves. So Q8_0 takes 34 bytes per block (8.5 bits per weight), Q5_1 24 (6), Q4_0 18
 (4.5). Norms stay in float32. With Q5_1 and Q4_0 llama-quantize stores the head in Q6_K, 210 bytes per 256 weights
-(6.5625 bits), unless it is told `--pure`.
+(6.5625 bits), unless it is told `--pure`. A tied head is stored once, as the embedding, and counts as the head.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BLOCKS = {"BF16": (32, 64), "Q8_0": (32, 34), "Q5_1": (32, 24), "Q4_0": (32, 18), "Q6_K": (256, 210)}  # weights, bytes
 KINDS = ("BF16", "Q8_0", "Q5_1", "Q4_0")
-HEAD, HEAD_KIND = "model.transformer.ff_out.weight", {"Q5_1": "Q6_K", "Q4_0": "Q6_K"}
+HEAD_KIND = {"Q5_1": "Q6_K", "Q4_0": "Q6_K"}
 
 
 def gguf_bytes(shape: LLaDAConfig, kind: str, pure: bool = False) -> int:
@@ -32,11 +32,15 @@ def gguf_bytes(shape: LLaDAConfig, kind: str, pure: bool = False) -> int:
     from llada.network.checkpoint import published_shapes
 
     total = 0
-    for name, size in published_shapes(shape).items():
+    shapes, head = published_shapes(shape), f"{shape.layout.head}.weight"
+    if shape.weight_tying:
+        del shapes[head]
+        head = f"{shape.layout.embedding}.weight"
+    for name, size in shapes.items():
         if len(size) == 1:
             total += 4 * size[0]
             continue
-        block, stored = BLOCKS[HEAD_KIND.get(kind, kind) if name == HEAD and not pure else kind]
+        block, stored = BLOCKS[HEAD_KIND.get(kind, kind) if name == head and not pure else kind]
         if size[1] % block:
             raise ValueError(f"{name}: rows of {size[1]} weights do not divide into blocks of {block}")
         total += math.prod(size) // block * stored

@@ -8,7 +8,7 @@ is one shard and one weight in float64, not the model: an 8 B base merges within
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,9 @@ from common.files import atomic_folder, sha256_of_file, sha256_of_model_folder, 
 from common.progress import track
 from common.records import read_record
 from llada.chat_format import widely_readable
-from llada.network.checkpoint import is_folder_name
+from llada.network.checkpoint import is_folder_name, read_config
+from llada.network.published import title_of
+from llada.network.token_ids import settled_config
 from release.merge_check import Check, compare
 from release.tensor_files import INDEX, Stored, stored_tensors
 
@@ -73,7 +75,7 @@ def merge(
     updates = read_adapter(adapter)
     with atomic_folder(output) as folder:
         write_weights(base, updates, folder, shard_bytes)
-        copy_companions(base, folder)
+        copy_companions(base, folder, model.token_ids)
         check = compare(base, adapter, folder, rows) if rows else None
         if check is not None and not check.passed:
             raise InputError(
@@ -81,7 +83,8 @@ def merge(
                 f"{check.difference:.2g}, more than {check.tolerance:.2g}; keep base and adapter apart, or write the "
                 "folder all the same with --no-check"
             )
-        write_text(folder / "README.md", card(model, sha256, adapter, check))
+        title = title_of(read_config(base).model_type)
+        write_text(folder / "README.md", card(model, sha256, adapter, check, title))
     return check
 
 
@@ -143,23 +146,26 @@ def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored
     return shards
 
 
-def copy_companions(base: Path, folder: Path) -> None:
+def copy_companions(base: Path, folder: Path, token_ids: Mapping[str, int]) -> None:
     """Config, tokenizer and chat template, as the base has them but for what points outside the folder, and for names
-    that transformers 4 does not know.
+    that transformers 4 does not know. The config then names the mask token, and what else the profile sets of
+    `token_ids`, for whoever reads the folder without this project's table.
     """
+    named = {"mask_token_id": settled_config(base, token_ids).mask_token_id} | dict(token_ids)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)
     for name in ("config.json", "tokenizer_config.json"):
         if name == "config.json" or (base / name).is_file():
             fields = read_record(base / name, dict[str, Any])
+            fields |= named if name == "config.json" else {}
             write_json(folder / name, widely_readable({key: fields[key] for key in fields if key not in OUTSIDE}))
 
 
 # --- the card ---
 
 
-def card(model: ModelConfig, base_sha256: str, adapter: Path, check: Check | None) -> str:
+def card(model: ModelConfig, base_sha256: str, adapter: Path, check: Check | None, title: str = "LLaDA") -> str:
     """The merged folder's README: what was merged into what, and how far the logits moved by it."""
     run = read_run(adapter)
     name = None if model.base == "embedded" else Path(model.base).name if is_folder_name(model.base) else model.base
@@ -178,7 +184,7 @@ language: id
 {front}tags: [llada, masked-diffusion, merged]
 ---
 
-# LLaDA with the {run.title} adapter merged in
+# {title} with the {run.title} adapter merged in
 
 {"`" + name + "`" if name else "The base"}{f" (revision {revision})" if revision else ""} plus one adapter, added \
 into the weights in float64 and rounded once to the base's type. {sentence}

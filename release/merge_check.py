@@ -10,6 +10,7 @@ float64 what is left is the rounding of the merged weights to their type, which 
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,9 +24,10 @@ from torch import Tensor, nn
 from adapters.base import default_device, quiet_bitsandbytes
 from adapters.storage import PREFIX, WEIGHTS, file_key
 from common.progress import track
+from llada.network.checkpoint import read_config
+from llada.network.layout import Layout
 from release.tensor_files import Stored, stored_tensors
 
-EMBEDDING, NORM, HEAD = (f"model.transformer.{name}.weight" for name in ("wte", "ln_f", "ff_out"))
 VOCABULARY_CHUNK = 4096  # rows of the head at a time
 WIDE = torch.float64
 
@@ -65,16 +67,17 @@ def compare(base: Path, adapter: Path, merged: Path, rows: Sequence[Sequence[int
         llada.errors.CheckpointError: a folder is no complete checkpoint.
     """
     before, after = _by_name(base), _by_name(merged)
+    layout = read_config(base).layout
     expected = _final_states(base, before, rows, adapter)
     actual = _final_states(merged, after, rows)
     errors, squares, sizes, count = [], [], [], 0
-    for wanted, got in zip(_logits(before, expected), _logits(after, actual), strict=True):
+    for wanted, got in zip(_logits(before, expected, layout), _logits(after, actual, layout), strict=True):
         error = (got - wanted).abs_()
         errors.append(error.max())
         squares.append(error.square_().sum())
         sizes.append(wanted.abs().max())
         count += error.numel()
-    dtype = next(tensor for name, tensor in after.items() if ".blocks." in name).read().dtype
+    dtype = next(tensor for name, tensor in after.items() if name.startswith(layout.blocks)).read().dtype
     return Check(
         rows=len(rows),
         difference=float(torch.stack(errors).max()),  # of tensors: Python's max would drop a nan
@@ -92,55 +95,57 @@ def _final_states(
     folder: Path, stored: Mapping[str, Stored], rows: Sequence[Sequence[int]], adapter: Path | None = None
 ) -> Tensor:
     """Hidden states after the final norm, rows end to end: (tokens, D). With `adapter` those of the adapted network."""
-    from llada.network.modeling import LLaDAConfig, rotary_table
+    from llada.network.modeling import rotary_table
 
-    config = LLaDAConfig.from_pretrained(folder)
-    transformer = _with_one_block(config, adapter)
-    block = transformer.blocks[0]
+    config = read_config(folder)
+    layout = config.layout
+    network = _with_one_block(config, adapter)
+    block, norm = network.blocks[0], network.final_norm
     updates = {} if adapter is None else load_file(adapter / WEIGHTS)
-    device = block.attn_norm.weight.device
-    embedding = stored[EMBEDDING].read()
+    device = norm.weight.device
+    embedding = stored[f"{layout.embedding}.weight"].read()
     states = [embedding[torch.tensor([list(row)])].to(device, WIDE) for row in rows]  # (1, L, D) each
     del embedding
-    angles = [rotary_table(torch.arange(len(row), device=device)[None], config) for row in rows]
+    angles = [rotary_table(torch.arange(len(row), device=device)[None], config, WIDE) for row in rows]
     for layer in track(range(config.n_layers), "running merged" if adapter is None else "running base plus adapter"):
-        _fill(block, layer, stored, updates)
+        _fill(block, f"{layout.blocks}.{layer}", stored, updates)
         states = [block(x, cos, sin) for x, (cos, sin) in zip(states, angles, strict=True)]
-    transformer.ln_f.weight.copy_(stored[NORM].read())
-    return torch.cat([transformer.ln_f(x)[0] for x in states])
+    norm.weight.copy_(stored[f"{layout.norm}.weight"].read())
+    return torch.cat([norm(x)[0] for x in states])
 
 
 def _with_one_block(config: Any, adapter: Path | None) -> Any:
-    """The network's transformer with room for one block and the final norm; embedding and head take no memory."""
-    from llada.network.modeling import LLaDAConfig, LLaDAModelLM
+    """The network with room for one block and the final norm; embedding and head take no memory."""
+    from llada.network.modeling import network_of
 
-    single = LLaDAConfig.from_dict(config.to_dict() | {"n_layers": 1})
+    single = copy.deepcopy(config)
+    single.n_layers = 1
     with torch.device("meta"):
-        network: Any = LLaDAModelLM(single)
+        network: Any = network_of(single)
         if adapter is not None:
             quiet_bitsandbytes()
             from peft import LoraConfig, inject_adapter_in_model
 
             inject_adapter_in_model(LoraConfig.from_pretrained(str(adapter)), network)  # type: ignore[arg-type]
-    transformer = network.to(WIDE).eval().model.transformer
-    for part in (transformer.blocks[0], transformer.ln_f):
+    model = network.to(WIDE).eval().model
+    for part in (model.blocks[0], model.final_norm):
         part.to_empty(device=default_device())
-    return transformer
+    return model
 
 
-def _fill(block: nn.Module, layer: int, stored: Mapping[str, Stored], updates: Mapping[str, Tensor]) -> None:
+def _fill(block: nn.Module, place: str, stored: Mapping[str, Stored], updates: Mapping[str, Tensor]) -> None:
     """Copy one layer's weights, and the adapter's where the block has one, into the block's parameters."""
     for name, parameter in block.named_parameters():
-        key = f"model.transformer.blocks.{layer}.{name}"
+        key = f"{place}.{name}"
         if ".lora_" in name:
             parameter.copy_(updates[file_key(PREFIX + key)])
         else:
             parameter.copy_(stored[key.replace(".base_layer", "")].read())
 
 
-def _logits(stored: Mapping[str, Stored], states: Tensor) -> Iterator[Tensor]:
+def _logits(stored: Mapping[str, Stored], states: Tensor, layout: Layout) -> Iterator[Tensor]:
     """(tokens, D) -> logits of one part of the vocabulary after another, (tokens, VOCABULARY_CHUNK)."""
-    head = stored[HEAD if HEAD in stored else EMBEDDING]
+    head = stored.get(f"{layout.head}.weight", stored[f"{layout.embedding}.weight"])  # none of its own where tied
     rows = len(head.read())
     for start in range(0, rows, VOCABULARY_CHUNK):
         yield states @ head.read()[start : start + VOCABULARY_CHUNK].to(states).T

@@ -6,7 +6,7 @@ they lie inside them) and the SHA-256 of encoder and base. The tokenizer lives i
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,9 +30,19 @@ WEIGHTS = (".safetensors", ".bin")
 
 
 def prepare_inputs(
-    data: DataConfig, *, base: str, base_revision: str | None, seed: int, folder: Path, facts: Path
+    data: DataConfig,
+    *,
+    base: str,
+    base_revision: str | None,
+    seed: int,
+    folder: Path,
+    facts: Path,
+    token_ids: Mapping[str, int] | None = None,
 ) -> None:
     """Resolve or make everything a run reads, and write `facts`.
+
+    Args:
+        token_ids: of the base, by their keys, where the profile sets any.
 
     What needs only a look (folders, files, columns) is done before what takes minutes (training the bundled models).
 
@@ -43,7 +53,7 @@ def prepare_inputs(
     makers: dict[str, Callable[[], dict[str, Any]]] = {
         "dataset": lambda: _dataset(data, seed, folder),
         "encoder": lambda: _encoder(data, seed, folder),
-        "base": lambda: _base(data, base, base_revision, seed, folder),
+        "base": lambda: _base(data, base, base_revision, seed, folder, token_ids or {}),
     }
     sources = {"dataset": data.source, "encoder": data.encoder, "base": base}
     resolved, faults = {}, []
@@ -138,7 +148,9 @@ def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     return _model_facts(data.encoder, kind, revision, path, "encoder")
 
 
-def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
+def _base(
+    data: DataConfig, base: str, revision: str | None, seed: int, folder: Path, token_ids: Mapping[str, int]
+) -> dict[str, Any]:
     kind, commit, path = _kind(base), None, folder / "base"
     if kind == EMBEDDED:
         from data_prep.bundled.models.base import provide_base
@@ -152,7 +164,7 @@ def _base(data: DataConfig, base: str, revision: str | None, seed: int, folder: 
         path, commit = snapshot.folder, snapshot.revision
     else:
         path = Path(base).expanduser()
-    _check_base(path)
+    _check_base(path, token_ids)
     return _model_facts(base, kind, commit, path, "base")
 
 
@@ -192,24 +204,28 @@ def _check_encoder(path: Path) -> None:
     check_encoder(path)
 
 
-def _check_base(path: Path) -> None:
-    """Raises InputError unless the folder holds a whole LLaDA checkpoint and a tokenizer with the special tokens."""
+def _check_base(path: Path, token_ids: Mapping[str, int]) -> None:
+    """Raises InputError unless the folder holds a supported base, whole, whose token ids are known, and a tokenizer
+    with LLaDA's special tokens or a chat template.
+    """
     from llada.chat_format import load_tokenizer
     from llada.errors import CheckpointError
     from llada.network.checkpoint import check_folder
-    from llada.network.configuration import LLaDAConfig
+    from llada.network.token_ids import settled_config
 
     if not path.is_dir():
         raise InputError(f"model.base: {path}: no such folder; give a LLaDA checkpoint's folder, or a hub id")
     faults: list[str] = []
     tokenizer: Any = None
-    for load in (check_folder, load_tokenizer):
+    made: Any = None
+    for load in (check_folder, load_tokenizer, lambda folder: settled_config(folder, token_ids)):
         try:
-            tokenizer = load(path)
+            made = load(path)
+            tokenizer = made if load is load_tokenizer else tokenizer
         except CheckpointError as error:
-            faults.append(str(error))
+            faults += [fault for fault in str(error).splitlines() if fault not in faults]
     if not faults:
-        faults = special_token_faults(path, tokenizer, LLaDAConfig.from_pretrained(path))
+        faults = special_token_faults(path, tokenizer, made)
     if faults:
         raise InputError([f"model.base: {fault}" for fault in faults])
 
@@ -220,7 +236,8 @@ def special_token_faults(folder: Path, tokenizer: PreTrainedTokenizerFast, confi
     """
     from llada.chat_format import MASK_TOKEN, SPECIAL_TOKENS, special_token_id
 
-    ids = {token: special_token_id(tokenizer, token) or 0 for token in SPECIAL_TOKENS}
+    known = {token: special_token_id(tokenizer, token) for token in SPECIAL_TOKENS}
+    ids = {token: number for token, number in known.items() if number is not None}  # none with a template's form
     cure = "take the tokenizer that the network was trained with"
     outside = [f"{token} ({number})" for token, number in ids.items() if number >= config.embedding_size]
     if outside:
@@ -228,7 +245,7 @@ def special_token_faults(folder: Path, tokenizer: PreTrainedTokenizerFast, confi
             f"{folder}: the tokenizer numbers {', '.join(outside)}, the network has {config.embedding_size} "
             f"embeddings; {cure}"
         ]
-    if ids[MASK_TOKEN] != config.mask_token_id:
+    if ids.get(MASK_TOKEN, config.mask_token_id) != config.mask_token_id:
         return [
             f"{folder}: {MASK_TOKEN} is {ids[MASK_TOKEN]} in the tokenizer and {config.mask_token_id} in config.json "
             f"(mask_token_id); {cure}"

@@ -33,6 +33,7 @@ def run(profile: Profile, paths: Paths) -> None:
         seed=profile.seed,
         folder=paths.inputs,
         facts=paths.inputs_facts,
+        token_ids=profile.model.token_ids,
     )
 
 

@@ -12,11 +12,14 @@ import torch
 
 from adapters.config import MethodConfig, ModelConfig
 from llada import LLaDAConfig, LLaDAModelLM
+from llada.network.configuration import ILLaDAConfig
+from llada.network.modeling import network_of
 from training.config import TrainConfig
 from training.plan import TrainingPlan
 
 WORDS, MASK, EOS, EOT = 64, 60, 61, 62
 LAYERS = 2
+KINDS = ("llada", "illada")
 
 
 def small_config(**changes: Any) -> LLaDAConfig:
@@ -28,14 +31,25 @@ def small_config(**changes: Any) -> LLaDAConfig:
     return LLaDAConfig(**values)
 
 
-def small_model(seed: int = 0, **changes: Any) -> Any:
+def small_illada_config(**changes: Any) -> ILLaDAConfig:
+    """The same sizes and token ids in iLLaDA's layout: a tied head, and keys and values shared by two heads each."""
+    own = small_config(n_kv_heads=2).to_dict()
+    names = ILLaDAConfig.attribute_map
+    wanted = ("mask_token_id", "eos_token_id", "pad_token_id", "vocab_size", "rope_theta", *names)
+    fields = {names.get(name, name): own[name] for name in wanted if name not in ("embedding_size", "weight_tying")}
+    return ILLaDAConfig(**fields | {names.get(name, name): value for name, value in changes.items()})
+
+
+def small_model(seed: int = 0, kind: str = "llada", **changes: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return LLaDAModelLM(small_config(**changes)).eval()
+        if kind == "llada":
+            return LLaDAModelLM(small_config(**changes)).eval()
+        return network_of(small_illada_config(**{"init_std": 0.15} | changes)).eval()
 
 
-def write_base(folder: Path) -> Path:
-    small_model().save_pretrained(folder)
+def write_base(folder: Path, kind: str = "llada") -> Path:
+    small_model(kind=kind).save_pretrained(folder)
     return folder
 
 
@@ -76,11 +90,12 @@ def small_plan(
     config: dict[str, Any] | None = None,
     model: dict[str, Any] | None = None,
     run: str = "a",
+    kind: str = "llada",
 ) -> TrainingPlan:
     """A training of seconds. Base and rows lie in `folder` and are made once; `run` names the output."""
     base, formatted = folder / "base", folder / f"formatted-{rows}"
     if not base.exists():
-        write_base(base)
+        write_base(base, kind)
     if not formatted.exists():
         write_formatted(formatted, rows)
     settings: dict[str, Any] = {

@@ -211,13 +211,13 @@ def count(shape: LLaDAConfig, method: Method, config: MethodConfig) -> Counts:
     """Count weights on the meta device, with the adapter as peft puts it on."""
     from peft import get_peft_model
 
-    from llada.network.modeling import LLaDAModelLM
+    from llada.network.modeling import network_of
 
     with torch.device("meta"):
-        network = LLaDAModelLM(shape).requires_grad_(False)
+        network = network_of(shape).requires_grad_(False)
         base = sum(parameter.numel() for parameter in network.parameters())
-        blocks = sum(p.numel() for p in network.model.transformer.blocks.parameters())
-        adapted: Any = get_peft_model(network, lora_config(method, config))
+        blocks = sum(p.numel() for p in network.model.blocks.parameters())
+        adapted: Any = get_peft_model(network, lora_config(method, config, shape.layout))
     assert_adapted(adapted, config)
     layers = [module for _, module in adapted.named_modules() if hasattr(module, "lora_A")]
     return Counts(

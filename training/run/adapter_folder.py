@@ -15,6 +15,7 @@ from adapters.attach import Adapted, adapted_layers
 from adapters.storage import save_adapter, trainable_tensors
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
+from llada.network.published import title_of
 from training.plan import TrainingPlan
 from training.progress import CURVE_COLUMNS, CurveRow, Progress
 from training.run.processes import Processes
@@ -73,6 +74,7 @@ def run_facts(
         "device": str(processes.device),
         "base": {
             "name": plan.base_name,
+            "model_type": adapted.model.get_base_model().config.model_type,
             "revision": plan.base_revision or plan.model.revision,
             "sha256": plan.base_sha256,
         },
@@ -118,7 +120,7 @@ language: id
 {front}tags: [llada, masked-diffusion, {run["method"]}]
 ---
 
-# {run["title"]} adapter of LLaDA for Indonesian{unchanged}
+# {run["title"]} adapter of {title_of(run["base"]["model_type"])} for Indonesian{unchanged}
 
 Trained with the masked-diffusion loss on {run["data"]["train_rows"]} instruction rows for {run["steps"]} optimizer
 steps. Validation bound: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to

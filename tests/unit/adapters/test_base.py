@@ -17,23 +17,28 @@ from adapters.base import (
 from adapters.config import ModelConfig
 from llada.errors import CheckpointError
 from llada.network.checkpoint import stored_dtype
-from tests.support.small_world import LAYERS, small_model, write_base
+from tests.support.small_world import KINDS, LAYERS, small_model, write_base
 
 
-def test_pattern_matches_every_projection_and_never_the_head():
-    names = [name for name, module in small_model().named_modules() if isinstance(module, torch.nn.Linear)]
-    matched = [name for name in names if re.fullmatch(target_pattern(PROJECTIONS), name)]
+@pytest.mark.parametrize(("kind", "head"), [("llada", "model.transformer.ff_out"), ("illada", "lm_head")])
+def test_pattern_matches_every_projection_and_never_the_head(kind, head):
+    model = small_model(kind=kind)
+    names = [name for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
+    matched = [name for name in names if re.fullmatch(target_pattern(PROJECTIONS, model.config.layout), name)]
     assert len(names) == 7 * LAYERS + 1
-    assert set(names) - set(matched) == {"model.transformer.ff_out"}
+    assert set(names) - set(matched) == {head}
 
 
-def test_down_projection_alone_is_matched_once_per_block():
-    modules = target_modules(small_model(), ["ff_out"])
-    assert list(modules) == [f"model.transformer.blocks.{i}.ff_out" for i in range(LAYERS)]
+@pytest.mark.parametrize(
+    ("kind", "name"), [("llada", "model.transformer.blocks.{}.ff_out"), ("illada", "model.layers.{}.mlp.down_proj")]
+)
+def test_down_projection_alone_is_matched_once_per_block(kind, name):
+    modules = target_modules(small_model(kind=kind), ["ff_out"])
+    assert list(modules) == [name.format(layer) for layer in range(LAYERS)]
 
 
 def test_llama_style_names_are_an_error_not_half_the_modules():
-    with pytest.raises(ValueError, match="expected"):
+    with pytest.raises(ValueError, match="no projection o_proj, down_proj; there are q_proj"):
         target_modules(small_model(), ["q_proj", "o_proj", "down_proj"])
 
 
@@ -53,15 +58,17 @@ def test_folder_without_weights_is_refused(tmp_path):
         load_base(ModelConfig(), folder)
 
 
+@pytest.mark.parametrize("base_kind", KINDS)
 @pytest.mark.parametrize(("quantization", "kind"), [("nf4", "Linear4bit"), ("int8", "Int8Linear")])
-def test_only_projections_inside_the_blocks_are_quantised(tmp_path, quantization, kind):
-    base = load_base(ModelConfig(quantization=quantization), write_base(tmp_path / "base"), "cpu")
-    kinds = {name: type(module).__name__ for name, module in base.named_modules() if "proj" in name or "_out" in name}
-    assert kinds.pop("model.transformer.ff_out") == "Linear"
+def test_only_projections_inside_the_blocks_are_quantised(tmp_path, base_kind, quantization, kind):
+    base = load_base(ModelConfig(quantization=quantization), write_base(tmp_path / "base", base_kind), "cpu")
+    ends = ("_proj", "_out", base.config.layout.head)
+    kinds = {name: type(module).__name__ for name, module in base.named_modules() if name.endswith(ends)}
+    assert kinds.pop(base.config.layout.head) == "Linear"
     assert set(kinds.values()) == {kind}
     assert len(kinds) == 7 * LAYERS
     ids = torch.randint(0, 50, (2, 9))
-    expected, got = small_model()(ids).logits, base(ids).logits
+    expected, got = small_model(kind=base_kind)(ids).logits, base(ids).logits
     assert 0 < (got - expected).norm() / expected.norm() < 0.5
 
 

@@ -150,10 +150,13 @@ def test_random_a_depends_on_the_seed_alone():
     assert not all(torch.equal(a[0][n], a[2][n]) for n in a[0])
 
 
-@pytest.mark.parametrize("name", ["lora", "loraplus", "pissa", "dora", "loraplus_pissa"])
+QUANTISED = [("llada", name) for name in ("lora", "loraplus", "pissa", "dora", "loraplus_pissa")]
+
+
+@pytest.mark.parametrize(("kind", "name"), [*QUANTISED, ("illada", "lora"), ("illada", "pissa")])
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
-def test_every_method_trains_on_a_quantised_base_with_8_bit_adam(tmp_path, name, quantization):
-    small_model().save_pretrained(tmp_path / "base")
+def test_every_method_trains_on_a_quantised_base_with_8_bit_adam(tmp_path, kind, name, quantization):
+    small_model(kind=kind).save_pretrained(tmp_path / "base")
     settings = ModelConfig(quantization=quantization, dtype="float32")
     base = load_unquantised(settings, tmp_path / "base", "cpu")
     config = MethodConfig(rank=4, ratio=2.0)

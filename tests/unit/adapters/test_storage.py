@@ -14,9 +14,10 @@ from adapters.base import load_base, load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
 from adapters.methods import METHODS
 from adapters.storage import COMMON, save_adapter, trainable_tensors
+from adapters.update import add_adapter
 from common.errors import InputError
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import LAYERS, small_model, small_plan
+from tests.support.small_world import KINDS, LAYERS, small_model, small_plan
 from training import trainer
 from training.run import processes
 
@@ -30,9 +31,9 @@ def one_thread(monkeypatch):
 IDS = torch.randint(0, 50, (3, 21), generator=torch.Generator().manual_seed(5))
 
 
-def trained(tmp_path, name, quantization="none", named=(None, None), **settings):
+def trained(tmp_path, name, quantization="none", named=(None, None), kind="llada", **settings):
     """A model whose adapter was moved away from its start, and the folder it was saved to."""
-    small_model().save_pretrained(tmp_path / "base")
+    small_model(kind=kind).save_pretrained(tmp_path / "base")
     model = ModelConfig(quantization=quantization)
     config = MethodConfig(**({"rank": 4} | settings))
     base = load_unquantised(model, tmp_path / "base", "cpu")
@@ -51,35 +52,57 @@ def trained(tmp_path, name, quantization="none", named=(None, None), **settings)
     return result.model, folder
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", METHOD_NAMES)
 @pytest.mark.parametrize("alpha", [None, 6])
-def test_saved_adapter_is_the_trained_function_on_the_untouched_base(tmp_path, name, alpha):
-    model, folder = trained(tmp_path, name, alpha=alpha)
+def test_saved_adapter_is_the_trained_function_on_the_untouched_base(tmp_path, kind, name, alpha):
+    model, folder = trained(tmp_path, name, kind=kind, alpha=alpha)
     expected = model(IDS).logits
-    assert (expected - small_model()(IDS).logits).abs().max() > 0.01
+    assert (expected - small_model(kind=kind)(IDS).logits).abs().max() > 0.01
     loaded = load_adapter(load_base(ModelConfig(), tmp_path / "base"), folder)
     assert torch.allclose(loaded(IDS).logits, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", METHOD_NAMES)
-def test_peft_alone_loads_it(tmp_path, name):
+def test_peft_alone_loads_it(tmp_path, kind, name):
     from peft import PeftModel
 
-    model, folder = trained(tmp_path, name)
-    loaded = PeftModel.from_pretrained(small_model(), str(folder)).eval()
+    model, folder = trained(tmp_path, name, kind=kind)
+    loaded = PeftModel.from_pretrained(small_model(kind=kind), str(folder)).eval()
     assert torch.allclose(loaded(IDS).logits, model(IDS).logits, atol=1e-5, rtol=0)
 
 
-def test_keys_are_the_published_names_and_the_head_is_not_among_them(tmp_path):
-    _, folder = trained(tmp_path, "pissa")
-    names = ["q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"]
+PUBLISHED = {
+    "llada": ("model.transformer.blocks", "q_proj k_proj v_proj attn_out ff_proj up_proj ff_out"),
+    "illada": (
+        "model.layers",
+        "self_attn.q_proj self_attn.k_proj self_attn.v_proj self_attn.o_proj mlp.gate_proj mlp.up_proj mlp.down_proj",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_keys_are_the_published_names_and_the_head_is_not_among_them(tmp_path, kind):
+    _, folder = trained(tmp_path, "pissa", kind=kind)
+    blocks, names = PUBLISHED[kind][0], PUBLISHED[kind][1].split()
     expected = {
-        f"base_model.model.model.transformer.blocks.{layer}.{name}.lora_{letter}.weight"
+        f"base_model.model.{blocks}.{layer}.{name}.lora_{letter}.weight"
         for layer in range(LAYERS)
         for name in names
         for letter in "AB"
     }
     assert load_file(folder / "adapter_model.safetensors").keys() == expected
+
+
+@pytest.mark.parametrize(("kind", "other"), [KINDS, KINDS[::-1]])
+def test_an_adapter_of_the_other_kind_of_base_is_refused_by_name(tmp_path, kind, other):
+    titles = {"llada": "LLaDA", "illada": "iLLaDA"}
+    _, folder = trained(tmp_path, "lora", kind=kind)
+    network = small_model(kind=other)
+    for load in (load_adapter, add_adapter):
+        with pytest.raises(InputError, match=f"an adapter of {titles[kind]}, and this base is {titles[other]} "):
+            load(network, folder)
 
 
 def test_pissa_is_saved_at_twice_the_rank_with_the_same_scaling(tmp_path):

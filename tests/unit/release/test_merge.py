@@ -17,18 +17,21 @@ from common.files import sha256_of_model_folder
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.chat_format import load_tokenizer
+from llada.errors import CheckpointError
 from llada.network.checkpoint import check_folder
+from llada.network.configuration import ILLaDAConfig
 from release import merge as merging
 from release import merge_check
 from release.gguf_sizes import gguf_bytes, size_table
 from release.merge import merge, plan_shards
-from release.merge_check import HEAD, compare
+from release.merge_check import compare
 from release.tensor_files import INDEX, Stored
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import small_config, small_model
+from tests.support.small_world import MASK, small_config, small_model
 from tests.unit.adapters.test_storage import IDS, trained
 
 ROWS = [row.tolist() for row in IDS]
+HEAD = "model.transformer.ff_out.weight"
 DOCUMENT = REPOSITORY / "docs" / "deployment.md"
 
 
@@ -40,14 +43,16 @@ def merged(tmp_path: Path, name: str, model: ModelConfig | None = None, **settin
     return output, adapter, check
 
 
-@pytest.mark.parametrize("name", METHOD_NAMES)
+@pytest.mark.parametrize(
+    ("kind", "name"), [*[("llada", name) for name in METHOD_NAMES], ("illada", "lora"), ("illada", "pissa")]
+)
 @torch.no_grad()
-def test_merged_folder_is_base_plus_adapter(tmp_path, name):
-    output, adapter, check = merged(tmp_path, name, alpha=6)
+def test_merged_folder_is_base_plus_adapter(tmp_path, kind, name):
+    output, adapter, check = merged(tmp_path, name, kind=kind, alpha=6)
     expected = load_adapter(load_base(ModelConfig(), tmp_path / "base"), adapter)(IDS).logits
     actual = LLaDAModelLM.from_pretrained(output).eval()(IDS).logits
     assert torch.allclose(actual, expected, atol=1e-5, rtol=0)
-    assert (actual - small_model()(IDS).logits).abs().max() > 0.01
+    assert (actual - small_model(kind=kind)(IDS).logits).abs().max() > 0.01
     assert check.passed
     assert check.rows == 3
     assert check.difference < 1e-6  # float64 arithmetic leaves the rounding of the weights
@@ -62,6 +67,31 @@ def test_an_adapter_added_to_a_loaded_network_is_the_function_that_peft_runs(tmp
     add_adapter(network, adapter)
     assert torch.allclose(network(IDS).logits, expected, atol=1e-5, rtol=0)
     assert (small_model()(IDS).logits - expected).abs().max() > 0.01
+
+
+def test_a_merged_illada_keeps_the_published_layout_and_names_its_mask_token(tmp_path):
+    _, adapter = trained(tmp_path, "lora", kind="illada")
+    base = tmp_path / "base"
+    config = json.loads((base / "config.json").read_text())
+    del config["mask_token_id"]  # as published
+    (base / "config.json").write_text(json.dumps(config))
+    with pytest.raises(CheckpointError, match=r"set model\.mask_token_id"):
+        merge(model=ModelConfig(), base=base, adapter=adapter, output=tmp_path / "merged")
+    output = tmp_path / "merged"
+    merge(model=ModelConfig(mask_token_id=MASK), base=base, adapter=adapter, output=output, rows=ROWS)
+    placed = json.loads((output / INDEX).read_text())["weight_map"]
+    assert placed.keys() == load_file(base / "model.safetensors").keys()
+    assert json.loads((output / "config.json").read_text()) == config | {"mask_token_id": MASK}
+    assert "# iLLaDA with the LoRA adapter merged in" in (output / "README.md").read_text()
+
+
+def test_a_tied_head_is_stored_once_in_gguf():
+    shape = ILLaDAConfig(hidden_size=256, intermediate_size=512, num_hidden_layers=1, vocab_size=1024)
+    tied = gguf_bytes(shape, "BF16")
+    shape.weight_tying = False
+    assert gguf_bytes(shape, "BF16") - tied == 2 * 1024 * 256
+    shape.weight_tying = True
+    assert gguf_bytes(shape, "Q4_0") - gguf_bytes(shape, "Q4_0", pure=True) == 1024 * (210 - 8 * 18)
 
 
 def test_an_adapter_of_another_base_is_not_added(tmp_path):

@@ -21,6 +21,7 @@ from data_prep.select.selection import select, with_columns
 from llada import LLaDAConfig
 from llada.chat_format import MASK_TOKEN
 from tests.support.cendol_rows import question_rows, write_encoder, write_rows
+from tests.support.evaluation import write_tiny_illada
 from tests.unit.llada.test_chat_format import build_tokenizer
 
 
@@ -37,10 +38,10 @@ def rows(tmp_path: Path) -> Path:
 
 
 def prepare(folder: Path, **changes: Any) -> dict[str, Any]:
-    base = changes.pop("base", "embedded")
+    base, ids = changes.pop("base", "embedded"), changes.pop("token_ids", None)
     data = DataConfig(**changes)
-    facts = folder / "inputs.json"
-    prepare_inputs(data, base=base, base_revision=None, seed=1, folder=folder / "inputs", facts=facts)
+    facts, inputs = folder / "inputs.json", folder / "inputs"
+    prepare_inputs(data, base=base, base_revision=None, seed=1, folder=inputs, facts=facts, token_ids=ids)
     return json.loads(facts.read_text())
 
 
@@ -54,7 +55,7 @@ def faults_of(folder: Path, **changes: Any) -> tuple[str, ...]:
 def test_folders_are_recorded_with_absolute_paths_and_hashes(
     tmp_path: Path, rows: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_check_base", lambda path: None)
+    monkeypatch.setattr(sources, "_check_base", lambda path, token_ids: None)
     facts = prepare(tmp_path / "run", source=str(rows), encoder=str(encoder), base=str(encoder))
     assert facts["dataset"]["kind"] == facts["encoder"]["kind"] == facts["base"]["kind"] == "folder"
     assert [item["path"] for item in facts["dataset"]["files"]] == [str(rows / "0.parquet"), str(rows / "1.parquet")]
@@ -133,7 +134,7 @@ def test_an_encoder_that_makes_its_vectors_in_another_way_is_refused(
 def test_mean_pooling_in_its_old_and_new_forms_is_taken(
     tmp_path: Path, rows: Path, encoder: Path, pooling: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sources, "_check_base", lambda path: None)
+    monkeypatch.setattr(sources, "_check_base", lambda path, token_ids: None)
     folder = with_modules(tmp_path / "encoder", [TRANSFORMER, POOLING, NORMALIZE], pooling)
     assert prepare(tmp_path, source=str(rows), encoder=str(folder), base=str(encoder))["encoder"]["kind"] == "folder"
 
@@ -242,6 +243,18 @@ def test_tokenizer_and_network_must_agree_on_the_special_tokens(tmp_path: Path) 
         config = LLaDAConfig(**shape, vocab_size=vocabulary, embedding_size=vocabulary, **ids)
         faults = special_token_faults(tmp_path, tokenizer, config)
         assert [said in fault for fault in faults] == ([] if said is None else [True])
+
+
+def test_an_illada_is_taken_once_its_mask_token_is_known(tmp_path: Path, rows: Path, encoder: Path) -> None:
+    base = write_tiny_illada(tmp_path / "base")
+    given = {"source": str(rows), "encoder": str(encoder), "base": str(base)}
+    [fault] = faults_of(tmp_path / "run", **given)
+    assert fault.startswith(f"model.base: {base}: mask_token_id: not in config.json")
+    assert "set model.mask_token_id" in fault
+    assert len(fault.replace(str(base), "FOLDER")) <= 300
+    [fault] = faults_of(tmp_path / "run", **given, token_ids={"mask_token_id": 200})
+    assert "mask_token_id: 200 is an ordinary word of the tokenizer" in fault
+    assert prepare(tmp_path / "run", **given, token_ids={"mask_token_id": 5})["base"]["kind"] == "folder"
 
 
 def test_globs_and_single_files_are_sources(rows: Path) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import weakref
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,8 +22,9 @@ from adapters.merged_forward import merge_forward_passes
 from adapters.methods import METHODS
 from common.errors import InputError
 from llada import LLaDAConfig
+from llada.network.configuration import ILLaDAConfig
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import small_model, small_plan
+from tests.support.small_world import small_illada_config, small_model, small_plan
 from training.batching import Batch
 from training.config import TrainConfig
 from training.global_batch import MicroBatch
@@ -55,9 +57,11 @@ class Kept:
         self.tensor = tensor
 
 
-def kept_bytes(tmp_path: Path, model: ModelConfig, config: MethodConfig, name: str = "lora", **shape: int) -> float:
+def kept_bytes(
+    tmp_path: Path, model: ModelConfig, config: MethodConfig, name: str = "lora", kind: str = "llada", **shape: int
+) -> float:
     """Bytes of the distinct storages, parameters aside, that autograd keeps after the forward pass of the loss."""
-    small_model(**(SHAPE | {"n_kv_heads": 4} | shape)).save_pretrained(tmp_path / "base")
+    small_model(**({"kind": kind} | SHAPE | {"n_kv_heads": 4} | shape)).save_pretrained(tmp_path / "base")
     adapted = attach(load_unquantised(model, tmp_path / "base", "cpu"), METHODS[name], config, model, tmp_path, 0)
     merge_forward_passes(adapted.model)
     if model.activation_checkpointing:
@@ -80,9 +84,9 @@ def kept_bytes(tmp_path: Path, model: ModelConfig, config: MethodConfig, name: s
     return float(sum(size for pointer, size in storages.items() if pointer not in own))
 
 
-def expected_bytes(model: ModelConfig, config: MethodConfig, name: str = "lora") -> float:
+def expected_bytes(model: ModelConfig, config: MethodConfig, name: str = "lora", shape: Any = None) -> float:
     """The estimate of the same: the blocks, the final norm's input, the head's hidden state and its gradient."""
-    shape, method = LLaDAConfig(**SHAPE), METHODS[name]
+    shape, method = shape or LLaDAConfig(**SHAPE), METHODS[name]
     workload = Workload(shape, count(shape, method, config), method, config, np.full(B, L), 0)
     return LAYERS * workload.block_bytes(model, B * L, cuda=False) + B * L * D * (4 + 2 * type_bytes(model))
 
@@ -103,6 +107,20 @@ def test_every_method_keeps_what_is_estimated(tmp_path, name):
     model, config = ModelConfig(), MethodConfig(rank=8)
     kept = kept_bytes(tmp_path, model, config, name)
     assert kept == pytest.approx(expected_bytes(model, config, name), rel=0.05)
+
+
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_illada_with_its_grouped_keys_keeps_what_is_estimated(tmp_path, dtype, quantization):
+    model, config = ModelConfig(dtype=dtype, quantization=quantization), MethodConfig(rank=8)
+    kept = kept_bytes(tmp_path, model, config, kind="illada", n_kv_heads=2)
+    shape = small_illada_config(**SHAPE | {"n_kv_heads": 2})
+    assert kept == pytest.approx(expected_bytes(model, config, shape=shape), rel=0.05)
+
+
+def test_the_counts_of_illada_8b_are_the_published_ones():
+    counts = count(ILLaDAConfig(), METHODS["lora"], MethodConfig())
+    assert (round(counts.base / 1e9, 2), round(counts.blocks / 1e9, 2), counts.modules) == (7.62, 6.98, 7 * 32)
 
 
 @pytest.mark.parametrize("quantization", ["int8", "nf4"])
@@ -229,6 +247,7 @@ def test_a_run_that_does_not_fit_is_told_the_first_setting_that_does(tmp_path):
 MEASURE = """
 import json, sys
 from pathlib import Path
+from typing import Any
 from tests.support.small_world import small_plan
 from training.run.adapter_folder import peak_memory
 from training.memory.dry_run import estimate_of
