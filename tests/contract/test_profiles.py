@@ -21,7 +21,8 @@ def faults_of(*overrides: str, profile: str = "mini") -> tuple[str, ...]:
 
 
 def test_the_promised_profiles_are_there() -> None:
-    assert {"mini", "llada-8b", "llada-8b-24gb", "llada-8b-t4", "kcv-2025"} <= set(PROFILES)
+    bases = {"llada-8b", "llada-8b-24gb", "llada-8b-t4", "llada-1.5", "illada-8b", "illada-8b-24gb"}
+    assert {"mini", "kcv-2025", *bases} <= set(PROFILES)
 
 
 @pytest.mark.parametrize("name", PROFILES)
