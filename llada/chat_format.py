@@ -68,9 +68,13 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if missing and tokenizer.chat_template is not None:
         _name_ends(tokenizer, folder)
         try:
-            tokenizer.template_form = TemplateForm(tokenizer)
+            tokenizer.template_form = form = TemplateForm(tokenizer)
         except CheckpointError as error:
             raise CheckpointError(f"{folder}: chat_template: {error}") from None
+        if tokenizer.eos_token is None:
+            tokenizer.eos_token = tokenizer.convert_ids_to_tokens(form.end)
+        if tokenizer.pad_token is None:
+            tokenizer.pad_token = tokenizer.eos_token
         return tokenizer
     if missing:
         raise CheckpointError(
@@ -86,17 +90,18 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
 
 
 def _name_ends(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Set begin, end and pad token from config.json where the tokenizer does not name them; pad is then the end."""
+    """Set begin, end and pad token from config.json where the tokenizer does not name them."""
     path = folder / "config.json"
-    config = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    for name in ("bos", "eos", "pad"):
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return
+    except ValueError as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error})") from None
+    for name in ("bos", "eos", "pad") if isinstance(config, dict) else ():
         number = config.get(f"{name}_token_id")
-        if getattr(tokenizer, f"{name}_token") is None and isinstance(number, int):
+        if getattr(tokenizer, f"{name}_token") is None and type(number) is int and 0 <= number < len(tokenizer):
             setattr(tokenizer, f"{name}_token", tokenizer.convert_ids_to_tokens(number))
-    if tokenizer.eos_token is None:
-        raise CheckpointError(f"{folder}: neither tokenizer nor config.json names the end token (eos_token_id)")
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
 
 
 class TemplateForm:

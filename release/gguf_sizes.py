@@ -32,11 +32,8 @@ def gguf_bytes(shape: LLaDAConfig, kind: str, pure: bool = False) -> int:
     from llada.network.checkpoint import published_shapes
 
     total = 0
-    shapes, head = published_shapes(shape), f"{shape.layout.head}.weight"
-    if shape.weight_tying:
-        del shapes[head]
-        head = f"{shape.layout.embedding}.weight"
-    for name, size in shapes.items():
+    head = f"{shape.layout.embedding if shape.weight_tying else shape.layout.head}.weight"
+    for name, size in published_shapes(shape).items():
         if len(size) == 1:
             total += 4 * size[0]
             continue

@@ -43,7 +43,7 @@ def model_card(findings: Findings, system: System) -> str:
         .render(
             card_data=Markup(front.to_yaml()),
             system=system,
-            family="iLLaDA" if base.get("model_type") == "illada" else "LLaDA",
+            family="iLLaDA" if system.run.get("base", {}).get("model_type") == "illada" else "LLaDA",
             items=system.metrics["n"],
             flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
             sentences=[*findings.sentences(system), *seeds_sentences(system)],

@@ -22,7 +22,7 @@ _SHOWN = 4
 
 
 def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
-    """Every tensor of the published layout with its shape; a tied head, which is no tensor of its own, among them."""
+    """Every tensor of the published layout with its shape; not a tied head, which is no tensor of its own."""
     D, V, M = config.d_model, config.embedding_size, config.mlp_hidden_size
     kv = config.n_kv_heads * config.head_dim
     parts = {
@@ -37,11 +37,9 @@ def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
         "ff_out": (D, M),
     }
     layout = config.layout
-    shapes: dict[str, tuple[int, ...]] = {
-        f"{layout.embedding}.weight": (V, D),
-        f"{layout.norm}.weight": (D,),
-        f"{layout.head}.weight": (V, D),
-    }
+    shapes: dict[str, tuple[int, ...]] = {f"{layout.embedding}.weight": (V, D), f"{layout.norm}.weight": (D,)}
+    if not config.weight_tying:
+        shapes[f"{layout.head}.weight"] = (V, D)
     for layer in range(config.n_layers):
         shapes |= {f"{layout.part(layer, name)}.weight": shape for name, shape in parts.items()}
     return shapes
@@ -67,8 +65,10 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     actual = _stored_shapes(folder)
     if getattr(config, "quantization_config", None) is not None:
         return  # stored quantised: packed shapes and extra state, transformers checks them as it unpacks
-    optional = {f"{config.layout.head}.weight"} if config.weight_tying else set()
-    faults = _misfits(actual, published_shapes(config), optional)
+    expected, head = published_shapes(config), f"{config.layout.head}.weight"
+    if config.weight_tying and head in actual:
+        expected[head] = expected[f"{config.layout.embedding}.weight"]
+    faults = _misfits(actual, expected)
     if faults:
         more = f"; and {len(faults) - _SHOWN} more" if len(faults) > _SHOWN else ""
         raise CheckpointError(f"{folder}: the weights do not fit config.json: {'; '.join(faults[:_SHOWN])}{more}")
@@ -171,8 +171,8 @@ def _header(path: Path) -> dict[str, tuple[int, ...]]:
         ) from None
 
 
-def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]], optional: set[str]) -> list[str]:
-    faults = [f"{key} is missing" for key in sorted(expected.keys() - actual.keys() - optional)]
+def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, ...]]) -> list[str]:
+    faults = [f"{key} is missing" for key in sorted(expected.keys() - actual.keys())]
     faults += [
         f"{key} has shape {list(actual[key])} instead of {list(expected[key])}"
         for key in sorted(expected.keys() & actual.keys())

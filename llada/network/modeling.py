@@ -40,9 +40,10 @@ from transformers import PreTrainedModel
 from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
+from llada.errors import CheckpointError
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
-from llada.network.configuration import ILLaDAConfig, LLaDAConfig
+from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
 from llada.network.layout import ILLADA, LLADA, at, place
 from llada.network.token_ids import settle_token_ids
 
@@ -329,8 +330,8 @@ class LLaDAModelLM(PreTrainedModel):
         name, config = str(pretrained_model_name_or_path), kwargs.pop("config", None)
         folder = Path(name, kwargs.get("subfolder", "")) if is_folder_name(name) else None
         if not isinstance(config, LLaDAConfig):
-            kind: Any = type(read_config(folder)) if folder is not None else cls.config_class
             hub = {key: kwargs[key] for key in _HUB_ARGUMENTS if key in kwargs}  # the configuration keeps them
+            kind: Any = type(read_config(folder)) if folder is not None else _published_class(config or name, hub)
             found = kind.from_pretrained(config or name, return_unused_kwargs=True, **kwargs)
             config, kwargs = found[0], found[1] | hub
         if folder is not None and kwargs.get("variant") is None:
@@ -342,6 +343,7 @@ class LLaDAModelLM(PreTrainedModel):
         )
         model, info = loaded
         check_loading(name, info)
+        _check_tie(name, model)
         _keep_nf4_differentiable(model)
         return (model, info) if wants_info else model
 
@@ -363,6 +365,27 @@ class ILLaDAForCausalLM(LLaDAModelLM):
 
     config_class = ILLaDAConfig
     _tied_weights_keys = {f"{ILLADA.head}.weight": f"{ILLADA.embedding}.weight"}  # noqa: RUF012
+
+
+def _check_tie(source: str, model: LLaDAModelLM) -> None:
+    """Raises CheckpointError where the head that was stored is not the embedding's matrix and the config says it is:
+    transformers would part them with a warning, and whoever trusts the config would run another network.
+    """
+    if model.config.weight_tying and model.get_output_embeddings().weight is not model.get_input_embeddings().weight:
+        key = "weight_tying" if model.config.model_type == "llada" else "tie_word_embeddings"
+        raise CheckpointError(
+            f"{source}: {key}: true in config.json, but {model.config.layout.head}.weight differs from the embedding; "
+            f"set {key}: false"
+        )
+
+
+def _published_class(name: Any, hub: dict[str, Any]) -> type[LLaDAConfig]:
+    """The class for the config.json of a hub repository (or of a path that was given for it)."""
+    fields, _ = LLaDAConfig.get_config_dict(name, **hub)
+    try:
+        return config_class(fields)
+    except ValueError as error:
+        raise CheckpointError(f"{name}: {error}") from None
 
 
 def _class_for(config: LLaDAConfig) -> type[LLaDAModelLM]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,9 @@ MASK_STRINGS = ("<|mdm_mask|>",)
 """What a published tokenizer calls its mask token without naming it as such."""
 _RESERVED = re.compile(r"<[^<>]*\w[^<>]*>|\[[A-Z][A-Z0-9_ ]*\]")
 """How vocabularies write a token that no text gives: <|mask|>, <unused7>, [MASK]."""
+_NOWHERE = "not in config.json, generation_config.json or the tokenizer"
+_LARGE = 1000
+"""A published base's id of this size in a base of another kind is no coincidence, whatever the vocabulary."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +49,14 @@ def settled_config(folder: Path, overrides: Mapping[str, int]) -> LLaDAConfig:
     """The configuration of a base's folder with all its token ids; `overrides` by key.
 
     Raises:
-        CheckpointError: as `read_config` and `settle_token_ids`.
+        CheckpointError: as `read_config` and `settle_token_ids`; or there is no end token, which training needs.
     """
     config = read_config(folder)
     for key, token in overrides.items():
         setattr(config, key, token)
     settle_token_ids(config, folder)
+    if config.eos_token_id is None:
+        raise CheckpointError(f"{folder}: eos_token_id: {_NOWHERE}; set model.eos_token_id")
     return config
 
 
@@ -78,15 +83,19 @@ def settle_token_ids(config: LLaDAConfig, folder: Path | None) -> None:
 
 
 def read_tokenizer(folder: Path) -> StoredTokenizer | None:
-    """The tokenizer files of a folder; None where there is no tokenizer.json."""
-    content = _read_json(folder / "tokenizer.json")
+    """The tokenizer files of a folder; None where there is no tokenizer.json.
+
+    Raises:
+        CheckpointError: a file that is no JSON, or not of a tokenizer.
+    """
+    path = folder / "tokenizer.json"
+    content = _read_json(path)
     if not content:
         return None
-    added = {int(entry["id"]): str(entry["content"]) for entry in content.get("added_tokens") or ()}
-    vocabulary = (content.get("model") or {}).get("vocab") or {}
-    if isinstance(vocabulary, list):  # unigram: [text, score] by id
-        vocabulary = {str(entry[0]): number for number, entry in enumerate(vocabulary)}
-    words = {int(number): str(text) for text, number in vocabulary.items()}
+    try:
+        added, words = _vocabulary(content)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path}: not a tokenizer ({type(error).__name__}: {error})") from None
     ids = {text: number for number, text in (words | added).items()}
     named = {}
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
@@ -94,7 +103,7 @@ def read_tokenizer(folder: Path) -> StoredTokenizer | None:
         for key in TOKEN_ID_KEYS:
             token = fields.get(key.removesuffix("_id"))
             text = token.get("content") if isinstance(token, dict) else token
-            if text in ids:
+            if isinstance(text, str) and text in ids:
                 named[key] = ids[text]
     for text in MASK_STRINGS:
         if text in ids:
@@ -102,34 +111,66 @@ def read_tokenizer(folder: Path) -> StoredTokenizer | None:
     return StoredTokenizer(named, added, words)
 
 
+def _vocabulary(content: dict[str, Any]) -> tuple[dict[int, str], dict[int, str]]:
+    """Added tokens and words by id, from the content of a tokenizer.json."""
+    added = {int(entry["id"]): str(entry["content"]) for entry in content.get("added_tokens") or ()}
+    vocabulary = (content.get("model") or {}).get("vocab") or {}
+    if isinstance(vocabulary, list):  # unigram: [text, score] by id
+        vocabulary = {str(entry[0]): number for number, entry in enumerate(vocabulary)}
+    return added, {int(number): str(text) for text, number in vocabulary.items()}
+
+
 def _faults(
     config: LLaDAConfig, own: dict[str, int], generation: dict[str, int], tokenizer: StoredTokenizer | None
 ) -> Iterator[str]:
-    kind, size = config.model_type, config.embedding_size
-    known = known_token_ids(kind, size)
+    known = known_token_ids(config.model_type, config.embedding_size)
     if config.mask_token_id is None:
         yield (
-            "mask_token_id: not in config.json, generation_config.json or the tokenizer, and no published base is of "
-            f"the type {kind} with {size} tokens; set model.mask_token_id (mask_token_id=ID where loaded by hand)"
+            f"mask_token_id: {_NOWHERE}, and no published base is of the type {config.model_type} with "
+            f"{config.embedding_size} tokens; set model.mask_token_id (mask_token_id=ID where loaded by hand)"
         )
-    for key in TOKEN_ID_KEYS:
-        token = getattr(config, key)
-        if token is None:
-            continue
-        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < size:
-            yield f"{key}: {token!r} is no token of this base, which has {size}; set model.{key}"
-        elif (owner := _of_another_base(key, token, known)) is not None:
-            yield f"{key}: {token} is that of {owner}, in this base ({kind}) it is {known[key]}; set model.{key}"
-        elif key in ("mask_token_id", "eos_token_id") and tokenizer is not None and tokenizer.is_ordinary(token):
-            word = tokenizer.spelling(token)
-            yield f"{key}: {token} is an ordinary word of the tokenizer, {word[:40]!r}; set model.{key}"
-    if type(config.mask_token_id) is not int:
+    stated = {key: getattr(config, key) for key in TOKEN_ID_KEYS if getattr(config, key) is not None}
+    impossible = list(_impossible(config, stated, known, tokenizer))
+    yield from impossible
+    if "mask_token_id" not in stated or impossible:
         return
-    if config.mask_token_id in [getattr(config, key) for key in TOKEN_ID_KEYS[1:]]:
-        yield f"mask_token_id: {config.mask_token_id} ends, begins or pads texts too; set model.mask_token_id"
+    mask = stated["mask_token_id"]
+    if mask in [token for key, token in stated.items() if key != "mask_token_id"]:
+        yield f"mask_token_id: {mask} ends, begins or pads texts too; set model.mask_token_id"
     sources = {"config.json": own, "the table of published bases": known, "generation_config.json": generation}
     sources |= {} if tokenizer is None else {"the tokenizer": tokenizer.named}
-    yield from _disagreements(config.mask_token_id, sources)
+    yield from _disagreements(mask, sources)
+
+
+def _impossible(
+    config: LLaDAConfig, stated: dict[str, Any], known: dict[str, int], tokenizer: StoredTokenizer | None
+) -> Iterator[str]:
+    """Ids that the base does not have, that are another's, or that are words; those of one kind in one line."""
+    kind, size = config.model_type, config.embedding_size
+    outside, foreign, words = {}, {}, {}
+    for key, token in stated.items():
+        if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < size:
+            outside[key] = f"{key}: {repr(token)[:20]}"
+        elif (owner := _other_owner(kind, key, token, known, tokenizer)) is not None:
+            foreign[key] = owner
+        elif key in ("mask_token_id", "eos_token_id") and tokenizer is not None and tokenizer.is_ordinary(token):
+            words[key] = f"{key}: {token} ({tokenizer.spelling(token)[:40]!r})"
+    if outside:
+        yield f"{_are('no token', outside.values())} of this base, which has {size}; {_set(outside)}"
+    if foreign:
+        owners = " and ".join(sorted(set(foreign.values())))
+        own = f"in this base ({kind}) {', '.join(str(known[key]) for key in foreign)}" if known else f"this is {kind}"
+        yield f"{_are('an id', [f'{key}: {stated[key]}' for key in foreign])} of {owners}, {own}; {_set(foreign)}"
+    if words:
+        yield f"{_are('an ordinary word', words.values())} of the tokenizer; {_set(words)}"
+
+
+def _are(what: str, items: Collection[str]) -> str:
+    return f"{', '.join(items)} " + (f"is {what}" if len(items) == 1 else f"are {what.removeprefix('an ')}s")
+
+
+def _set(keys: Iterable[str]) -> str:
+    return "set " + ", ".join(f"model.{key}" for key in keys)
 
 
 def _disagreements(mask: int, sources: dict[str, dict[str, int]]) -> Iterator[str]:
@@ -143,11 +184,18 @@ def _disagreements(mask: int, sources: dict[str, dict[str, int]]) -> Iterator[st
             yield f"mask_token_id: {mask} in {first}, {other} in {name}; set model.mask_token_id"
 
 
-def _of_another_base(key: str, token: int, known: dict[str, int]) -> str | None:
-    """The published base whose id this is, where this base is a published one with another id."""
-    if not known or known[key] == token:
+def _other_owner(
+    kind: str, key: str, token: int, known: dict[str, int], tokenizer: StoredTokenizer | None
+) -> str | None:
+    """The published base whose id this is, where this base is a published one with another id, or of another kind and
+    nothing but the number speaks for it.
+    """
+    if known and known[key] == token:
         return None
-    return next((base.title for base in PUBLISHED if base.token_ids[key] == token), None)
+    if not known and (tokenizer is not None or token < _LARGE):
+        return None
+    others = [base for base in PUBLISHED if known or base.model_type != kind]
+    return next((base.title for base in others if base.token_ids[key] == token), None)
 
 
 def _ids_of(fields: dict[str, Any]) -> dict[str, int]:

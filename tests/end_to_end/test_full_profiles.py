@@ -65,10 +65,14 @@ class Run:
         return result.output
 
 
-@pytest.fixture(scope="module", params=["llada-8b", "llada-8b-24gb", "kcv-2025"] if LONG else ["llada-8b"])
+PROFILES = ("llada-8b", "llada-8b-24gb", "kcv-2025", "llada-1.5", "illada-8b", "illada-8b-24gb")
+
+
+@pytest.fixture(scope="module", params=PROFILES if LONG else PROFILES[:1])
 def finished(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     root = tmp_path_factory.mktemp(request.param)
-    with running_hub(*published.published()) as hub, client_of(hub, tmp_path_factory.mktemp("cache")):
+    base = load_profile(request.param).model.base
+    with running_hub(*published.published(base)) as hub, client_of(hub, tmp_path_factory.mktemp("cache")):
         run = Run(request.param, Paths.of(request.param, root), hub)
         for stage in STAGES:
             run.command(stage)
@@ -92,7 +96,8 @@ def test_every_stage_left_what_it_should(finished: Run) -> None:
 
 def test_what_ran_is_named_by_the_hubs_commits(finished: Run) -> None:
     facts = json.loads(finished.paths.inputs_facts.read_text(encoding="utf-8"))
-    for key, name in (("base", published.BASE), ("encoder", published.ENCODER), ("dataset", published.DATASET)):
+    base = load_profile(finished.name).model.base
+    for key, name in (("base", base), ("encoder", published.ENCODER), ("dataset", published.DATASET)):
         [repository] = [one for (_, known), one in finished.hub.repositories.items() if known == name]
         assert (facts[key]["kind"], facts[key]["revision"]) == ("hub", repository.commit)
     assert len(facts["dataset"]["files"]) == published.DATA_SHARDS

@@ -8,7 +8,7 @@ import torch
 
 from common.errors import InputError
 from common.progress import console
-from llada.network.checkpoint import published_shapes
+from llada.network.checkpoint import published_shapes, read_config
 from training.plan import TrainingPlan
 
 LARGE = 1_000_000_000  # weights of a base that takes months on a CPU
@@ -62,6 +62,4 @@ def why_no_gpu() -> str:
 
 def weights_of(plan: TrainingPlan) -> int:
     """Weights of the base, from its config.json."""
-    from llada.network.modeling import LLaDAConfig
-
-    return sum(map(math.prod, published_shapes(LLaDAConfig.from_pretrained(plan.base)).values()))
+    return sum(map(math.prod, published_shapes(read_config(plan.base)).values()))

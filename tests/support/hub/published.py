@@ -33,10 +33,13 @@ REMOTE_CODE = b"raise RuntimeError('the code of a checkpoint is never run')\n"
 SHAPE = {"d_model": WIDTH, "n_layers": LAYERS, "n_heads": 2, "n_kv_heads": 2, "mlp_hidden_size": 64}
 
 
-def published() -> tuple[Repository, Repository, Repository]:
-    """Base, encoder and data set."""
+def published(base: str = BASE) -> tuple[Repository, Repository, Repository]:
+    """Base, encoder and data set; any LLaDA-8B under its name, or iLLaDA-8B under its own."""
+    from tests.support.hub import illada
+
+    files = illada.base_files() if base == illada.NAME else base_files()
     return (
-        Repository.of(BASE, dict(base_files())),
+        Repository.of(base, dict(files)),
         Repository.of(ENCODER, dict(encoder_files())),
         Repository.of(DATASET, dict(dataset_files()), "dataset"),
     )
@@ -45,30 +48,30 @@ def published() -> tuple[Repository, Repository, Repository]:
 @cache
 def base_files() -> dict[str, bytes]:
     fields = PUBLISHED | SHAPE
-    index, shards = _shards(fields)
+    index, shards = shards_of(fields)
     return {
         ".gitattributes": b"*.safetensors filter=lfs diff=lfs merge=lfs -text\n",
         "README.md": b"# LLaDA-8B-Instruct\n",
-        "config.json": _json(fields),
+        "config.json": as_json(fields),
         "configuration_llada.py": REMOTE_CODE,
         "modeling_llada.py": REMOTE_CODE,
-        "generation_config.json": _json({"_from_model_config": True, "eos_token_id": 126081}),
+        "generation_config.json": as_json({"_from_model_config": True, "eos_token_id": 126081}),
         "model.safetensors.index.json": index,
         **shards,
         **_tokenizer_files(),
     }
 
 
-def _shards(fields: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
+def shards_of(fields: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
     """The index, and six files of random bfloat16 weights."""
     import torch
     from safetensors.torch import save
 
-    from llada import LLaDAConfig
     from llada.network.checkpoint import published_shapes
+    from llada.network.configuration import config_class
 
     generator = torch.Generator().manual_seed(0)
-    shapes = published_shapes(LLaDAConfig(**fields))
+    shapes = published_shapes(config_class(fields)(**fields))
     tensors = {
         name: (torch.randn(shape, generator=generator) * 0.1 + ("norm" in name or "ln_f" in name)).bfloat16()
         for name, shape in shapes.items()
@@ -80,7 +83,7 @@ def _shards(fields: dict[str, Any]) -> tuple[bytes, dict[str, bytes]]:
         for file in files
     }
     size = sum(tensor.numel() * tensor.element_size() for tensor in tensors.values())
-    return _json({"metadata": {"total_size": size}, "weight_map": placed}), shards
+    return as_json({"metadata": {"total_size": size}, "weight_map": placed}), shards
 
 
 def _tokenizer_files() -> dict[str, bytes]:
@@ -111,8 +114,8 @@ def _tokenizer_files() -> dict[str, bytes]:
     special = {name: settings[name] for name in ("bos_token", "eos_token", "pad_token", "cls_token")}
     return {
         "tokenizer.json": tokenizer.to_str().encode(),
-        "tokenizer_config.json": _json(settings),
-        "special_tokens_map.json": _json(special),
+        "tokenizer_config.json": as_json(settings),
+        "special_tokens_map.json": as_json(special),
     }
 
 
@@ -139,12 +142,12 @@ def encoder_files() -> dict[str, bytes]:
     }  # fmt: skip
     return {
         "README.md": b"# IndoBERT\n",
-        "config.json": _json(settings | sizes),
+        "config.json": as_json(settings | sizes),
         "pytorch_model.bin": weights.getvalue(),
         "tf_model.h5": b"\x89HDF\r\n\x1a\n of no use here",
-        "special_tokens_map.json": _json({"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
+        "special_tokens_map.json": as_json({"unk_token": "[UNK]", "sep_token": "[SEP]", "pad_token": "[PAD]",
                                           "cls_token": "[CLS]", "mask_token": "[MASK]"}),
-        "tokenizer_config.json": _json({"do_lower_case": True}),
+        "tokenizer_config.json": as_json({"do_lower_case": True}),
         "vocab.txt": "\n".join(_wordpieces()).encode() + b"\n",
     }  # fmt: skip
 
@@ -188,5 +191,5 @@ def _parquet(rows: list[dict[str, str | None]]) -> bytes:
     return sink.getvalue()
 
 
-def _json(value: Any) -> bytes:
+def as_json(value: Any) -> bytes:
     return json.dumps(value, indent=1).encode()

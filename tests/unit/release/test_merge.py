@@ -3,6 +3,7 @@
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -193,20 +194,30 @@ def test_a_sharded_base_is_read_too(tmp_path):
 def test_tokenizer_files_and_card_come_along(tmp_path):
     for name in ("tokenizer.json", "chat_template.jinja"):
         (tmp_path / "base").mkdir(exist_ok=True)
-        (tmp_path / "base" / name).write_text(f"of {name}")
+        (tmp_path / "base" / name).write_text(json.dumps({"of": name}))
     output, _, check = merged(tmp_path, "pissa")
-    assert (output / "tokenizer.json").read_text() == "of tokenizer.json"
+    assert json.loads((output / "tokenizer.json").read_text()) == {"of": "tokenizer.json"}
     assert (output / "chat_template.jinja").is_file()
     card = (output / "README.md").read_text()
     assert f"{check.difference:.2g}, the root mean square {check.rms:.1g} (float32 weights, float64 arithmetic)" in card
 
 
+def with_tokenizer(base: Path) -> Any:
+    """A tokenizer for a small base, whose config then has its token ids."""
+    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
+    tokenizer = build_tokenizer(texts, 300, base)
+    ids = {f"{name}_token_id": getattr(tokenizer, f"{name}_token_id") for name in ("mask", "eos", "pad")}
+    fields = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(fields | ids))
+    return tokenizer
+
+
 def test_the_merged_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
     """Its class there is PreTrainedTokenizerFast, and a list under `extra_special_tokens` an error."""
-    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
-    (tmp_path / "base").mkdir()
-    before = build_tokenizer(texts, 300, tmp_path / "base")
-    output, _, _ = merged(tmp_path, "lora")
+    _, adapter = trained(tmp_path, "lora")
+    before = with_tokenizer(tmp_path / "base")
+    output = tmp_path / "merged"
+    merge(model=ModelConfig(), base=tmp_path / "base", adapter=adapter, output=output)
     settings = json.loads((output / "tokenizer_config.json").read_text())
     assert settings["tokenizer_class"] == "PreTrainedTokenizerFast"
     assert "<|eot_id|>" in settings["additional_special_tokens"]
@@ -219,10 +230,9 @@ def test_the_merged_tokenizer_is_named_as_transformers_4_knows_it(tmp_path):
 
 def test_a_merged_folder_points_to_nothing_outside_itself(tmp_path):
     """A published base names remote code that is not copied, and files of the machine that it was saved on."""
-    texts = ["Ibu kota Jawa Barat adalah Bandung.", "Air mendidih pada 100 derajat."]
     _, adapter = trained(tmp_path, "lora")
     base = tmp_path / "base"
-    build_tokenizer(texts, 300, base)
+    with_tokenizer(base)
     outside = {"auto_map": {"AutoModel": "modeling_llada.LLaDAModelLM"}, "_name_or_path": "/home/somebody/base"}
     for name in ("config.json", "tokenizer_config.json"):
         content = json.loads((base / name).read_text())

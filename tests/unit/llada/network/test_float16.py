@@ -5,22 +5,23 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from llada.network import modeling
-from tests.support.small_world import small_model
+from tests.support.small_world import KINDS, small_model
 
 IDS = torch.randint(0, 50, (2, 16), generator=torch.Generator().manual_seed(0))
 LIMIT = torch.finfo(torch.float16).max
 
 
-@pytest.fixture
-def large():
+@pytest.fixture(params=KINDS)
+def large(request):
     """Gate and up projection some hundred times as large: their product and the residual stream leave float16, weights
     and the projections themselves do not.
     """
-    model = small_model()
+    model = small_model(kind=request.param)
     with torch.no_grad():
-        for block in model.model.transformer.blocks:
-            for layer, deviation in ((block.ff_proj, 60), (block.up_proj, 60), (block.ff_out, 0.2)):
-                layer.weight.mul_(deviation / layer.weight.std())
+        for block in model.model.blocks:
+            for name, deviation in (("ff_proj", 60), ("up_proj", 60), ("ff_out", 0.2)):
+                weight = block.part(name).weight
+                weight.mul_(deviation / weight.std())
     return model
 
 
@@ -31,7 +32,7 @@ def naive(model):
         def forward(self, x, cos, sin, mask=None, cache=None, cache_start=0, keep=None):
             return super().forward(x.half(), cos, sin, mask, cache, cache_start, keep)
 
-    for block in model.model.transformer.blocks:
+    for block in model.model.blocks:
         block.__class__ = Narrow
     return model
 
@@ -39,8 +40,8 @@ def naive(model):
 def largest(model):
     """The largest numbers of the MLP's product and of the stream."""
     found = {"product": 0.0, "stream": 0.0}
-    for block in model.model.transformer.blocks:
-        block.ff_out.register_forward_pre_hook(
+    for block in model.model.blocks:
+        block.part("ff_out").register_forward_pre_hook(
             lambda _, inputs: found.update(product=max(found["product"], float(inputs[0].abs().max())))
         )
         block.register_forward_hook(
@@ -93,4 +94,5 @@ def test_scaling_by_powers_of_two_keeps_the_precision_of_the_terms(factor):
 def test_other_types_take_the_path_without_scaling(monkeypatch):
     monkeypatch.setattr(modeling, "_within_float16", None)
     for dtype in (torch.float32, torch.bfloat16):
-        small_model().to(dtype)(IDS)
+        for kind in KINDS:
+            small_model(kind=kind).to(dtype)(IDS)

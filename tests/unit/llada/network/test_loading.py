@@ -112,6 +112,9 @@ def test_tied_checkpoint_loads_with_or_without_the_head(kind, tmp_path):
         loaded = LLaDAModelLM.from_pretrained(tmp_path / folder)
         assert loaded.get_output_embeddings().weight is loaded.get_input_embeddings().weight
         assert torch.equal(logits(loaded), logits(model))
+    edit(tmp_path / "with" / "model.safetensors", lambda state: state[head].add_(1))
+    with pytest.raises(CheckpointError, match=rf"(weight_tying|tie_word_embeddings): true .* {head} differs"):
+        LLaDAModelLM.from_pretrained(tmp_path / "with")
 
 
 def test_truncated_shard_is_named(damaged):

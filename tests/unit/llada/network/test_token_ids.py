@@ -14,7 +14,7 @@ from llada import LLaDAModelLM
 from llada.errors import CheckpointError
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig
 from llada.network.published import TOKEN_ID_KEYS
-from llada.network.token_ids import settle_token_ids
+from llada.network.token_ids import StoredTokenizer, _faults, settle_token_ids, settled_config
 from tests.support.llama_twin import tiny_model
 
 ADDED = {"<s>": 0, "<pad>": 1, "</s>": 2, "<m>": 5}
@@ -101,8 +101,9 @@ def test_the_table_stands_in_for_a_published_vocabulary_alone():
 @pytest.mark.parametrize(
     ("config", "owner"),
     [
-        (ILLaDAConfig(mask_token_id=126336), "126336 is that of LLaDA, in this base (illada) it is 5"),
-        (LLaDAConfig(mask_token_id=5), "5 is that of iLLaDA, in this base (llada) it is 126336"),
+        (ILLaDAConfig(mask_token_id=126336), "126336 is an id of LLaDA, in this base (illada) 5"),
+        (LLaDAConfig(mask_token_id=5), "5 is an id of iLLaDA, in this base (llada) 126336"),
+        (ILLaDAConfig(vocab_size=200_000, mask_token_id=126336), "126336 is an id of LLaDA, this is illada"),
     ],
 )
 def test_another_published_bases_mask_token_is_refused(config, owner):
@@ -113,8 +114,42 @@ def test_another_published_bases_mask_token_is_refused(config, owner):
 
 
 def test_another_published_bases_end_token_is_refused_by_its_key():
-    with pytest.raises(CheckpointError, match=r"eos_token_id: 126081 is that of LLaDA.*set model\.eos_token_id"):
+    with pytest.raises(CheckpointError, match=r"eos_token_id: 126081 is an id of LLaDA.*set model\.eos_token_id$"):
         settle_token_ids(ILLaDAConfig(eos_token_id=126081), None)
+
+
+LLADAS = {"mask_token_id": 126336, "eos_token_id": 126081, "pad_token_id": 126081, "bos_token_id": 126080}
+
+
+@pytest.mark.parametrize(
+    ("size", "why"), [(96, "are no tokens of this base"), (155136, "are ids of LLaDA, in this base (illada)")]
+)
+def test_all_of_lladas_ids_in_an_illada_config_are_refused_in_one_line(folder, size, why):
+    change(folder / "config.json", **LLADAS)
+    if size == 96:
+        fault = fault_of(folder)
+    else:
+        with pytest.raises(CheckpointError) as caught:
+            settle_token_ids(ILLaDAConfig(vocab_size=size, **LLADAS), None)
+        [fault] = str(caught.value).splitlines()
+    assert why in fault
+    assert "mask_token_id: 126336, eos_token_id: 126081" in fault
+    assert fault.endswith("set model.mask_token_id, model.eos_token_id, model.pad_token_id, model.bos_token_id")
+
+
+def test_an_id_that_is_also_another_bases_is_taken_where_the_tokenizer_speaks_for_it():
+    """A vocabulary of its own may well have its mask token at iLLaDA's 5, or by its tokenizer at LLaDA's number."""
+    settle_token_ids(LLaDAConfig(vocab_size=96, mask_token_id=5, eos_token_id=2, pad_token_id=1), None)
+    with_tokenizer = StoredTokenizer({"mask_token_id": 126336}, {126336: "<m>"}, {})
+    config = ILLaDAConfig(vocab_size=200_000, mask_token_id=126336)
+    assert list(_faults(config, {}, {}, with_tokenizer)) == []
+
+
+def test_a_pipelines_base_without_an_end_token_is_refused(folder):
+    change(folder / "config.json", eos_token_id=None, mask_token_id=5)
+    with pytest.raises(CheckpointError, match=r"eos_token_id: not in config.json.*; set model\.eos_token_id$"):
+        settled_config(folder, {})
+    assert settled_config(folder, {"eos_token_id": 2}).eos_token_id == 2
 
 
 @pytest.mark.parametrize("given", ["in the config", "by hand"])
@@ -124,7 +159,16 @@ def test_a_mask_token_that_is_an_ordinary_word_is_refused(folder, given):
     if not overrides:
         change(folder / "config.json", mask_token_id=4)
     fault = fault_of(folder, **overrides)
-    assert "mask_token_id: 4 is an ordinary word of the tokenizer, 'pergi'; set model.mask_token_id" in fault
+    assert "mask_token_id: 4 ('pergi') is an ordinary word of the tokenizer; set model.mask_token_id" in fault
+
+
+def test_a_tokenizer_of_another_base_is_one_line(folder):
+    """Its words stand where the config has mask and end; that it names another mask token as well says no more."""
+    write_tokenizer(folder, mask_token="<m>")
+    change(folder / "config.json", mask_token_id=4, eos_token_id=3)
+    assert "mask_token_id: 4 ('pergi'), eos_token_id: 3 ('rumah') are ordinary words of the tokenizer" in fault_of(
+        folder
+    )
 
 
 @pytest.mark.parametrize("token", [126336, 96, -1, True, "<m>"])
@@ -147,6 +191,15 @@ def test_a_mask_token_that_also_ends_texts_is_refused(folder):
 def test_a_damaged_file_is_named(folder, file):
     (folder / file).write_text("{")
     assert f"{file}: not valid JSON" in fault_of(folder, mask_token_id=5)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [{"added_tokens": [{"id": "x"}]}, {"model": {"vocab": {"a": None}}}, {"model": {"vocab": [[]]}}, {"model": [1]}],
+)
+def test_a_tokenizer_file_that_holds_something_else_is_named(folder, content):
+    (folder / "tokenizer.json").write_text(json.dumps(content))
+    assert "tokenizer.json: not a tokenizer" in fault_of(folder, mask_token_id=5)
 
 
 def test_the_profile_can_set_every_id_that_a_refusal_names():
