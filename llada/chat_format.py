@@ -273,9 +273,13 @@ def encode_example(
     """
     messages = [{"role": "system", "content": system}] if system else []
     prompt_ids = encode_prompt(tokenizer, [*messages, {"role": "user", "content": prompt}])
-    form, answer = _template_form(tokenizer), answer.strip()
-    answer_ids = _text(tokenizer, answer) if form is None else form.text(answer)
-    return [*prompt_ids, *answer_ids, end_of_turn_id(tokenizer)], len(prompt_ids)
+    return [*prompt_ids, *encode_text(tokenizer, answer), end_of_turn_id(tokenizer)], len(prompt_ids)
+
+
+def encode_text(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """Token ids of an answer's text, trimmed, in which no special token is read."""
+    form = _template_form(tokenizer)
+    return _text(tokenizer, text.strip()) if form is None else form.text(text.strip())
 
 
 def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:

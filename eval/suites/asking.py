@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from eval.suites.questions import LETTERS, Question
-from llada.chat_format import EOT_TOKEN, encode_prompt, special_token_id
+from llada.chat_format import encode_prompt, encode_text, end_of_turn_id
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,7 @@ class Asking:
 
     def option_ids(self, question: Question) -> list[list[int]]:
         """Each option as an answer, with its stop token."""
-        stop = special_token_id(self.tokenizer, EOT_TOKEN)
-        assert stop is not None  # load_tokenizer refuses a vocabulary without it
+        stop = end_of_turn_id(self.tokenizer)
         return [[*self._ids(option), stop] for option in question.options]
 
     def letter_ids(self, question: Question) -> list[list[int]]:
@@ -70,7 +69,7 @@ class Asking:
         return [self._ids(letter) for letter in LETTERS[: len(question.options)]]
 
     def _ids(self, text: str) -> list[int]:
-        return self.tokenizer.encode(text.strip(), add_special_tokens=False, split_special_tokens=True)
+        return encode_text(self.tokenizer, text)
 
     def _fit(self, shown: list[str], asked: str, answer: int) -> Asked:
         """Examples are left out from the first on, then the beginning of the question."""

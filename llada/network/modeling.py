@@ -44,7 +44,7 @@ from llada.errors import CheckpointError
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
-from llada.network.layout import ILLADA, LLADA, at, place
+from llada.network.layout import at, place
 from llada.network.token_ids import settle_token_ids
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -216,13 +216,14 @@ class LLaDAModelLM(PreTrainedModel):
     base_model_prefix = "model"
     supports_gradient_checkpointing = True
     _no_split_modules = ["LLaDABlock"]  # noqa: RUF012 (transformers reads plain class attributes)
-    _tied_weights_keys = {f"{LLADA.head}.weight": f"{LLADA.embedding}.weight"}  # noqa: RUF012
     _supports_sdpa = True
 
     def __init__(self, config: LLaDAConfig) -> None:
         super().__init__(config)
         self.model = LLaDAModel(config)
-        place(self, config.layout.head, nn.Linear(config.d_model, config.embedding_size, bias=False))
+        layout = config.layout
+        place(self, layout.head, nn.Linear(config.d_model, config.embedding_size, bias=False))
+        self._tied_weights_keys = {f"{layout.head}.weight": f"{layout.embedding}.weight"}  # of any class, by its config
         self.post_init()
 
     def forward(
@@ -364,7 +365,6 @@ class ILLaDAForCausalLM(LLaDAModelLM):
     """The same network as iLLaDA publishes it: its class name in config.json, its configuration, its module names."""
 
     config_class = ILLaDAConfig
-    _tied_weights_keys = {f"{ILLADA.head}.weight": f"{ILLADA.embedding}.weight"}  # noqa: RUF012
 
 
 def _check_tie(source: str, model: LLaDAModelLM) -> None:

@@ -153,6 +153,18 @@ def write_tiny_illada(folder: Path) -> Path:
     return folder
 
 
+BASES = {"llada": write_tiny_base, "illada": lambda folder: name_mask_token(write_tiny_illada(folder))}
+"""A tiny base of either kind that needs no setting."""
+
+
+def name_mask_token(base: Path) -> Path:
+    import json
+
+    fields = json.loads((base / "config.json").read_text())
+    (base / "config.json").write_text(json.dumps(fields | {"mask_token_id": 5}))
+    return base
+
+
 def write_test_split(path: Path, base: Path, rows: int) -> Path:
     """A formatted test split with the columns that the format stage writes."""
     from llada.chat_format import encode_example, load_tokenizer

@@ -23,18 +23,18 @@ from chat.terminal import STYLES, paint, talk
 from common.errors import InputError
 from llada import SamplerConfig, generate
 from llada.chat_format import decode_answer, encode_prompt, load_tokenizer
-from tests.support.evaluation import write_tiny_base
+from tests.support.evaluation import BASES
 
 QUESTION = "Di pulau mana kota Medan berada?"
 SAMPLING = SamplerConfig(gen_length=16, block_length=8, steps=16, temperature=0.5)
 ADAPTERS = ("lora", "pissa", "dora")
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+@pytest.fixture(scope="module", params=BASES)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A base and three adapters that were moved away from their start."""
     folder = tmp_path_factory.mktemp("systems")
-    base = write_tiny_base(folder / "base")
+    base = BASES[request.param](folder / "base")
     for place, name in enumerate(ADAPTERS):
         config, model = MethodConfig(rank=4), ModelConfig()
         result = attach(load_base(model, base, "cpu"), METHODS[name], config, model, folder / "cache", seed=place)

@@ -14,7 +14,7 @@ from eval.config import EvaluationConfig
 from eval.measure.evaluate import Measurement, evaluate, is_measured, read_test_set, traced_rows
 from eval.measure.overflow import budget_configs
 from llada.sampling.settings import SamplerConfig
-from tests.support.evaluation import write_test_split, write_tiny_base
+from tests.support.evaluation import BASES, write_test_split
 
 ROWS = 9
 FILES = ("metrics.json", "items.jsonl", "trace.json")
@@ -38,9 +38,9 @@ def settings(batch_size: int = 4, decoding_seeds: int = 1) -> EvaluationConfig:
 SETTINGS = settings()
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_base(tmp_path_factory.mktemp("base"))
+@pytest.fixture(scope="module", params=BASES)
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return BASES[request.param](tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
@@ -295,7 +295,7 @@ def test_weights_that_are_not_numbers_are_the_users_error_before_anything_is_gen
 
     broken = shutil.copytree(base, tmp_path / "broken")
     weights = load_file(broken / "model.safetensors")
-    weights["model.transformer.ln_f.weight"][3] = float("nan")
+    next(tensor for tensor in weights.values() if tensor.dim() == 1)[3] = float("nan")
     save_file(weights, broken / "model.safetensors", {"format": "pt"})
     monkeypatch.setattr(generation, "generate_answers", lambda *_, **__: pytest.fail("generated all the same"))
     with pytest.raises(InputError, match=r"not a finite number in torch\.float32") as caught:

@@ -13,14 +13,14 @@ from eval.measure.english import ENGLISH_SAMPLE
 from eval.measure.evaluate import load_system, read_test_set
 from eval.measure.likelihood import MASK_SHARES, bounds, fit_by_mask_share
 from eval.measure.retention import english_bound
-from tests.support.evaluation import write_test_split, write_tiny_base
+from tests.support.evaluation import BASES, write_test_split
 
 ROWS = 7
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_base(tmp_path_factory.mktemp("base"))
+@pytest.fixture(scope="module", params=BASES)
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return BASES[request.param](tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")

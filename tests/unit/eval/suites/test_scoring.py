@@ -21,16 +21,16 @@ from eval.suites.scoring import Scorer
 from llada import LLaDAModelLM
 from llada.chat_format import encode_example, encode_prompt
 from llada.diffusion.likelihood import log_likelihoods
-from tests.support.evaluation import write_tiny_base
+from tests.support.evaluation import BASES
 
 ROOM = 512
 
 
-@pytest.fixture(scope="module")
-def system(tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+@pytest.fixture(scope="module", params=BASES)
+def system(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
     from adapters.config import ModelConfig
 
-    return load_system(ModelConfig(), write_tiny_base(tmp_path_factory.mktemp("base")), None)
+    return load_system(ModelConfig(), BASES[request.param](tmp_path_factory.mktemp("base")), None)
 
 
 def question(

@@ -18,14 +18,14 @@ from eval.suites.run import run_task, spoken
 from eval.suites.samples import harness_samples
 from eval.suites.task import read_task
 from tests.support.command_line import run_here
-from tests.support.evaluation import write_tiny_base
+from tests.support.evaluation import BASES
 from tests.support.imports import LONG
 from tests.unit.eval.suites.test_formats import COPA, MMLU, write_csv, write_lines
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_tiny_base(tmp_path_factory.mktemp("base"))
+@pytest.fixture(scope="module", params=BASES)
+def base(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return BASES[request.param](tmp_path_factory.mktemp("base"))
 
 
 @pytest.fixture(scope="module")
