@@ -7,15 +7,13 @@ needs no residual model, no decomposition at load, and can be switched off to gi
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field, field_validator
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file, save_file
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from adapters.attach import adapted_layers, lora_config, wrap
@@ -24,14 +22,13 @@ from adapters.config import MethodConfig, ModelConfig
 from adapters.lineage import RETRAIN, read_run
 from adapters.methods import METHODS, Method, lora_alpha
 from adapters.pissa import Factors, residual
+from adapters.stored import CONFIG, PREFIX, WEIGHTS, check_adapter, missing_files, read_tensors, stored_shapes
 from common.errors import InputError
-from common.files import write_json
+from common.files import inside, write_json
 from common.records import Record, read_record
 from llada.network.configuration import CONFIGS
 from llada.network.published import title_of
 
-WEIGHTS = "adapter_model.safetensors"
-CONFIG = "adapter_config.json"
 COMMON = (
     "base_model_name_or_path",
     "bias",
@@ -48,7 +45,6 @@ COMMON = (
     "use_rslora",
 )
 """Fields of adapter_config.json that are always written; peft has had them all since 0.9."""
-PREFIX = "base_model.model."  # peft's, before the base's own names
 
 
 def trainable_tensors(adapted: Any) -> dict[str, Tensor]:
@@ -132,62 +128,6 @@ def file_key(name: str, adapter: str = "default") -> str:
     return name.replace(magnitude, ".lora_magnitude_vector").replace(f".{adapter}.weight", ".weight")
 
 
-class StoredConfig(Record):
-    """What adapter_config.json says, as far as it decides what the adapter computes."""
-
-    peft_type: str
-    r: int = Field(ge=1)
-    lora_alpha: float = Field(gt=0, allow_inf_nan=False)
-    use_rslora: bool = False
-    use_dora: bool = False
-    target_modules: str | list[str]
-    rank_pattern: dict[str, Any] | None = None
-    alpha_pattern: dict[str, Any] | None = None
-
-    def names(self, module: str) -> bool:
-        """Is the module among the targets: matched by the pattern, or one of the names, or ending in one?"""
-        if isinstance(self.target_modules, str):
-            return re.fullmatch(self.target_modules, module) is not None
-        return any(module == name or module.endswith(f".{name}") for name in self.target_modules)
-
-    @field_validator("target_modules")
-    @classmethod
-    def _pattern_compiles(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            try:
-                re.compile(value)
-            except (re.error, RecursionError, OverflowError) as error:
-                raise ValueError(f"not a regular expression ({error})") from None
-        return value
-
-
-def read_config(folder: Path) -> StoredConfig:
-    """adapter_config.json; raises InputError where it is damaged or of another shape."""
-    return read_record(folder / CONFIG, StoredConfig, RETRAIN)
-
-
-def read_tensors(folder: Path) -> dict[str, Tensor]:
-    """The adapter's weights, finite floats; raises InputError where the file is damaged or holds something else."""
-    path = folder / WEIGHTS
-    try:
-        tensors = load_file(path)
-    except (SafetensorError, OSError, ValueError, RuntimeError) as error:
-        raise InputError(f"{path}: damaged ({error}); train the adapter again") from None
-    wrong = [name for name, tensor in tensors.items() if not tensor.is_floating_point() or not tensor.isfinite().all()]
-    if wrong:
-        raise InputError(f"{path}: {wrong[0]} does not hold finite numbers; train the adapter again")
-    return tensors
-
-
-def missing_files(folder: Path) -> list[str]:
-    """A message for each file that an adapter folder must have and this one has not."""
-    return [
-        f"{folder / file}: no such file; train the adapter first"
-        for file in (CONFIG, WEIGHTS)
-        if not (folder / file).is_file()
-    ]
-
-
 def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     """Put a saved adapter on a base from `load_base` and return the peft model, in eval mode, adapter active.
 
@@ -205,6 +145,8 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     folder = Path(folder)
     if faults := missing_files(folder):
         raise InputError(faults)
+    refuse_another_kind(model, folder, stored_shapes(inside(folder, WEIGHTS)))
+    check_adapter(folder, model)
     trained_on = _quantised_pissa(folder)
     if trained_on is not None and replaces_base(model, folder):
         try:
@@ -213,9 +155,7 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
             raise InputError(f"{folder / WEIGHTS}: does not fit run.json ({error}); train the adapter again") from None
     from peft import PeftModel
 
-    read_config(folder)
     stored = read_tensors(folder).keys()
-    refuse_another_kind(model, folder, stored)
     try:
         if isinstance(model, PeftModel):
             model.load_adapter(str(folder), adapter_name=name)

@@ -16,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adapters.storage import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors, refuse_another_kind
+from adapters.storage import refuse_another_kind
+from adapters.stored import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors
 from common.errors import InputError
 
 PARTS = ("lora_A.weight", "lora_B.weight", "lora_magnitude_vector")

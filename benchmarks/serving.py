@@ -73,6 +73,7 @@ def measure(url: str, process: int, options: argparse.Namespace) -> dict[str, An
                     seconds.append(took)
                     tokens += count
             resident.append(resident_of(process))
+            print(f"{len(seconds)} requests, {resident[-1] / 2**20:.0f} MiB", file=sys.stderr, flush=True)
         wall = time.perf_counter() - begun
         idle = client.get("/health").json()
     settled = resident[len(resident) // 5 :]

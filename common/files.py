@@ -217,6 +217,24 @@ def _parse(path: Path, parse: Any, made_by: str | None) -> Any:
         raise InputError(f"{path}: not valid JSON ({error}){cure}") from None
 
 
+def inside(folder: Path, name: str, most_bytes: int | None = None) -> Path:
+    """`folder / name`, a file that lies in the folder itself: what comes from others may hold links to anything.
+
+    Links into the blobs of the hub's cache, of which its folders consist, are followed.
+
+    Raises:
+        InputError: a link leads out of the folder, or the file is larger than `most_bytes`.
+    """
+    path, root = folder / name, folder.resolve()
+    target = path.resolve()
+    blobs = root.parent.parent / "blobs" if root.parent.name == "snapshots" else root
+    if not (target.is_relative_to(root) or target.is_relative_to(blobs)):
+        raise InputError(f"{path}: leads out of the folder; put the file itself there")
+    if most_bytes is not None and target.is_file() and target.stat().st_size > most_bytes:
+        raise InputError(f"{path}: has {target.stat().st_size:,} bytes, allowed: {most_bytes:,}")
+    return path
+
+
 def sha256_of_file(path: Path) -> str:
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

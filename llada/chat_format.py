@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llada.errors import CheckpointError
+from llada.tokenizer_files import check_tokenizer_files
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
@@ -58,6 +59,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     folder = Path(folder)
     if not (folder / "tokenizer.json").is_file():
         raise CheckpointError(f"{folder}: no tokenizer.json; give the folder of a LLaDA checkpoint")
+    check_tokenizer_files(folder)
     from transformers import PreTrainedTokenizerFast
 
     try:

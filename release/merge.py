@@ -17,7 +17,7 @@ from torch import Tensor
 
 from adapters.config import ModelConfig
 from adapters.lineage import check_base, read_run
-from adapters.storage import WEIGHTS, missing_files
+from adapters.stored import WEIGHTS, missing_files
 from adapters.update import LowRank, read_adapter
 from common.errors import InputError
 from common.files import atomic_folder, sha256_of_file, sha256_of_model_folder, write_json, write_text

@@ -22,7 +22,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adapters.base import default_device, quiet_bitsandbytes
-from adapters.storage import PREFIX, WEIGHTS, file_key
+from adapters.storage import file_key
+from adapters.stored import PREFIX, WEIGHTS
 from common.progress import track
 from llada.network.checkpoint import read_config
 from llada.network.layout import Layout

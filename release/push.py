@@ -6,14 +6,17 @@ it, wherever they may lie.
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from adapters.storage import CONFIG, WEIGHTS
+from adapters.stored import CONFIG, WEIGHTS
 from common.errors import InputError
+from common.escaping import without_machine_paths
+from common.files import inside, write_json, write_text
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import HfHubHTTPError
@@ -42,9 +45,9 @@ def uploads(adapter: Path, card: Path) -> list[Upload]:
     missing = [adapter / name for name in (WEIGHTS, CONFIG) if not (adapter / name).is_file()]
     if missing:
         raise InputError([f"{path}: no such file; train the adapter first" for path in missing])
-    sources = {name: adapter / name for name in SHARED}
+    sources = {name: inside(adapter, name) for name in SHARED}
     if card.is_file():
-        sources["README.md"] = card
+        sources["README.md"] = inside(card.parent, card.name)
     return [Upload(path, name) for name, path in sources.items() if path.is_file()]
 
 
@@ -65,7 +68,7 @@ def push(files: list[Upload], repository: str, private: bool) -> str:
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             for file in files:
-                shutil.copyfile(file.source, folder / file.name)
+                _copy(file.source, folder / file.name)
             # None, not False, where it was not asked for: an organisation may make its repositories private by itself.
             address = hub.create_repo(repository, private=private or None, exist_ok=True)
             hub.upload_folder(
@@ -86,6 +89,25 @@ def push(files: list[Upload], repository: str, private: bool) -> str:
             raise
         raise InputError(f"{_line(error)}; correct the front matter of {_card(files)}") from None
     return str(address)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a file; what may hold paths of this machine as it may leave it, byte for byte where it holds none."""
+    if source.suffix == ".safetensors":
+        shutil.copyfile(source, target)
+        return
+    text = source.read_text(encoding="utf-8")
+    try:
+        content = json.loads(text) if source.suffix == ".json" else text
+    except (ValueError, RecursionError):
+        content = text
+    told = without_machine_paths(content)
+    if told == content:
+        shutil.copyfile(source, target)
+    elif isinstance(told, str):
+        write_text(target, told)
+    else:
+        write_json(target, told)
 
 
 def _answer(error: HfHubHTTPError) -> str:

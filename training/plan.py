@@ -14,7 +14,7 @@ import numpy as np
 
 from adapters.config import MethodConfig, ModelConfig
 from adapters.methods import Method, method_named
-from adapters.storage import WEIGHTS, missing_files
+from adapters.stored import WEIGHTS, missing_files
 from common.errors import InputError
 from common.files import read_json, sha256_of_file
 from common.progress import console

@@ -18,6 +18,7 @@ from llada.network.configuration import LLaDAConfig, config_class
 
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _TYPES = {"F32": torch.float32, "BF16": torch.bfloat16, "F16": torch.float16}
+LARGEST_HEADER = 16 << 20  # of a safetensors file; LLaDA-8B's have 30 KB
 _SHOWN = 4
 
 
@@ -63,6 +64,10 @@ def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     if config is None:
         config = read_config(folder)
     actual = _stored_shapes(folder)
+    if config.n_layers > len(actual):
+        raise CheckpointError(
+            f"{folder}: config.json says n_layers {config.n_layers}, and there are {len(actual)} tensors"
+        )
     if getattr(config, "quantization_config", None) is not None:
         return  # stored quantised: packed shapes and extra state, transformers checks them as it unpacks
     expected, head = published_shapes(config), f"{config.layout.head}.weight"
@@ -117,7 +122,7 @@ def read_config(folder: Path) -> LLaDAConfig:
         fields = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path}: no such file; a checkpoint folder holds config.json and safetensors") from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error})") from None
     try:
         return config_class(fields)(**fields)
@@ -144,8 +149,11 @@ def _sharded_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
     try:
         placed: dict[str, str] = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
         shards = sorted(set(placed.values()))
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not an index with a weight_map ({error!r})") from None
+    astray = [shard for shard in shards if not isinstance(shard, str) or Path(shard).name != shard]
+    if astray:
+        raise CheckpointError(f"{path}: {astray[0]!r} is no file of this folder")
     missing = [shard for shard in shards if not (folder / shard).is_file()]
     if missing:
         raise CheckpointError(
@@ -162,6 +170,10 @@ def _sharded_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 def _header(path: Path) -> dict[str, tuple[int, ...]]:
     try:
+        with path.open("rb") as stream:
+            length = int.from_bytes(stream.read(8), "little")
+        if length > LARGEST_HEADER:
+            raise SafetensorError(f"its header has {length:,} bytes")
         with safe_open(str(path), framework="pt") as file:
             return {key: tuple(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118 (not a dict)
     except (SafetensorError, OSError) as error:

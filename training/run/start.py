@@ -10,7 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from adapters.storage import WEIGHTS, file_key, trainable_tensors
+from adapters.storage import file_key, trainable_tensors
+from adapters.stored import WEIGHTS
 from adapters.update import read_adapter
 from common.errors import InputError
 from common.files import read_json

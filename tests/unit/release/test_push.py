@@ -1,5 +1,6 @@
 """Sharing an adapter: exactly its own files arrive at a hub, byte for byte, and never data."""
 
+import json
 import os
 import socket
 import subprocess
@@ -88,6 +89,21 @@ def test_the_reports_card_is_the_readme(adapter, hub):
     card.write_text("the evaluated card")
     push(adapter)
     assert hub.files["README.md"] == b"the evaluated card"
+
+
+def test_paths_of_this_machine_and_links_out_of_the_folder_stay(adapter, hub, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", "/data/people/budi")
+    run = {"init_from": {"path": "/data/people/budi/old/lora"}, "provenance": {"command": "x /data/people/budi/rows"}}
+    (adapter / "run.json").write_text(json.dumps(run))
+    (adapter / "README.md").write_text("made in /data/people/budi/work")
+    assert push(adapter).exit_code == 0
+    assert json.loads(hub.files["run.json"]) == {"init_from": {"path": "lora"}, "provenance": {"command": "x ~/rows"}}
+    assert hub.files["README.md"] == b"made in ~/work"
+    assert hub.files["curve.csv"] == b"content of curve.csv"
+    (tmp_path / "key").write_text("private")
+    (adapter / "run.json").unlink()
+    (adapter / "run.json").symlink_to(tmp_path / "key")
+    assert "leads out of the folder" in refusal(push(adapter))
 
 
 def test_a_dry_run_asks_the_hub_nothing(adapter, hub):
