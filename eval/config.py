@@ -17,6 +17,7 @@ TASK_KINDS: tuple[str, ...] = get_args(TaskKind)
 Scoring = Literal["likelihood", "letter", "revealing"]
 SCORINGS: tuple[Scoring, ...] = get_args(Scoring)
 MOST_SHOTS = 5
+RougeTokenizer = Literal["ascii", "unicode"]
 
 
 class TaskConfig(Section):
@@ -70,6 +71,10 @@ class EvaluationConfig(Section):
         f"(each a multiple of sampling.block_length, at most {LONGEST_ANSWER})",
     )
     eos_overflow_items: int = Field(16, ge=1, le=1_000_000, description="test items answered at each of these budgets")
+    rouge_tokenizer: RougeTokenizer = Field(
+        "ascii",
+        description="what ROUGE counts: ascii (rouge-score's tokens of a-z and 0-9) | unicode (words of any script)",
+    )
     tasks: tuple[TaskConfig, ...] = Field(
         (), description="public suites in local files: {name, file, kind, limit, shots, shots_file, scorings}"
     )

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from llada.diffusion.likelihood import LikelihoodEstimate
 
 LATER = ("confidence", "repetition_penalty")
+LATER_OF_EVALUATION = ("rouge_tokenizer",)
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
@@ -49,11 +50,17 @@ class Measurement:
     seed: int
 
     @property
+    def _still_off(self) -> set[str]:
+        """Options of the evaluation that came later and are off: as of the sampler, old numbers stay what they were."""
+        fields = EvaluationConfig.model_fields
+        return {key for key in LATER_OF_EVALUATION if getattr(self.evaluation, key) == fields[key].default}
+
+    @property
     def settings(self) -> dict[str, Any]:
         """As written into metrics.json; the batch size, which changes no number, is not among them."""
         return {
             "seed": self.seed,
-            "evaluation": self.evaluation.model_dump(mode="json", exclude={"batch_size"}),
+            "evaluation": self.evaluation.model_dump(mode="json", exclude={"batch_size"} | self._still_off),
             "sampling": sampling_settings(self.sampling),
             "model": self.model.model_dump(mode="json"),
         }

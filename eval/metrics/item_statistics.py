@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from common.text.language import LANGUAGES, language_of
+from eval.config import RougeTokenizer
 from eval.metrics.overlap import overlap_statistics
 from eval.metrics.statistics import Array, mean_statistics
 from eval.metrics.words import echoes, frequent_vocabulary, lowercase_words, normalise, repetition
@@ -23,9 +24,10 @@ def text_statistics(
     references: Sequence[str],
     prompts: Sequence[str],
     truncated: Sequence[bool] | None = None,
+    rouge_tokenizer: RougeTokenizer = "ascii",
 ) -> dict[str, Array]:
     """Statistics (n, K) per metric that needs texts alone. `truncated` is omitted for floors, which have no budget."""
-    statistics = overlap_statistics(answers, references)
+    statistics = overlap_statistics(answers, references, rouge_tokenizer)
     common = set(frequent_vocabulary(references))
     statistics["exact_match"] = mean_statistics(
         [float(normalise(a) == normalise(r)) for a, r in zip(answers, references, strict=True)]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from eval.config import EvaluationConfig
+from eval.config import EvaluationConfig, RougeTokenizer
 from eval.metrics.accuracy import AnswerKey, accuracy_statistics, is_right
 from eval.metrics.definitions import ACCURACY, METRICS, Metric
 from eval.metrics.floors import floor_answers
@@ -109,7 +109,8 @@ def score_system(
     references, prompts = [item.reference for item in items], [item.prompt for item in items]
     texts = [answer.text for answer in decodings[0]]
     keys = keys if any(key and key.required for key in keys) else ()
-    runs = [decoding_statistics(answers, references, prompts, keys) for answers in decodings]
+    rouge = evaluation.rouge_tokenizer
+    runs = [decoding_statistics(answers, references, prompts, keys, rouge) for answers in decodings]
     if vectors is not None:
         for run, own in zip(runs, vectors.answers, strict=True):
             run |= cosine_statistics(own, vectors.references)
@@ -136,12 +137,12 @@ def score_system(
         "n": len(items),
         "metrics": metrics,
         "floors": {
-            name: text_scores(floor, references, prompts, name, vectors, keys)
+            name: text_scores(floor, references, prompts, name, vectors, keys, rouge)
             for name, floor in floor_answers(prompts, references, seed).items()
         },
-        "ceiling": text_scores(cut_references, references, prompts, "ceiling", vectors, keys),
+        "ceiling": text_scores(cut_references, references, prompts, "ceiling", vectors, keys, rouge),
         "groups": group_scores(items, statistics, resamples, seed, keys),
-        "signatures": signatures(),
+        "signatures": signatures(rouge),
         "settings": settings,
     } | (extra or {})
     shown = runs[0] | bound
@@ -152,12 +153,16 @@ def score_system(
 
 
 def decoding_statistics(
-    answers: Sequence[Answer], references: Sequence[str], prompts: Sequence[str], keys: Sequence[AnswerKey | None] = ()
+    answers: Sequence[Answer],
+    references: Sequence[str],
+    prompts: Sequence[str],
+    keys: Sequence[AnswerKey | None] = (),
+    rouge_tokenizer: RougeTokenizer = "ascii",
 ) -> dict[str, Array]:
     """The text statistics of one decoding of all items."""
     texts, truncated = [answer.text for answer in answers], [not answer.stopped for answer in answers]
     right = {ACCURACY: accuracy_statistics(texts, keys)} if keys else {}
-    return text_statistics(texts, references, prompts, truncated) | right
+    return text_statistics(texts, references, prompts, truncated, rouge_tokenizer) | right
 
 
 def text_scores(
@@ -167,9 +172,10 @@ def text_scores(
     name: str,
     vectors: AnswerVectors | None = None,
     keys: Sequence[AnswerKey | None] = (),
+    rouge_tokenizer: RougeTokenizer = "ascii",
 ) -> dict[str, float]:
     """The text metrics of answers that no system wrote (floors, ceiling), as plain values."""
-    statistics = text_statistics(texts, references, prompts)
+    statistics = text_statistics(texts, references, prompts, rouge_tokenizer=rouge_tokenizer)
     if vectors is not None:
         statistics |= cosine_statistics(vectors.others[name], vectors.references)
     if keys:

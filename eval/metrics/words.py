@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
 from eval.metrics.definitions import COMMON_WORDS, ECHO_WORDS
 
 _WORD = re.compile(r"\w+")
+_IDEOGRAPH = re.compile("[\u3041-\u30ff\u3400-\u4dbf\u4e00-\u9fff\U00020000-\U0003ffff]")
 
 
 def lowercase_words(text: str) -> list[str]:
     """Lower-case runs of letters and digits."""
     return _WORD.findall(text.lower())
+
+
+def words_of_any_script(text: str) -> list[str]:
+    """Case-folded runs of letters, marks and digits of any script; Han and kana, which have no spaces, by character."""
+    composed = unicodedata.normalize("NFKC", text).casefold()
+    spaced = _IDEOGRAPH.sub(r" \g<0> ", composed)
+    return "".join(char if unicodedata.category(char)[0] in "LMN" else " " for char in spaced).split()
 
 
 def normalise(text: str) -> str:

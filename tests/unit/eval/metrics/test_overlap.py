@@ -10,7 +10,7 @@ from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU, CHRF
 
 from eval.metrics import METRICS, text_statistics
-from eval.metrics.overlap import meteor, signatures
+from eval.metrics.overlap import meteor, overlap_statistics, signatures
 from eval.metrics.statistics import Array
 from tests.support.evaluation import ANSWERS, PROMPTS, REFERENCES, total
 
@@ -58,3 +58,16 @@ def test_meteor_has_no_english_synonyms() -> None:
 def test_signatures_name_the_settings() -> None:
     assert "nw:2" in signatures()["chrf"]
     assert "tok:13a" in signatures()["bleu"]
+
+
+def test_rouge_over_words_of_any_script_counts_what_the_default_drops() -> None:
+    answers, references = (
+        ["Café déjà vu", "東京は", "नमस्ते दुनिया", "Rumah besar."],
+        ["café vu", "東京", "नमस्ते", "rumah besar"],
+    )
+    default = overlap_statistics(answers, references)["rouge1"][:, 0]
+    unicode = overlap_statistics(answers, references, "unicode")["rouge1"][:, 0]
+    assert unicode == pytest.approx([80.0, 80.0, 200 / 3, 100.0])
+    assert default[1:3].tolist() == [0.0, 0.0]
+    assert default[3] == 100.0
+    assert "any script" in signatures("unicode")["rouge"] != signatures()["rouge"]
