@@ -71,6 +71,13 @@ class EvaluationConfig(Section):
         f"(each a multiple of sampling.block_length, at most {LONGEST_ANSWER})",
     )
     eos_overflow_items: int = Field(16, ge=1, le=1_000_000, description="test items answered at each of these budgets")
+    english_file: str | None = Field(
+        None,
+        min_length=1,
+        max_length=4096,
+        description="a public file of English prompts and answers for the retention, beside the sixteen built-in items",
+    )
+    english_rows: int = Field(100, ge=1, le=1_000_000, description="its first so many rows")
     rouge_tokenizer: RougeTokenizer = Field(
         "ascii",
         description="what ROUGE counts: ascii (rouge-score's tokens of a-z and 0-9) | unicode (words of any script)",

@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import chat, demo, judge, plan, preview, release, seeds, serve, stage, status, sweep, tasks
+from pipeline.commands import (
+    chat,
+    demo,
+    judge,
+    plan,
+    preview,
+    release,
+    safety,
+    seeds,
+    serve,
+    stage,
+    status,
+    sweep,
+    tasks,
+)
 from pipeline.options import main
 
 app = typer.Typer(
@@ -18,7 +32,7 @@ app = typer.Typer(
 )
 for name, summary in stage.SUMMARIES.items():
     app.command(name, help=summary)(stage.command_of(name))
-for command in (stage.evaluate, tasks.tasks, preview.preview, sweep.sweep, seeds.seeds, judge.judge):
+for command in (stage.evaluate, tasks.tasks, safety.safety, preview.preview, sweep.sweep, seeds.seeds, judge.judge):
     app.command()(command)
 for command in (plan.plan, status.status):
     app.command()(command)

@@ -1,4 +1,45 @@
-"""A small fixed English sample, to see what adaptation to Indonesian costs elsewhere. Written for this project."""
+"""English questions and answers, to see what adaptation to Indonesian costs elsewhere: a small fixed sample, written
+for this project, and the rows of a public file (Dolly's, Alpaca's or any columns of prompt and answer).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from common.errors import InputError
+from eval.suites.rows import column, read_rows
+
+ASKED, GIVEN, ANSWERED = ("instruction", "prompt", "question"), ("context", "input"), ("response", "output", "answer")
+
+
+def read_english(path: Path, limit: int) -> list[tuple[str, str]]:
+    """The first `limit` pairs of prompt and answer of a file; what is given with an instruction follows it.
+
+    Raises:
+        InputError: no such file, no such columns, or no row with both.
+    """
+    where = "evaluation.english_file"
+    try:
+        rows = read_rows(path, {column(name) for name in (*ASKED, *GIVEN, *ANSWERED)})
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
+    pairs = []
+    for row in rows:
+        asked, given, answered = (_first(row, names) for names in (ASKED, GIVEN, ANSWERED))
+        if asked and answered:
+            pairs.append((f"{asked}\n{given}" if given else asked, answered))
+    if not pairs:
+        names = ", ".join(sorted({name for row in rows for name in row if name}))
+        raise InputError(
+            f"{where}: {path}: no row with {' or '.join(ASKED)} and {' or '.join(ANSWERED)} (columns: {names})"
+        )
+    return pairs[:limit]
+
+
+def _first(row: dict[str, object], names: tuple[str, ...]) -> str:
+    texts = (row.get(name) for name in names)
+    return next((text.strip() for text in texts if isinstance(text, str) and text.strip()), "")
+
 
 ENGLISH_SAMPLE: tuple[tuple[str, str], ...] = (
     ("What is the capital of France?", "The capital of France is Paris, a city on the river Seine."),

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from common.progress import console
 from common.records import read_record
 from eval.config import EvaluationConfig
 from eval.measure.answer_keys import keys_of, read_answer_keys
+from eval.measure.english import read_english
 from eval.measure.overflow import budget_configs, lengths_by_budget
 from eval.metrics.definitions import ACCURACY, METRICS, PRIMARY, SECONDARY, Metric
 from eval.metrics.floors import floor_answers
@@ -36,7 +38,7 @@ if TYPE_CHECKING:
     from llada.diffusion.likelihood import LikelihoodEstimate
 
 LATER = ("confidence", "repetition_penalty")
-LATER_OF_EVALUATION = ("rouge_tokenizer",)
+LATER_OF_EVALUATION = ("english_file", "english_rows", "rouge_tokenizer")
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
@@ -110,6 +112,8 @@ def evaluate(
     test_set = read_test_set(test)
     keys = keys_of(test_set.items, read_answer_keys(answer_keys)) if answer_keys else []
     tasks = [read_task(task) for task in evaluation.tasks]
+    english = Path(evaluation.english_file) if evaluation.english_file else None
+    pairs = read_english(english, evaluation.english_rows) if english else []
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
     network, tokenizer = load_system(measurement.model, base, adapter)
@@ -122,15 +126,18 @@ def evaluate(
     from eval.suites.run import run_task
 
     estimates = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    in_english = partial(
+        english_bound,
+        network,
+        tokenizer,
+        samples=evaluation.likelihood_samples,
+        resamples=evaluation.bootstrap_resamples,
+        seed=seed,
+    )
     extra = {
         "noise_levels": fit_by_mask_share(network, test_set.prompts, test_set.answers, seed=seed),
-        "english": english_bound(
-            network,
-            tokenizer,
-            samples=evaluation.likelihood_samples,
-            resamples=evaluation.bootstrap_resamples,
-            seed=seed,
-        ),
+        "english": in_english(),
+        **({"english_file": in_english(pairs)} if english else {}),
         "tasks": {
             task.config.name: run_task(
                 network, tokenizer, task, samples=evaluation.likelihood_samples, seed=seed

@@ -15,12 +15,20 @@ from eval.metrics.statistics import ratio_standard_error
 from llada.chat_format import encode_example
 
 
-def english_bound(model: Any, tokenizer: Any, *, samples: int, resamples: int, seed: int) -> dict[str, Any]:
-    """The likelihood bound of ENGLISH_SAMPLE, with the statistics per item for paired comparisons."""
-    prompts, answers = _encode(tokenizer, [(prompt, answer) for prompt, answer in ENGLISH_SAMPLE])
-    estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label="English sample")
+def english_bound(
+    model: Any,
+    tokenizer: Any,
+    pairs: Sequence[tuple[str, str]] = ENGLISH_SAMPLE,
+    *,
+    samples: int,
+    resamples: int,
+    seed: int,
+) -> dict[str, Any]:
+    """The likelihood bound of English answers, with the statistics per item for paired comparisons."""
+    prompts, answers = _encode(tokenizer, pairs)
+    estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label="English")
     nats = [-one.estimate for one in estimates]
-    sizes = [len(answer.encode()) for _, answer in ENGLISH_SAMPLE]
+    sizes = [len(answer.encode()) for _, answer in pairs]
     statistics = bound_statistics(nats, [len(answer) for answer in answers], sizes)
     scores = {key: asdict(score(METRICS[key], rows, resamples, seed)) for key, rows in statistics.items()}
     scores["bound_per_token"]["standard_error"] = ratio_standard_error(statistics["bound_per_token"])

@@ -24,6 +24,8 @@ from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
 from eval.report.records import LARGEST, Accounting, HandRunTask, Item, Metrics, Run, Trace
 
+ENGLISH = ("english", "english_file")  # what is measured of English: the built-in sample, and a file
+
 
 @dataclass(frozen=True)
 class System:
@@ -252,7 +254,7 @@ def _form(system: System) -> tuple[Any, ...]:
         [(item.get("kind"), item.get("right") is None) for item in system.items],
         [level["mask_share"] for level in metrics.get("noise_levels", [])],
         [entry["budget"] for entry in metrics.get("eos_overflow", [])],
-        len((metrics.get("english") or {}).get("statistics", {}).get("bound_per_token", [])),
+        *(len((metrics.get(key) or {}).get("statistics", {}).get("bound_per_token", [])) for key in ENGLISH),
         len(system.trace),
     )
 

@@ -193,6 +193,7 @@ class Metrics(Strict):
     settings: Settings
     noise_levels: list[Level] = Field([])
     english: English | None = None
+    english_file: English | None = None
     eos_overflow: list[Budget] = Field([])
     tasks: dict[str, Task] = Field({})
 

@@ -15,7 +15,19 @@ from llada.sampling.settings import SamplerConfig
 from tests.support.command_line import PLAIN, run_here
 from tests.support.imports import REPOSITORY, STAGES
 
-BESIDE_THE_STAGES = ["preview", "sweep", "seeds", "tasks", "plan", "status", "merge", "push", "judge", "opinion"]
+BESIDE_THE_STAGES = [
+    "preview",
+    "sweep",
+    "seeds",
+    "tasks",
+    "safety",
+    "plan",
+    "status",
+    "merge",
+    "push",
+    "judge",
+    "opinion",
+]
 COMMANDS = [name for name in STAGES if name != "train"]
 TALKING = ["chat", "demo", "serve"]
 HEAVY = ("torch", "transformers", "peft", "daft", "sklearn", "matplotlib", "numpy", "pandas", "gradio", "starlette")

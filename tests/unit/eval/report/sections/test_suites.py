@@ -15,7 +15,9 @@ from eval.metrics.groups import compare_groups
 from eval.metrics.statistics import holm, mean_statistics
 from eval.report.labels import labels_of
 from eval.report.load import read_systems
+from eval.report.sections import suites
 from eval.report.sections.suites import about, build
+from eval.suites.results import READINGS
 from tests.support.report import Planted, items, soup, suite_result, write_evaluation
 
 PLANTED = (Planted("base", soup, 5.5), Planted("lora", soup, 3.0), Planted("pissa", soup, 3.2))
@@ -96,6 +98,10 @@ def test_training_seeds_are_compared_together(folders: dict[str, Path], tmp_path
     )
     assert section is not None
     assert all(len(table.pairs) == 3 for table in section.tables)
+
+
+def test_the_readings_are_those_that_are_measured() -> None:
+    assert {key: reading.label for key, reading in READINGS.items()} == suites.READINGS
 
 
 def test_nothing_is_shown_where_nothing_was_measured(folders: dict[str, Path]) -> None:
