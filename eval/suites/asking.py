@@ -35,9 +35,13 @@ def with_options(question: Question) -> str:
 
 
 def examples(question: Question, pool: Sequence[Question], count: int) -> list[Question]:
-    """The first `count` of the pool: of the question's own group where the suite has such, then of the others."""
-    own = [one for one in pool if question.group is not None and one.group == question.group]
-    return [*own, *(one for one in pool if one not in own)][:count] if own else list(pool[:count])
+    """The first `count` of the pool: of the question's own group where the suite has such, then of the others.
+
+    Never the question itself, with its answer.
+    """
+    others = [one for one in pool if (one.stem, one.options) != (question.stem, question.options)]
+    own = [one for one in others if question.group is not None and one.group == question.group]
+    return [*own, *(one for one in others if one not in own)][:count] if own else others[:count]
 
 
 @dataclass(frozen=True)

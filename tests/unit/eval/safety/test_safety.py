@@ -90,9 +90,8 @@ def test_the_command_keeps_answers_and_verdicts(tmp_path: Path) -> None:
     write_json(root / "inputs.json", {"dataset": {"files": []}, "encoder": place, "base": place})
     path = write_lines(tmp_path / "prompts.jsonl", [NESTED] * 3)
     options = ("--set", "sampling.gen_length=8", "--set", "sampling.block_length=8", "--set", "sampling.steps=2")
-    run = run_here(
-        "-m", "pipeline", "safety", "--method", "base", "--file", str(path), "--artifacts", str(root), *options
-    )
+    command = ("-m", "pipeline", "safety", "--method", "base", "--artifacts", str(root))
+    run = run_here(*command, "--file", str(path), *options)
     assert run.returncode == 0, run.stderr
     assert "n = 3. Of 56 hard answers labelled by hand the rule finds" in run.stdout
     result = read_json(root / "safety" / "base" / "result.json")

@@ -224,6 +224,7 @@ def test_examples_come_from_the_questions_own_group_first(system) -> None:
     pool = [question(number, number % 3, group="IPS" if number < 3 else "IPA") for number in range(6)]
     assert [one.id for one in examples(question(9, group="IPA"), pool, 4)] == ["3", "4", "5", "0"]
     assert [one.id for one in examples(question(9), pool, 2)] == ["0", "1"]
+    assert [one.id for one in examples(pool[0], pool, 2)] == ["1", "2"]  # never its own answer
     asked = Asking(system[1], pool, 2, ROOM).listed_prompt(question(9, group="IPA"))
     text = system[1].decode(asked.ids)
     assert asked.shots == 2
