@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from eval.suites.questions import LETTERS, Question
@@ -39,9 +40,15 @@ def examples(question: Question, pool: Sequence[Question], count: int) -> list[Q
 
     Never the question itself, with its answer.
     """
-    others = [one for one in pool if (one.stem, one.options) != (question.stem, question.options)]
-    own = [one for one in others if question.group is not None and one.group == question.group]
-    return [*own, *(one for one in others if one not in own)][:count] if own else others[:count]
+
+    def some(number: int, of_its_group: bool) -> list[Question]:
+        alike = (one for one in pool if (question.group is not None and one.group == question.group) is of_its_group)
+        return list(
+            islice((one for one in alike if (one.stem, one.options) != (question.stem, question.options)), number)
+        )
+
+    own = some(count, True)
+    return own + some(count - len(own), False)
 
 
 @dataclass(frozen=True)
