@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from common import seals
 from common.errors import InputError
+from common.files import sha256_of_file
 from common.progress import console
 from common.records import Record, read_record
 
@@ -23,11 +25,18 @@ class TrainedOn(Record):
     sha256: str | None = None
 
 
+class TrainedRows(Record):
+    """`data` of run.json. sha256: of each split's file."""
+
+    sha256: dict[str, str] = {}  # noqa: RUF012  (a pydantic default, copied for each record)
+
+
 class Run(Record):
     """What run.json says of the adapter's origin; the rest is for the report."""
 
     title: str = "LoRA"
     base: TrainedOn = TrainedOn()
+    data: TrainedRows = TrainedRows()
 
 
 def read_run(adapter: Path) -> Run:
@@ -49,8 +58,9 @@ def check_base(adapter: Path, base: Path, sha256: str) -> None:
         base: folder of the base at hand. sha256: of its files, as in inputs.json (`sha256_of_model_folder`).
 
     Raises:
-        InputError: the adapter was trained on another base; both are named.
+        InputError: the adapter was trained on another base, both are named; or it is not the one that was trained.
     """
+    check_files(adapter)
     trained_on = read_run(adapter).base
     if trained_on.sha256 is None:
         note = f"{adapter}: does not record the base it was trained on; taken for one of {base}"
@@ -60,3 +70,16 @@ def check_base(adapter: Path, base: Path, sha256: str) -> None:
             f"{adapter}: trained on the base {trained_on.name or 'embedded'} ({trained_on.sha256[:12]}), but {base} is "
             f"another ({sha256[:12]}); use the base it was trained on, or train it again on this one"
         )
+
+
+def check_files(adapter: Path) -> None:
+    """Raises InputError where weights or settings are not those that the training wrote, which run.json records."""
+    seals.check(adapter / RUN, adapter, RETRAIN)
+
+
+def check_rows(adapter: Path, formatted: Path) -> None:
+    """Raises InputError where an adapter was trained on other rows than are there: its test rows may be among them."""
+    for name, value in read_run(adapter).data.sha256.items():
+        path = formatted / f"{name}.parquet"
+        if path.is_file() and sha256_of_file(path) != value:
+            raise InputError(f"{adapter}: trained on another {path} than is there now; run `{RETRAIN}` again")

@@ -240,9 +240,14 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def model_files(path: Path) -> list[Path]:
+    """A model folder's weights, settings and tokenizer files, in order."""
+    return sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES and file.is_file())
+
+
 def sha256_of_model_folder(path: Path, name: str = "folder") -> str:
     """SHA-256 over the names and contents of a model folder's weights, settings and tokenizer files."""
-    files = sorted(file for file in path.rglob("*") if file.suffix in MODEL_FILES and file.is_file())
+    files = model_files(path)
     large = sum(file.stat().st_size for file in files) > 1 << 30
     return sha256_of_json(
         {str(file.relative_to(path)): sha256_of_file(file) for file in track(files, f"hashing {name}", enabled=large)}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from common import seals
 from common.errors import InputError
-from common.files import read_json, recover
+from common.files import recover
+from common.records import Record, read_record
 
 SPLITS = ("train", "validation", "test")
 ANSWER_KEYS = "answer_keys.jsonl"  # in `inputs`, where it is known which answers are right
@@ -66,6 +68,28 @@ class Paths:
         return self.root / "tasks" / system
 
 
+class _Place(Record):
+    path: str
+
+
+class _Dataset(Record):
+    files: list[_Place]
+    columns: dict[str, str] = {}  # noqa: RUF012  (a pydantic default, copied for each record)
+
+
+class _Base(_Place):
+    sha256: str
+    revision: str | None = None
+
+
+class _InputsFacts(Record):
+    """inputs.json."""
+
+    dataset: _Dataset
+    encoder: _Place
+    base: _Base
+
+
 @dataclass(frozen=True)
 class Inputs:
     """What `inputs` resolved: where rows, encoder and base (with its tokenizer) lie on this machine."""
@@ -81,14 +105,16 @@ class Inputs:
 
 def read_inputs(paths: Paths) -> Inputs:
     """Read `inputs.json`; its paths are relative to the artefacts where they lie inside them."""
-    facts = read_json(paths.inputs_facts, made_by=command_for("inputs", paths))
+    command = command_for("inputs", paths)
+    seals.check(paths.inputs_facts, paths.inputs_facts, command)
+    facts = read_record(paths.inputs_facts, _InputsFacts, command)
     return Inputs(
-        rows=[_present(paths, Path(file["path"])) for file in facts["dataset"]["files"]],
-        columns=facts["dataset"].get("columns", {}),
-        encoder=_present(paths, Path(facts["encoder"]["path"])),
-        base=_present(paths, Path(facts["base"]["path"])),
-        base_sha256=facts["base"]["sha256"],
-        base_revision=facts["base"].get("revision"),
+        rows=[_present(paths, Path(file.path)) for file in facts.dataset.files],
+        columns=facts.dataset.columns,
+        encoder=_present(paths, Path(facts.encoder.path)),
+        base=_present(paths, Path(facts.base.path)),
+        base_sha256=facts.base.sha256,
+        base_revision=facts.base.revision,
     )
 
 
@@ -99,14 +125,35 @@ def answer_keys(paths: Paths) -> Path | None:
 
 
 def require(path: Path, stage: str, paths: Paths) -> Path:
-    """The path, or an error that names the stage which makes it. A folder that a killed run left aside comes back."""
+    """The path, or an error that names the stage which makes it. A folder that a killed run left aside comes back.
+
+    Raises:
+        InputError: nothing is there, or something else than the stage wrote (`common.seals`).
+    """
     if not path.exists():
         for place in (path, *path.parents):
             if place.is_relative_to(paths.root) and place != paths.root:
                 recover(place)
     if not path.exists():
         raise InputError(f"{path}: not there yet; run `{command_for(stage, paths)}` first")
+    facts = _facts_of(stage, paths)
+    if facts is not None:
+        seals.check(facts, path, command_for(stage, paths))
     return path
+
+
+def _facts_of(stage: str, paths: Paths) -> Path | None:
+    """Where a stage writes down what it read and wrote; an adapter's is compared by `adapters.lineage`."""
+    if stage.startswith("evaluate --method "):
+        return paths.evaluation(stage.removeprefix("evaluate --method ")) / "accounting.json"
+    known = {
+        "select": paths.select_facts,
+        "embed": paths.embed_facts,
+        "cluster": paths.cluster_facts,
+        "split": paths.leakage_facts,
+        "format": paths.format_facts,
+    }
+    return known.get(stage)
 
 
 def command_for(stage: str, paths: Paths) -> str:

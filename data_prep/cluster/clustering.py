@@ -15,9 +15,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common import seals
 from common.errors import InputError
-from common.files import atomic_path, read_json, write_json
+from common.files import atomic_path, write_json
 from common.progress import progress_bar
+from common.records import Record, read_record
 from data_prep.config import DataConfig
 from data_prep.rows.tables import print_table
 from data_prep.rows.text import folded_words
@@ -30,6 +32,12 @@ WORD_LETTERS = 4
 """Shorter words (dan, di, yang) say nothing about a cluster."""
 MOST_CLUSTERS_SHARE = 0.8
 """A word that is frequent in more than this share of the clusters distinguishes none."""
+
+
+class _Embedding(Record):
+    """What is read of the facts of `embed`."""
+
+    text: str
 
 
 def cluster(
@@ -54,9 +62,10 @@ def cluster(
     """
     from data_prep.cluster.umap_picture import draw_umap
 
-    if embed_facts is not None and read_json(embed_facts)["text"] != data.embed_text:
+    embedded = None if embed_facts is None else read_record(embed_facts, _Embedding, "python -m pipeline embed").text
+    if embedded not in (None, data.embed_text):
         raise InputError(
-            f"data.embed_text: {data.embed_text}, but the stage embed read {read_json(embed_facts)['text']} "
+            f"data.embed_text: {data.embed_text}, but the stage embed read {embedded} "
             f"({embeddings}); run it again, or set data.embed_text as it was"
         )
     table, vectors = read_with_vectors(candidates, embeddings, ids)
@@ -87,14 +96,13 @@ def cluster(
         "minibatch": data.kmeans_minibatch,
         "seed": seed,
     }
-    write_json(
-        facts,
-        {
-            "kmeans": {**settings, "inertia": model.inertia, "iterations": model.iterations},
-            **described,
-            "umap": shown,
-        },
-    )
+    content = {
+        "kmeans": {**settings, "inertia": model.inertia, "iterations": model.iterations},
+        **described,
+        "umap": shown,
+    }
+    read = [path for path in (candidates, embeddings, ids, embed_facts) if path is not None]
+    write_json(facts, seals.sealed(facts, content, read=read, wrote=[clusters, centroids, umap_points]))
     _print(described)
 
 

@@ -19,6 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from common import seals
 from common.errors import InputError
 from common.files import atomic_path, sha256_of_json, sha256_of_model_folder, write_json
 from common.progress import console, progress_bar
@@ -60,7 +61,8 @@ def embed(
         np.save(temporary, vectors)
     with atomic_path(ids) as temporary:
         pq.write_table(table.select(["id"]), temporary, compression="zstd")
-    write_json(facts, _facts(data, tokens, loaded, vectors))
+    content = _facts(data, tokens, loaded, vectors)
+    write_json(facts, seals.sealed(facts, content, read=[candidates], wrote=[embeddings, ids]))
     shards.remove()
 
 

@@ -29,9 +29,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common import seals
 from common.errors import InputError
-from common.files import atomic_folder, read_json, write_json
+from common.files import atomic_folder, write_json
 from common.progress import track
+from common.records import Record, read_record
 from data_prep.config import DataConfig
 from data_prep.rows.conversation import Message, read_history, whole_prompt
 from data_prep.rows.tables import print_table
@@ -71,6 +73,12 @@ class Example:
     turns_left_out: int = 0
 
 
+class _Split(Record):
+    """What is read of the facts of `split`."""
+
+    rows: dict[str, int]
+
+
 def format_splits(
     data: DataConfig, *, splits: Path, tokenizer: Path, formatted: Path, facts: Path, split_facts: Path | None = None
 ) -> None:
@@ -88,7 +96,7 @@ def format_splits(
         loaded = load_tokenizer(tokenizer)
     except CheckpointError as error:
         raise InputError(f"model.base: {error}") from error
-    recorded = read_json(split_facts)["rows"] if split_facts is not None else {}
+    recorded = read_record(split_facts, _Split, "python -m pipeline split").rows if split_facts is not None else {}
     described: dict[str, Any] = {}
     with atomic_folder(formatted) as folder:
         for name in SPLITS:
@@ -102,7 +110,8 @@ def format_splits(
             pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
     settings = {"max_length": data.max_length, "overlong": data.overlong, "system_prompt": data.system_prompt}
     result = {**settings, "splits": described}
-    write_json(facts, result)
+    read = [path for path in (splits, split_facts) if path is not None]
+    write_json(facts, seals.sealed(facts, result, read=read, wrote=[formatted]))
     _print(result)
 
 

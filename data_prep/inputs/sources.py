@@ -10,8 +10,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from common import seals
 from common.errors import InputError
-from common.files import atomic_folder, sha256_of_model_folder, write_json
+from common.files import atomic_folder, model_files, sha256_of_model_folder, write_json
 from common.progress import console
 from common.sentence_encoder import check_encoder
 from data_prep.config import DataConfig
@@ -66,7 +67,11 @@ def prepare_inputs(
             faults += error.faults
     if faults:
         raise InputError(faults)
-    write_json(facts, _relative({name: resolved[name] for name in makers}, facts.parent))
+    content = _relative({name: resolved[name] for name in makers}, facts.parent)
+    places = [file["path"] for file in resolved["dataset"]["files"]]
+    models = [file for name in ("encoder", "base") for file in model_files(resolved[name]["path"])]
+    read = [*places, *models, *sorted(folder.glob("*.jsonl"))]
+    write_json(facts, seals.sealed(facts, content, read=read, wrote=()))
 
 
 def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:

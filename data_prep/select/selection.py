@@ -22,6 +22,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common import seals
 from common.errors import InputError
 from common.files import atomic_path, write_json
 from common.progress import console, progress_bar
@@ -69,7 +70,7 @@ def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, 
     with atomic_path(candidates) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     funnel = _funnel(counts, table, judged, data)
-    write_json(facts, funnel)
+    write_json(facts, seals.sealed(facts, funnel, read=(), wrote=[candidates]))
     print_funnel(funnel)
 
 

@@ -25,9 +25,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from common import seals
 from common.errors import InputError
-from common.files import atomic_folder, read_json, write_json
+from common.files import atomic_folder, write_json
 from common.progress import progress_bar
+from common.records import Record, read_record
 from data_prep.config import DataConfig
 from data_prep.rows.conversation import prompts_of
 from data_prep.rows.quotas import fill, largest_remainder
@@ -54,6 +56,12 @@ class Pool:
     replaced: list[Leak] = field(default_factory=list)
     twins: list[Leak] = field(default_factory=list)
     siblings: list[Leak] = field(default_factory=list)
+
+
+class _Clustering(Record):
+    """What is read of the facts of `cluster`."""
+
+    clusters: list[Any]
 
 
 def split(
@@ -103,7 +111,8 @@ def split(
         for name, rows in sides.items():
             pq.write_table(table.take(pa.array(rows)), folder / f"{name}.parquet", compression="zstd")
     result = _facts(table, sides, pool, quota, before, after, data)
-    write_json(facts, result)
+    read = [path for path in (candidates, clusters, embeddings, ids, cluster_facts) if path is not None]
+    write_json(facts, seals.sealed(facts, result, read=read, wrote=[splits]))
     _print(result)
 
 
@@ -114,7 +123,8 @@ def _refuse_other_clusters(labels: np.ndarray, data: DataConfig, clusters: Path,
         InputError: the stage cluster made another number of them.
     """
     labelled = int(labels.max(initial=0)) + 1
-    recorded = len(read_json(facts)["clusters"]) if facts is not None else data.clusters
+    made_by = "python -m pipeline cluster"
+    recorded = len(read_record(facts, _Clustering, made_by).clusters) if facts is not None else data.clusters
     if recorded != data.clusters or labelled > data.clusters:
         raise InputError(
             f"data.clusters: {data.clusters}, but the stage cluster made {max(recorded, labelled)} ({clusters}); "

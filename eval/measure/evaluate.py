@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from adapters.config import ModelConfig
+from common import seals
 from common.errors import InputError
 from common.files import atomic_folder, sha256_of_file, write_json, write_json_lines
 from common.memory import peak_resident_bytes
@@ -191,7 +192,9 @@ def evaluate(
         write_json_lines(folder / "items.jsonl", scored.items)
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
-        write_json(folder / "accounting.json", accounting | {"measured": measured_hashes(adapter, test, answer_keys)})
+        accounting |= {"measured": measured_hashes(adapter, test, answer_keys)}
+        path = folder / "accounting.json"
+        write_json(path, accounting | seals.files(path, read=(), wrote=[folder]))
     if evaluation.likelihood_samples == 1:
         console.print("evaluation.likelihood_samples: 1 gives no sampling error; it is null in what was written")
     measured = scored.metrics["metrics"]
@@ -342,7 +345,7 @@ def measured_hashes(adapter: Path | None, test: Path, answer_keys: Path | None) 
     """sha256 of the adapter's weights (None: the base), of the test split, and of the keys where there are any."""
     return {
         "adapter_sha256": None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors"),
-        "test_sha256": sha256_of_file(test),
+        "test_sha256": seals.seal(test),
     } | ({"answer_keys_sha256": sha256_of_file(answer_keys)} if answer_keys else {})
 
 

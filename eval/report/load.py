@@ -14,6 +14,7 @@ import numpy as np
 
 from adapters.lineage import RETRAIN
 from adapters.naming import AdapterName
+from common import seals
 from common.errors import InputError
 from common.files import read_json_lines, sha256_of_file
 from common.records import as_record, read_record
@@ -106,18 +107,22 @@ def read_system(name: str, evaluation: Path, adapter: Path | None, tasks: Path |
             f"run `{command}` again"
         )
     as_record(path, metrics, Metrics, command)
+    seals.check(evaluation / "accounting.json", evaluation, command)
     weights = None if adapter is None else adapter / "adapter_model.safetensors"
     items = read_items(evaluation, metrics["n"], command)
     checked = sum(item["statistics"].get(ACCURACY, (0, 0))[1] > 0 for item in items)
     if checked != metrics["metrics"].get(ACCURACY, {"n": 0})["n"]:
         raise InputError(f"{evaluation}: items.jsonl and metrics.json differ in accuracy; run `{command}`")
     sha256 = sha256_of_file(weights) if weights is not None and weights.is_file() else None
+    accounting = read_checked(evaluation / "accounting.json", Accounting, command)
+    if accounting.get("measured", {}).get("adapter_sha256", sha256) != sha256:
+        raise InputError(f"{evaluation}: measured another adapter than {weights} is now; run `{command}` again")
     return System(
         name=name,
         metrics=metrics,
         items=items,
         trace=read_checked(evaluation / "trace.json", Trace, command)["items"],
-        accounting=read_checked(evaluation / "accounting.json", Accounting, command),
+        accounting=accounting,
         run=read_checked(adapter / "run.json", Run, RETRAIN) if adapter and (adapter / "run.json").is_file() else {},
         curve=read_curve(adapter / "curve.csv") if adapter and (adapter / "curve.csv").is_file() else [],
         adapter_sha256=sha256,

@@ -28,6 +28,9 @@ from eval.report.sections import (
 )
 from eval.report.verdict import Verdict, judged_metrics, sentence
 
+NOT_OF_THE_RUN = ("provenance", "settings", "files")
+"""Keys of run.json that a page shows elsewhere, or nowhere (the hashes of its files)."""
+
 
 @dataclass(frozen=True)
 class Findings:
@@ -124,7 +127,9 @@ def adapter_page(findings: Findings, system: System) -> AdapterPage:
         replay=replay.build(shown, labels),
         training=training.build([system], labels),
         settings=flatten(system.run.get("settings", {})),
-        run=flatten({key: value for key, value in system.run.items() if key not in ("provenance", "settings")}),
+        run=flatten(
+            {key: value for key, value in system.run.items() if key not in ("provenance", "settings", "files")}
+        ),
         failures=failures.build(shown, labels),
         evidence=evidence.build(shown, findings.provenance),
     )

@@ -274,8 +274,17 @@ class Trace(Strict):
     items: list[Replay]
 
 
+class Measured(Strict):
+    """What an evaluation read: hashes of the adapter's weights (None: the base) and of the test split."""
+
+    adapter_sha256: str | None = None
+    test_sha256: str | None = None
+
+
 class Accounting(Strict):
     """accounting.json."""
+
+    measured: Measured = Measured()
 
     generation_seconds: Number | None = None
     forward_passes: Count | None = None

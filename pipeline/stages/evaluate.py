@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from adapters.lineage import check_base
+from adapters.lineage import check_base, check_rows
 from eval.measure.evaluate import Measurement, evaluate
 from pipeline.paths import Paths, answer_keys, read_inputs, require
 
@@ -20,6 +20,7 @@ def run(profile: Profile, paths: Paths, system: str) -> None:
     resolved = read_inputs(paths)
     if system != "base":
         check_base(paths.adapter(system), resolved.base, resolved.base_sha256)
+        check_rows(paths.adapter(system), paths.formatted)
     evaluate(
         measurement_of(profile),
         system=system,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from adapters.naming import AdapterName
+from common import seals
+from common.errors import InputError
 from common.files import read_json
 from eval.report.write import write_report
-from pipeline.paths import Paths, require
+from pipeline.paths import Paths, command_for, require
 from pipeline.provenance import provenance
 
 if TYPE_CHECKING:
@@ -19,6 +22,7 @@ def run(profile: Profile, paths: Paths) -> None:
     names = ["base", *profile.methods, *_other_seeds(profile, paths)]
     systems = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
+    check_test_rows(paths, systems)
     sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
     headline = write_report(
         profile.evaluation,
@@ -32,12 +36,33 @@ def run(profile: Profile, paths: Paths) -> None:
         leakage_facts=require(paths.leakage_facts, "split", paths),
         format_facts=require(paths.format_facts, "format", paths),
         splits=require(paths.splits, "split", paths),
-        provenance=provenance(profile) | {"inputs": read_json(paths.inputs_facts)},
+        provenance=provenance(profile) | {"inputs": _inputs(paths)},
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
         tasks={system: paths.tasks(system) for system in systems},
     )
     print(f"{headline}\n{paths.report / 'index.html'}")
+
+
+def _inputs(paths: Paths) -> Any:
+    """inputs.json without the hashes of its files, which would fill a page."""
+    facts = read_json(paths.inputs_facts, command_for("inputs", paths))
+    return {key: value for key, value in facts.items() if key != "files"} if isinstance(facts, dict) else facts
+
+
+def check_test_rows(paths: Paths, systems: Sequence[str]) -> None:
+    """Raises InputError where a system was measured on another test split than `format` has written since."""
+    formatted = require(paths.format_facts, "format", paths)
+    wrote = seals.recorded_in(formatted, command_for("format", paths)).wrote
+    name, written = next(((key, wrote[key]) for key in wrote if key.endswith("/test.parquet")), ("test.parquet", None))
+    for system in systems:
+        command = command_for(f"evaluate --method {system}", paths)
+        accounting = read_json(paths.evaluation(system) / "accounting.json", command)
+        measured = accounting.get("measured") if isinstance(accounting, dict) else None
+        if written and isinstance(measured, dict) and measured.get("test_sha256", written) != written:
+            raise InputError(
+                f"{paths.evaluation(system)}: measured on another {name} than is there now; run `{command}`"
+            )
 
 
 def _other_seeds(profile: Profile, paths: Paths) -> list[str]:

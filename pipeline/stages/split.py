@@ -16,9 +16,9 @@ def run(profile: Profile, paths: Paths) -> None:
     split(
         profile.data,
         candidates=require(paths.candidates, "select", paths),
-        clusters=require(paths.clusters, "cluster", paths),
         embeddings=require(paths.embeddings, "embed", paths),
         ids=require(paths.embedding_ids, "embed", paths),
+        clusters=require(paths.clusters, "cluster", paths),
         cluster_facts=require(paths.cluster_facts, "cluster", paths),
         seed=profile.seed,
         splits=paths.splits,

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from adapters.attach import Adapted, adapted_layers
 from adapters.storage import save_adapter, trainable_tensors
+from adapters.stored import CONFIG, WEIGHTS
+from common import seals
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
 from llada.network.published import title_of
@@ -35,8 +37,9 @@ def write_adapter_folder(
             target.mkdir(exist_ok=True)
             base = (plan.base_name, plan.base_revision)
             save_adapter(target, adapted.model, tensors, plan.method, plan.config, adapted.initial, *base)
-        write_json(folder / "run.json", run)
-        write_json(folder / "last" / "run.json", run)
+        for target in (folder, folder / "last"):
+            wrote = [target / name for name in (WEIGHTS, CONFIG)]
+            write_json(target / "run.json", run | seals.files(target / "run.json", read=(), wrote=wrote))
         write_text(folder / "curve.csv", curve_csv(curve))
         write_text(folder / "README.md", card(run))
 

@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from adapters.lineage import check_files
 from adapters.storage import file_key, trainable_tensors
 from adapters.stored import WEIGHTS
 from adapters.update import read_adapter
@@ -35,6 +36,7 @@ def starting_tensors(plan: TrainingPlan, adapted: Any) -> dict[str, Tensor]:
         raise _unfit(folder, f"of rank {rank} and not {plan.config.rank}", plan, rank, first.scaling)
     if abs(first.scaling - scaling) > 1e-6 * scaling:
         raise _unfit(folder, f"scaled by {first.scaling:g} and not {scaling:g}", plan, rank, first.scaling)
+    check_files(folder)
     stored = load_file(folder / WEIGHTS)
     names = {file_key(name): name for name in trainable_tensors(adapted)}
     if names.keys() != stored.keys():

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
-from adapters.lineage import check_base, read_run
+from adapters.lineage import check_base, check_rows, read_run
+from common import seals
 from common.errors import InputError
+from common.files import sha256_of_file
 
 
 def write_run(folder, content):
@@ -46,3 +48,34 @@ def test_a_record_that_is_nested_too_deeply_is_the_users_error(tmp_path):
     (tmp_path / "run.json").write_text("[" * 100_000 + "]" * 100_000)
     with pytest.raises(InputError, match="nested too deeply"):
         read_run(tmp_path)
+
+
+def trained(folder):
+    """What a training leaves: weights, settings, and run.json that records both and the rows."""
+    folder.mkdir()
+    for name in ("adapter_model.safetensors", "adapter_config.json"):
+        (folder / name).write_text(name)
+    rows = folder.parent / "formatted"
+    rows.mkdir()
+    (rows / "train.parquet").write_text("rows")
+    wrote = [folder / "adapter_model.safetensors", folder / "adapter_config.json"]
+    run = {"base": {"sha256": "a"}, "data": {"sha256": {"train": sha256_of_file(rows / "train.parquet")}}}
+    write_run(folder, run | seals.files(folder / "run.json", read=(), wrote=wrote))
+    return folder, rows
+
+
+@pytest.mark.parametrize("name", ["adapter_model.safetensors", "adapter_config.json"])
+def test_another_adapter_in_the_place_of_the_trained_one_is_noticed(tmp_path, name):
+    adapter, _ = trained(tmp_path / "lora")
+    check_base(adapter, tmp_path / "base", "a")
+    (adapter / name).write_text("of another training")
+    with pytest.raises(InputError, match=f"{name}: not the file that run.json tells of; run `accelerate launch"):
+        check_base(adapter, tmp_path / "base", "a")
+
+
+def test_rows_that_were_formatted_again_since_the_training_are_noticed(tmp_path):
+    adapter, rows = trained(tmp_path / "lora")
+    check_rows(adapter, rows)
+    (rows / "train.parquet").write_text("other rows")
+    with pytest.raises(InputError, match=r"lora: trained on another .*train\.parquet than is there now; run `accel"):
+        check_rows(adapter, rows)
