@@ -12,20 +12,28 @@ import argparse
 import json
 import random
 import signal
+import sys
 import tempfile
 import time
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from common.errors import LONGEST, InputError
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from common.errors import LONGEST
 from common.files import write_json
 from common.section import Section
+from data_prep.inputs.finding import search
+from data_prep.inputs.row_files import check_rows
 from llada.sampling.settings import SamplerConfig
-from pipeline.options import natural, values
+from pipeline.options import faults_of, natural, values
 from pipeline.profile import CONFIGS, Profile, load_profile
+from tests.support.faults.artefacts import Damage, World
+from tests.support.faults.rows import Writer, damaged_folders, nasty_folders
 
 SEED = 14
 LIMIT_S = 10
@@ -59,6 +67,15 @@ DEEP = "[" * 5_000
 BOMB = "{a: &a [1,1,1,1,1,1,1,1,1], " + ", ".join(
     f"{new}: &{new} [{','.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefgh", "bcdefghi", strict=True)
 )
+ROWS_THAT_ARE_READ = {
+    "byte order mark", "utf-16", "utf-16 without mark", "separators of lines in a text", "lone surrogates",
+    "null everywhere", "an integer id", "braces for keys", "messages without an answer", "a list", "lines named json",
+    "a wrapped list", "an indented list", "csv", "csv with ;", "csv in utf-16", "csv with a mark", "csv with nul",
+    "tsv", "gzip", "csv gzipped", "capitals", "null columns first", "null columns last", "string views", "a view first",
+    "large strings first", "dictionaries", "integer ids", "an unread column twice", "no rows",
+    "a system column of truth values", "a system column in one file", "hidden files", "a loop of links",
+    "folders named as files",
+}  # fmt: skip
 NONSENSE_FOR_ANY = (
     LONG, f"-{LONG}", f"0.{LONG}", DEEP, DEEP + "]" * 5_000, "{a: " * 2_000, BOMB + "}",
     "!!int abc", "!!float abc", "!!bool abc", "!!timestamp abc", "!!binary x", "!!python/name:os.system",
@@ -131,10 +148,28 @@ def command_lines() -> Iterator[Case]:
         yield Case(f"--seeds {text}", lambda text=text: values("--seeds", text, natural), text not in ("٣",))
 
 
+def rows() -> Iterator[Case]:
+    """Folders of row files: odd ones, cut ones, and ones with a changed byte, which is no nonsense where it may be."""
+    for name, write in nasty_folders():
+        read = name in ROWS_THAT_ARE_READ or name.startswith("a path with")
+        yield Case(f"rows, {name}", lambda write=write: _check_folder(write), not read)
+    for name, write in damaged_folders():
+        yield Case(f"rows, {name}", lambda write=write: _check_folder(write))
+
+
+def artefacts() -> Iterator[Case]:
+    """Artefacts that were damaged, edited or exchanged between the stage that makes them and the next one."""
+    world = World.at(Path(_scratch().name))
+    for damage in world.damages():
+        yield Case(damage.name, lambda damage=damage: _read_damaged(world, damage), damage.noticed)
+
+
 KINDS: dict[str, Callable[[], Iterator[Case]]] = {
     "settings": settings,
     "profiles": profiles,
     "command lines": command_lines,
+    "rows": rows,
+    "artefacts": artefacts,
 }
 
 
@@ -192,14 +227,16 @@ def _try(case: Case, count: Count) -> None:
         count.taken += 1
         if case.nonsense:
             count.taken_nonsense.append(name)
-    except InputError as error:
-        count.refused += 1
-        if any(len(fault) > LONGEST or not fault.isprintable() for fault in error.faults):
-            count.untidy.append(name)
     except _HangError:
         count.hangs.append(name)
     except Exception as error:  # noqa: BLE001  (which is what is counted)
-        count.tracebacks.append(f"{name}: {type(error).__name__}: {ascii(str(error))[:100]}")
+        faults = faults_of(error)
+        if faults is None:
+            count.tracebacks.append(f"{name}: {type(error).__name__}: {ascii(str(error))[:100]}")
+        else:
+            count.refused += 1
+            if any(len(fault) > LONGEST or not fault.isprintable() for fault in faults):
+                count.untidy.append(name)
     finally:
         signal.alarm(0)
     if time.monotonic() - begin > LIMIT_S and name not in count.hangs:
@@ -215,6 +252,24 @@ def _load_content(content: str | bytes) -> Profile:
         path = Path(folder) / "profile.yaml"
         path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8"))
         return load_profile(str(path))
+
+
+def _check_folder(write: Writer) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder) / "rows"
+        place.mkdir()
+        write(place)
+        check_rows(search(str(place)).files, {}, Path(folder) / "ready")
+
+
+@cache
+def _scratch() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory()
+
+
+def _read_damaged(world: World, damage: Damage) -> None:
+    with damage.done():
+        world.read(damage.artefact)
 
 
 def main() -> None:

@@ -187,7 +187,7 @@ def exit_status() -> Iterator[None]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except Exception as error:
-            faults = _faults(error)
+            faults = faults_of(error)
             if faults is None:
                 raise
             if os.environ.get("RANK", "0") == "0":
@@ -221,7 +221,7 @@ def _hush_libraries() -> None:
     logging.getLogger("sacrebleu").setLevel(logging.ERROR)
 
 
-def _faults(error: Exception) -> tuple[str, ...] | None:
+def faults_of(error: Exception) -> tuple[str, ...] | None:
     """The user's faults in an error; None when it is ours. llada's own error counts as the user's: a bad checkpoint."""
     if isinstance(error, InputError):
         return error.faults

@@ -21,7 +21,7 @@ from data_prep.rows.conversation import read_history
 from data_prep.rows.text import COLUMNS
 from data_prep.select.selection import select, with_columns
 from tests.support.cendol_rows import row
-from tests.support.nasty_rows import GOOD, Writer, nasty_folders
+from tests.support.faults.rows import GOOD, Writer, nasty_folders
 
 
 def chosen(folder: Path, columns: dict[str, str] | None = None, source: str | None = None) -> list[dict[str, Any]]:

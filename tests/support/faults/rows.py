@@ -10,6 +10,7 @@ import csv
 import gzip
 import io
 import json
+import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -233,3 +234,34 @@ def _places() -> dict[str, Writer]:
     )
     cases = {f"a path with {name}": odd(name) for name in names}
     return {**cases, "hidden files": hidden, "a loop of links": loop, "folders named as files": named}
+
+
+def damaged_folders(seed: int = 14) -> Iterator[tuple[str, Writer]]:
+    """(name, writer): whole files of every kind, cut at twenty places, and with single bytes changed at sixty."""
+    draw = random.Random(seed)
+    for file, content in _whole_files().items():
+        for part in range(20):
+            yield f"{file} cut at {part}/20", _file(file, content[: len(content) * part // 20])
+        for _ in range(60):
+            place, byte = draw.randrange(len(content)), draw.randrange(256)
+            changed = content[:place] + bytes([byte]) + content[place + 1 :]
+            yield f"{file} with {byte} at {place}", _file(file, changed)
+
+
+def _whole_files() -> dict[str, bytes]:
+    """The same rows in every form."""
+    rows = [{**GOOD, "input": f"Apa itu {number}?"} for number in range(20)]
+    lines = b"".join(json.dumps(each, ensure_ascii=False).encode() + b"\n" for each in rows)
+    table = io.StringIO()
+    writer = csv.DictWriter(table, COLUMNS)
+    writer.writeheader()
+    writer.writerows(rows)
+    packed = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows), packed, compression="zstd")
+    return {
+        "rows.jsonl": lines,
+        "rows.json": json.dumps(rows).encode(),
+        "rows.csv": table.getvalue().encode(),
+        "rows.jsonl.gz": gzip.compress(lines, mtime=0),
+        "rows.parquet": packed.getvalue(),
+    }

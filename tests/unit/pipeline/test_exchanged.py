@@ -1,0 +1,72 @@
+"""Artefacts exchanged between two stages for others, as valid: one sentence, with the stage to run again."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from common.errors import InputError
+from pipeline.paths import read_inputs
+from pipeline.stages.report import check_test_rows
+from tests.support.faults.artefacts import Damage, World
+
+MADE_BY = {
+    "inputs/dataset/rows.parquet": "inputs",
+    "candidates.parquet": "select",
+    "embeddings.npy": "embed",
+    "embedding_ids.parquet": "embed",
+    "clusters.parquet": "cluster",
+    "splits/train.parquet": "split",
+    "formatted/train.parquet": "format",
+}
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return World.at(tmp_path_factory.mktemp("world"))
+
+
+@pytest.fixture(scope="module")
+def damages(world: World) -> dict[str, Damage]:
+    return {damage.name: damage for damage in world.damages()}
+
+
+def test_what_nobody_touched_is_read(world: World) -> None:
+    for artefact in MADE_BY:
+        world.read(artefact)
+
+
+@pytest.mark.parametrize("artefact", MADE_BY)
+def test_an_artefact_in_another_order_is_noticed(world: World, damages: dict[str, Damage], artefact: str) -> None:
+    with damages[f"{artefact}: rows reversed"].done(), pytest.raises(InputError) as caught:
+        world.read(artefact)
+    [fault] = caught.value.faults
+    assert f"run `python -m pipeline {MADE_BY[artefact]} " in fault
+
+
+@pytest.mark.parametrize("artefact", ["inputs.json", "select.json", "embed.json", "cluster.json", "leakage.json"])
+def test_an_edited_fact_is_noticed(world: World, damages: dict[str, Damage], artefact: str) -> None:
+    edited = next(damages[name] for name in damages if name.startswith(f"{artefact}: ") and " = " in name)
+    with edited.done(), pytest.raises(InputError, match=f"{artefact}: not what the stage wrote; run `python -m"):
+        world.read(artefact)
+
+
+def test_a_stage_that_ran_twice_wrote_the_same_facts(world: World) -> None:
+    facts = [world.paths.leakage_facts, world.paths.format_facts]
+    before = [path.read_bytes() for path in facts]
+    world.run("split")
+    world.run("format")
+    assert [path.read_bytes() for path in facts] == before
+
+
+def test_a_measurement_of_other_test_rows_is_noticed(world: World) -> None:
+    read_inputs(world.paths)
+    folder = world.paths.evaluation("base")
+    folder.mkdir(parents=True)
+    written = json.loads(world.paths.format_facts.read_text())["files"]["wrote"]["formatted/test.parquet"]
+    (folder / "accounting.json").write_text(json.dumps({"measured": {"test_sha256": written}}))
+    check_test_rows(world.paths, ["base"])
+    (folder / "accounting.json").write_text(json.dumps({"measured": {"test_sha256": "0" * 64}}))
+    with pytest.raises(InputError, match=r"base: measured on another formatted/test\.parquet .* --method base"):
+        check_test_rows(world.paths, ["base"])
