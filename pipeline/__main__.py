@@ -38,7 +38,7 @@ for command in (plan.plan, status.status):
     app.command()(command)
 for talking in (chat.chat, demo.demo, serve.serve):
     app.command(context_settings=chat.TAKES_SAMPLER_FLAGS, epilog=chat.sampler_flags_help())(talking)
-for sharing in (release.merge, release.push):
+for sharing in (release.merge, release.gguf, release.push):
     app.command()(sharing)
 app.command("opinion", hidden=True)(judge.judge)  # the name of `judge` up to version 0.1
 

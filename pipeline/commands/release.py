@@ -1,4 +1,4 @@
-"""`python -m pipeline merge` and `push`: an adapter added into its base's weights, or uploaded with its card."""
+"""`python -m pipeline merge`, `gguf` and `push`: an adapter added into its base, as a GGUF file, or on the hub."""
 
 from __future__ import annotations
 
@@ -41,6 +41,26 @@ def merge(
         compared = merge_adapter(model=settings.model, base=base, adapter=adapter, output=output, rows=rows)
         words = f"; logits differ by at most {compared.difference:.3g}" if compared else ", not compared"
         print(f"{output}: merged{words}")
+
+
+def gguf(
+    method: AdapterOption,
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="A new file that ends in .gguf.")],
+    profile: ProfileOption = None,
+    overrides: SetOption = None,
+    artifacts: ArtifactsOption = None,
+) -> None:
+    """Write an adapter as GGUF, for llama.cpp's --lora; no merge."""
+    with running("gguf", profile, overrides, artifacts) as (settings, paths), taking_turns("gguf", paths):
+        from pipeline.paths import read_inputs, require
+
+        settings.method(method)
+        adapter = require(paths.adapter(method) / "adapter_config.json", f"train --method {method}", paths).parent
+        from release.gguf_adapter import write_gguf
+
+        inputs = read_inputs(paths)
+        count = write_gguf(adapter=adapter, base=inputs.base, base_sha256=inputs.base_sha256, output=output)
+        print(f"{output}: low-rank updates of {count} weights, float32")
 
 
 def push(

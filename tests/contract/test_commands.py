@@ -24,6 +24,7 @@ BESIDE_THE_STAGES = [
     "plan",
     "status",
     "merge",
+    "gguf",
     "push",
     "judge",
     "opinion",
@@ -202,7 +203,10 @@ def test_status_of_nothing_begins_with_the_first_stage(tmp_path: Path) -> None:
     assert f"next: python -m pipeline inputs --artifacts {tmp_path}" in result.stdout
 
 
-@pytest.mark.parametrize("arguments", [("merge", "--output", "merged"), ("push", "--repo", "me/mine", "--dry-run")])
+@pytest.mark.parametrize(
+    "arguments",
+    [("merge", "--output", "merged"), ("gguf", "--output", "a.gguf"), ("push", "--repo", "me/mine", "--dry-run")],
+)
 def test_sharing_needs_a_trained_adapter(arguments: tuple[str, ...], tmp_path: Path) -> None:
     result = run_here("-m", "pipeline", *arguments, "--method", "lora", "--artifacts", str(tmp_path))
     assert_one_fault(result, "accelerate launch train_adapter.py --method lora")
