@@ -11,6 +11,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -117,6 +118,21 @@ def test_a_diff_in_contributing_applies(number: int) -> None:
     check = ["git", "apply", "--check", "-"]
     found = subprocess.run(check, cwd=REPOSITORY, input=diffs[number], capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
+
+
+def test_every_hint_at_an_installation_names_an_extra_that_there_is() -> None:
+    """By its path, `.[demo]`: the project is on no index, so its name would find nothing, or something else."""
+    pyproject = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    sources = [file for package in PACKAGES for file in (REPOSITORY / package).rglob("*.py")]
+    hints = [
+        hint
+        for path in [*DOCUMENTS, *sources, REPOSITORY / "Makefile"]
+        for hint in re.findall(r"""pip install ([^`"#\n]+)""", path.read_text(encoding="utf-8"))
+    ]
+    named = {extra for hint in hints for extras in re.findall(r"\.\[([\w,-]+)\]", hint) for extra in extras.split(",")}
+    extras = pyproject["project"]["optional-dependencies"].keys()
+    assert {"demo", "ray", "gguf", "bertscore", "lm-eval"} <= named <= extras
+    assert not [hint for hint in hints if pyproject["project"]["name"] in hint]
 
 
 @cache

@@ -66,6 +66,29 @@ def test_sigterm_before_any_handler_ends_with_143() -> None:
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
 
 
+NOTICES = """
+import sys, warnings
+from pipeline.options import exit_status
+from sacrebleu.metrics import BLEU
+from tests.support.small_world import small_model
+with exit_status():
+    model = small_model()
+    warnings.simplefilter("default", append=True)
+    BLEU().corpus_score(["Kota itu ramai ."] * 200, [["Kota itu ramai ."] * 200])
+    model.is_gradient_checkpointing
+    print("done")
+"""
+
+
+def test_no_notice_of_a_library_appears_in_normal_use() -> None:
+    """Answers that end in a full stop behind a space, and the property that peft asks for by its old name."""
+    result = run(NOTICES)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
+    loud = run(NOTICES.replace("with exit_status():", "if True:")).stderr
+    assert "detokenize" in loud
+    assert "is_gradient_checkpointing" in loud
+
+
 LAUNCHER = """
 import sys, subprocess, os
 sys.orig_argv = ["python", "-m", "accelerate.commands.launch", "launch", "train_adapter.py"]
@@ -107,6 +130,7 @@ def test_a_second_run_of_a_stage_waits_or_is_told(tmp_path: Path, monkeypatch: p
 @pytest.mark.parametrize(
     ("command", "arguments"),
     [("merge", ["--method", "lora", "--output", "merged"]),
+     ("gguf", ["--method", "lora", "--output", "a.gguf"]),
      ("judge", ["--method", "base", "--against", "lora", "--by", "judge", "--model", "m"]),
      ("sweep", []), ("seeds", ["--seeds", "2"]), ("train", ["--method", "lora"])],
 )  # fmt: skip
