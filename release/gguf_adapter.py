@@ -20,8 +20,7 @@ from adapters.lineage import check_base, read_run
 from adapters.update import LowRank, read_adapter
 from common.errors import InputError
 from common.files import atomic_path
-from llada.errors import CheckpointError
-from llada.network.checkpoint import published_shapes
+from llada.network.checkpoint import published_shapes, read_config
 from llada.network.configuration import LLaDAConfig
 
 ARCHITECTURE = "llada"
@@ -36,6 +35,7 @@ def write_gguf(*, adapter: Path, base: Path, base_sha256: str, output: Path) -> 
 
     Raises:
         InputError: no adapter, DoRA, one of another base, an output that exists, or the package gguf is missing.
+        llada.errors.CheckpointError: the base's config.json is missing or damaged.
     """
     try:
         import gguf
@@ -67,10 +67,10 @@ def write_gguf(*, adapter: Path, base: Path, base_sha256: str, output: Path) -> 
 
 
 def _config(base: Path) -> LLaDAConfig:
-    try:
-        return LLaDAConfig.from_pretrained(base)
-    except (OSError, ValueError, CheckpointError) as error:
-        raise InputError(f"{base / 'config.json'}: {error}") from None
+    config = read_config(base)
+    if config.model_type != ARCHITECTURE:
+        raise InputError(f"{base}: a base of the kind {config.model_type}; llama.cpp has only {ARCHITECTURE} of ours")
+    return config
 
 
 def _check(adapter: Path, updates: Mapping[str, LowRank], config: LLaDAConfig) -> None:

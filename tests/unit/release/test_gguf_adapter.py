@@ -16,6 +16,7 @@ from adapters.base import load_base
 from adapters.config import ModelConfig
 from adapters.update import read_adapter
 from common.errors import InputError
+from llada.network.configuration import ILLaDAConfig
 from release.gguf_adapter import _order, write_gguf
 from tests.support.small_world import small_config
 from tests.unit.adapters.test_storage import trained
@@ -118,6 +119,9 @@ def test_what_has_no_such_form_is_refused_and_leaves_no_file(tmp_path: Path, mon
     _, adapter = trained(tmp_path, "lora")
     small_config(mlp_hidden_size=80).save_pretrained(base)
     with pytest.raises(InputError, match="which this base does not have"):
+        write_gguf(adapter=adapter, base=base, base_sha256="0", output=output)
+    ILLaDAConfig().save_pretrained(base)
+    with pytest.raises(InputError, match=r"a base of the kind illada; llama\.cpp has only llada"):
         write_gguf(adapter=adapter, base=base, base_sha256="0", output=output)
     monkeypatch.setitem(sys.modules, "gguf", None)
     with pytest.raises(InputError, match="gguf is not installed; run `pip install"):
