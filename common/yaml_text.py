@@ -19,7 +19,7 @@ from common.errors import InputError, in_words
 
 LARGEST_BYTES = 256 * 1024
 DEEPEST = 20
-MOST_NODES = 20_000  # after every alias is unfolded
+MOST_NODES = 10_000  # after every alias is unfolded
 LONGEST_NUMBER = 300
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
 
