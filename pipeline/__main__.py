@@ -4,21 +4,8 @@ from __future__ import annotations
 
 import typer
 
-from pipeline.commands import (
-    chat,
-    demo,
-    judge,
-    plan,
-    preview,
-    release,
-    safety,
-    seeds,
-    serve,
-    stage,
-    status,
-    sweep,
-    tasks,
-)
+from pipeline.commands import chat, demo, plan, preview, release, seeds, serve, stage, status, sweep
+from pipeline.commands.measuring import judge, safety, tasks
 from pipeline.options import main
 
 app = typer.Typer(

@@ -1,0 +1,1 @@
+"""Commands that measure systems beside the stage `evaluate`."""
