@@ -35,6 +35,13 @@ def with_options(question: Question) -> str:
     return question.stem + "\n".join(f"{letter}. {option}" for letter, option in options) + question.close
 
 
+def answered(question: Question, by_letter: bool = False) -> str:
+    """The question as an example, its answer behind it."""
+    if by_letter:
+        return f"{with_options(question)} {LETTERS[question.answer]}"
+    return f"{alone(question)} {question.options[question.answer]}"
+
+
 def examples(question: Question, pool: Sequence[Question], count: int) -> list[Question]:
     """The first `count` of the pool: of the question's own group where the suite has such, then of the others.
 
@@ -62,12 +69,12 @@ class Asking:
 
     def open_prompt(self, question: Question) -> Asked:
         """For options that are scored as texts."""
-        shown = [f"{alone(one)} {one.options[one.answer]}" for one in examples(question, self.pool, self.shots)]
+        shown = [answered(one) for one in examples(question, self.pool, self.shots)]
         return self._fit(shown, alone(question), max(map(len, self.option_ids(question))))
 
     def listed_prompt(self, question: Question) -> Asked:
         """For letters."""
-        shown = [f"{with_options(one)} {LETTERS[one.answer]}" for one in examples(question, self.pool, self.shots)]
+        shown = [answered(one, by_letter=True) for one in examples(question, self.pool, self.shots)]
         return self._fit(shown, with_options(question), max(map(len, self.letter_ids(question))))
 
     def option_ids(self, question: Question) -> list[list[int]]:

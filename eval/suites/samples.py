@@ -11,7 +11,7 @@ import hashlib
 import json
 from typing import Any
 
-from eval.suites.asking import alone, with_options
+from eval.suites.asking import alone, answered, examples, with_options
 from eval.suites.questions import LETTERS, Question
 from eval.suites.results import credit
 from eval.suites.run import Outcome
@@ -21,14 +21,20 @@ from eval.suites.task import Task
 def harness_samples(task: Task, outcome: Outcome, scoring: str) -> list[dict[str, Any]]:
     """The rows of the file of one scoring."""
     return [
-        _sample(place, question, one.scores[scoring], scoring)
+        _sample(place, question, one.scores[scoring], scoring, _shown(task, question, one.shots, scoring))
         for place, (question, one) in enumerate(zip(task.questions, outcome.scored, strict=True))
     ]
 
 
-def _sample(place: int, question: Question, scores: list[float], scoring: str) -> dict[str, Any]:
+def _shown(task: Task, question: Question, count: int, scoring: str) -> list[str]:
+    """The examples that found room: the last `count`."""
+    wanted = examples(question, task.pool, task.config.shots)
+    return [answered(one, scoring == "letter") for one in wanted[len(wanted) - count :]]
+
+
+def _sample(place: int, question: Question, scores: list[float], scoring: str, shown: list[str]) -> dict[str, Any]:
     by_letter = scoring == "letter"
-    prompt = with_options(question) if by_letter else alone(question)
+    prompt = "\n\n".join([*shown, with_options(question) if by_letter else alone(question)])
     answers = list(LETTERS[: len(question.options)]) if by_letter else list(question.options)
     doc = {"id": question.id, "stem": question.stem, "options": list(question.options), "answer": question.answer}
     doc |= {"group": question.group, **question.facets}

@@ -14,9 +14,11 @@ from common.files import read_json, read_json_lines, write_json
 from eval.config import TaskConfig
 from eval.measure.evaluate import load_system
 from eval.suites import run as running
+from eval.suites.asking import Asking
 from eval.suites.run import run_task, spoken
 from eval.suites.samples import harness_samples
 from eval.suites.task import read_task
+from llada.chat_format import encode_prompt
 from tests.support.command_line import run_here
 from tests.support.evaluation import BASES
 from tests.support.imports import LONG
@@ -140,6 +142,18 @@ def test_samples_have_the_form_that_lm_eval_logs(system, suite: Path, tmp_path: 
     assert {key: type(value) for key, value in ours[0].items()} == {
         key: type(value) for key, value in logged_by_lm_eval(suite, tmp_path)[0].items()
     } | {"target": str}
+
+
+@pytest.mark.parametrize("scoring", ["letter", "revealing"])
+def test_samples_hold_the_prompt_that_was_asked(system, suite: Path, scoring: str) -> None:
+    task = read_task(config(suite, limit=2, shots=2, shots_file=str(suite), scorings=(scoring,)))
+    [_, second] = harness_samples(task, run_task(*system, task, samples=1, seed=0), scoring)
+    asking = Asking(system[1], task.pool, 2, 512)
+    question = task.questions[1]
+    asked = asking.listed_prompt(question) if scoring == "letter" else asking.open_prompt(question)
+    assert (
+        encode_prompt(system[1], [{"role": "user", "content": second["arguments"]["gen_args_0"]["arg_0"]}]) == asked.ids
+    )
 
 
 def logged_by_lm_eval(suite: Path, folder: Path) -> list[dict[str, Any]]:
