@@ -50,8 +50,11 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
     """The folder's tokenizer and network, in eval mode.
 
     Raises:
-        InputError: as `check_encoder`; the folder does not load, or lacks weights of its network.
+        InputError: as `check_encoder`; the folder does not load, or lacks weights of its network. Of pickled weights
+            only tensors are read; one that holds anything else is refused, and runs nothing.
     """
+    from pickle import UnpicklingError
+
     from transformers import AutoModel, AutoTokenizer
 
     layout = _layout(folder)
@@ -60,6 +63,14 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
         loaded: Any = AutoModel.from_pretrained(
             layout.transformer, local_files_only=True, dtype=dtype, output_loading_info=True
         )
+    except (EOFError, AttributeError, IndexError, TypeError, UnpicklingError) as error:
+        pickled = sorted(path.name for path in layout.transformer.glob("*.bin"))
+        if not pickled:
+            raise
+        raise InputError(  # torch reads tensors from a pickle, and stops in one of these ways at anything else
+            f"data.encoder: {folder}: {pickled[0][:80]}: a pickle that is damaged or holds more than tensors, and "
+            "could run code: nothing was loaded; take a checkpoint with safetensors"
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
