@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 
@@ -29,6 +30,28 @@ def launch(configuration, folder, *arguments):
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
     return done.returncode, done.stderr
+
+
+def launch_on_two_machines(folder, *arguments):
+    """`ddp-machines.yaml` twice on the loopback, one process each; exit statuses and what was said."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    config = ["--config_file", str(REPOSITORY / "configs" / "accelerate" / "ddp-machines.yaml"), "--num_processes", "2"]
+    meeting = ["--main_process_ip", "127.0.0.1", "--main_process_port", port]
+    machines = [
+        subprocess.Popen(
+            [*ACCELERATE, *config, *meeting, "--machine_rank", rank, str(DRIVER), str(folder), *arguments],
+            env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        )
+        for rank in ("0", "1")
+    ]  # fmt: skip
+    try:
+        said = [machine.communicate(timeout=600)[1] for machine in machines]
+    finally:
+        for machine in machines:
+            machine.kill()  # one that waits for the other, which ended; nothing where both did
+    return [machine.returncode for machine in machines], said
 
 
 def curve(folder, run, method):
@@ -61,6 +84,15 @@ def test_two_processes_have_the_losses_of_one(tmp_path, method):
     assert len(curve(tmp_path, "one", method)) == 21
     assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
     assert [facts(tmp_path, run, method)["processes"] for run in ("one", "two")] == [1, 2]
+
+
+def test_two_machines_have_the_losses_of_one(tmp_path):
+    """Each with its own launcher and `--machine_rank`; rank 1 starts from the PiSSA factors that rank 0 left."""
+    trainer.train(small_plan(tmp_path, "pissa", run="one/pissa", train=SETTINGS))
+    statuses, said = launch_on_two_machines(tmp_path, "two", "pissa", json.dumps(SETTINGS))
+    assert statuses == [0, 0], said
+    assert_equal_curves(curve(tmp_path, "one", "pissa"), curve(tmp_path, "two", "pissa"))
+    assert facts(tmp_path, "two", "pissa")["processes"] == 2
 
 
 @pytest.mark.parametrize("method", ["loraplus", "pissa"])
