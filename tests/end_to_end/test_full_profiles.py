@@ -104,8 +104,10 @@ def test_what_ran_is_named_by_the_hubs_commits(finished: Run) -> None:
 
 
 def test_only_what_is_used_was_fetched_and_each_large_file_once(finished: Run) -> None:
-    for unused in ("*.py", "*.h5", "*.md", "*.gitattributes"):
+    for unused in ("*.py", "*.h5", "*.gitattributes"):
         assert finished.hub.asked(f"* {unused}") == []
+    cards = {request.path.split("/resolve/")[0] for request in finished.hub.asked("* *.md")}
+    assert cards == {f"/datasets/{published.DATASET}"}  # it says which files are of which split
     stored = [request.path for request in finished.hub.asked("GET /storage/*")]
     wanted = published.BASE_SHARDS + published.DATA_SHARDS + 1  # and the encoder's weights
     assert (len(stored), len(set(stored))) == (wanted, wanted)
