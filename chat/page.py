@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 TITLE = "LLaDA, in Indonesian"
 MASK = "░░"
 PATHS = re.compile(
-    r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/[\w./@-]*"
+    r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/[\w./@-]{1,200}"
     r"|/gradio_api/(queue/(join|data)|heartbeat/\w+|cancel|reset|startup-events|app_id|info)/?"
 )
 """All that the page asks for. gradio has many more routes (files, uploads, proxies, an editor): none is let through."""

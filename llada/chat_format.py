@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llada.errors import CheckpointError
+from llada.template_limits import bounded, check_template
 from llada.tokenizer_files import check_tokenizer_files
 
 if TYPE_CHECKING:
@@ -70,6 +71,7 @@ def load_tokenizer(folder: str | Path) -> PreTrainedTokenizerFast:
     if missing and tokenizer.chat_template is not None:
         _name_ends(tokenizer, folder)
         try:
+            check_template(str(tokenizer.chat_template))
             tokenizer.template_form = form = TemplateForm(tokenizer)
         except CheckpointError as error:
             raise CheckpointError(f"{folder}: chat_template: {error}") from None
@@ -175,8 +177,17 @@ class TemplateForm:
         from jinja2 import TemplateError  # torch needs it too
 
         try:
-            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
-        except (TemplateError, ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            with bounded():
+                return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=prompt))
+        except (
+            TemplateError,
+            ArithmeticError,
+            AttributeError,
+            LookupError,
+            TypeError,
+            ValueError,
+            MemoryError,
+        ) as error:
             reason = " ".join(str(error).split())[:80]
             cure = "; unset data.system_prompt" if "system" in roles else ""
             raise CheckpointError(f"does not render {', '.join(roles)} ({reason}){cure}") from None

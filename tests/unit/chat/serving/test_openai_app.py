@@ -25,6 +25,7 @@ from adapters.storage import save_adapter, trainable_tensors
 from chat.serving.batches import Limits
 from chat.serving.openai_app import PATHS, Server, settled
 from chat.systems import Systems
+from common.memory import resident_bytes
 from llada import SamplerConfig
 from llada.chat_format import decode_answer
 from llada.sampling.generate import generate
@@ -286,3 +287,21 @@ def test_the_openai_client_works(url: str) -> None:
             client.chat.completions.create(**asked | {"model": "x"})
         with pytest.raises(openai.BadRequestError, match="max_tokens is 5000, allowed: 1 to"):
             client.chat.completions.create(**asked, max_tokens=5000)
+
+
+def test_memory_is_flat_over_many_requests(client: httpx.Client) -> None:
+    """A sample of what `benchmarks/serving.py` measures over 1,000."""
+
+    def ask(count: int) -> int:
+        with ThreadPoolExecutor(16) as pool:
+            statuses = list(
+                pool.map(
+                    lambda seed: client.post(CHAT, json=request(seed=seed, max_tokens=8)).status_code, range(count)
+                )
+            )
+        assert set(statuses) == {200}
+        return resident_bytes() or 0
+
+    ask(32)
+    first = ask(16)
+    assert ask(1000 if LONG else 64) <= 1.05 * first
