@@ -116,6 +116,7 @@ def _listing(repository: str, revision: str | None, kind: Kind) -> _Listing:
             kind,
             lambda: list(hub.list_repo_files(repository, repo_type=kind, revision=commit)),
         )
+        _refuse_names_that_leave(repository, [str(commit), *names])
         return _Listing(str(commit), sorted(names))
     except UnreachableError as error:
         console.print(
@@ -125,6 +126,16 @@ def _listing(repository: str, revision: str | None, kind: Kind) -> _Listing:
             markup=False,
         )
         return _cached_listing(repository, commit or revision, kind, error)
+
+
+def _refuse_names_that_leave(repository: str, names: Sequence[str]) -> None:
+    """Names become paths in the cache. Raises InputError for one that leads elsewhere."""
+    for name in names:
+        parts = name.split("/")
+        if not set(parts).isdisjoint(("", ".", "..")) or "\\" in name or not name.isprintable():
+            raise InputError(
+                f"{repository}: the hub lists the file {name!r}, which is no name within a folder; not fetched"
+            )
 
 
 def _cached_listing(repository: str, revision: str | None, kind: Kind, cause: UnreachableError) -> _Listing:

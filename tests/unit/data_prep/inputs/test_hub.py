@@ -73,6 +73,17 @@ def test_a_revision_is_resolved_and_what_a_model_needs_arrives(hub: Hub, model: 
     assert contents(snapshot.folder) == {name: FILES[name] for name in FETCHED}
 
 
+@pytest.mark.parametrize(
+    "name", ["../../evil.json", "/tmp/evil.json", "a/../../evil.json", "a\\..\\evil.json", "a\x1b.json"]
+)
+def test_a_file_that_would_leave_the_folder_is_not_fetched(tmp_path: Path, waits: list[float], name: str) -> None:
+    strange = Repository.of(NAME, FILES | {name: b"{}"})
+    with running_hub(strange) as server, client_of(server, tmp_path / "cache"):
+        assert "no name within a folder; not fetched" in fault()
+        assert not server.asked("GET /owner/model/resolve/*")
+    assert not [path for path in tmp_path.rglob("*") if path.name.startswith("evil")]
+
+
 def test_a_token_does_not_travel_to_the_storage(hub: Hub, tmp_path: Path) -> None:
     with client_of(hub, tmp_path / "other", READER):
         fetch_model(NAME, None)
