@@ -198,7 +198,7 @@ def time_of(profile: Profile, paths: Paths, method: str, workload: Workload, tfl
     """Measured throughput of a finished adapter where there is one, else computed from `tflops`, else none."""
     workload = replace(workload, lengths=typical_lengths(profile, paths, workload.lengths))
     tokens = workload.tokens_per_epoch(profile.train)
-    steps = steps_per_epoch(len(workload.lengths), profile.train.global_batch_size)
+    steps = steps_per_epoch(len(workload.lengths), profile.train.distinct_rows)
     gflop = flop_per_token(workload, profile.model.activation_checkpointing, answer_share(paths)) / 1e9
     speed, source = measured_speed(profile, paths, method)
     if speed is None and tflops is not None:

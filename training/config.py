@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from common.section import Section
+
+Objective = Literal["answer", "sequence", "block"]
 
 
 class TrainConfig(Section):
@@ -34,6 +36,14 @@ class TrainConfig(Section):
         "first:8", description="EOS padding after the answer that is supervised: all | first:K | random:K | none"
     )
     stratified_t: bool = Field(True, description="stratify the noise level over the global batch")
+    masks: Literal["independent", "complementary"] = Field(
+        "independent", description="complementary: each row twice in a step, with a mask and its complement"
+    )
+    levels: Literal["uniform", "importance"] = Field(
+        "uniform", description="importance: noise levels are drawn where the validated loss is large, weighted exactly"
+    )
+    objective: Objective = Field("answer", description="what is masked: answer | sequence (prompt too) | block")
+    block_length: int = Field(32, ge=1, le=65_536, description="tokens per block of the objective block")
     validate_every: int = Field(50, ge=1, le=100_000_000, description="optimizer steps between validations")
     validation_draws: int = Field(4, ge=1, le=10_000, description="fixed stratified noise draws per validation row")
     validation_rows: int | None = Field(None, ge=1, le=100_000_000, description="validation rows used; null: all")
@@ -52,6 +62,19 @@ class TrainConfig(Section):
     trackers: tuple[Literal["tensorboard", "wandb", "mlflow"], ...] = Field(
         (), description="loggers besides the CSV curve"
     )
+
+    @property
+    def distinct_rows(self) -> int:
+        """Different rows in one optimizer step."""
+        return self.global_batch_size // 2 if self.masks == "complementary" else self.global_batch_size
+
+    @model_validator(mode="after")
+    def _pairs_fit(self) -> TrainConfig:
+        if self.masks == "complementary" and self.global_batch_size % 2:
+            raise ValueError(
+                f"masks: complementary needs an even global_batch_size, two of each row, not {self.global_batch_size}"
+            )
+        return self
 
     @field_validator("eos_tail")
     @classmethod

@@ -167,7 +167,7 @@ class TrainingPlan:
 
     @property
     def steps_per_epoch(self) -> int:
-        return steps_per_epoch(len(self.rows), self.train.global_batch_size)
+        return steps_per_epoch(len(self.rows), self.train.distinct_rows)
 
     @property
     def total_steps(self) -> int:

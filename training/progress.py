@@ -39,6 +39,7 @@ class Progress:
     first_validation: dict[str, Any] | None = None
     last_validation: dict[str, Any] | None = None
     best_validation: dict[str, Any] | None = None
+    level_squares: list[float | None] = field(default_factory=list)  # of the last validation, see `Validation.squares`
     curve: list[CurveRow] = field(default_factory=list)
     loss_scale: LossScale = field(default_factory=LossScale)
     pending_losses: list[float] = field(default_factory=list)  # of the steps since the last row of the curve
@@ -64,6 +65,7 @@ class Progress:
         """Note a validation; whether it is the best so far."""
         facts = validation.facts() | {"step": step}
         self.last_validation = facts
+        self.level_squares = list(validation.squares)
         if step == 0:
             self.first_validation = facts
         if self.best_validation is None or validation.loss < self.best_validation["loss"]:

@@ -27,6 +27,7 @@ from adapters.storage import set_trainable, trainable_tensors
 from common.errors import InputError
 from common.files import write_json
 from common.progress import console, progress_bar
+from llada.diffusion.importance import level_density
 from training import loss_scale
 from training.batching import accumulation_steps, batch_of_step, share
 from training.global_batch import GlobalBatch, MicroBatch, step_noise
@@ -199,9 +200,7 @@ class Trainer:
         plan, step, began = self.plan, self.step, time.perf_counter()
 
         # 1. The rows of this step over all processes, and their noise: pure functions of (seed, step).
-        indices = batch_of_step(self.lengths, plan.train.global_batch_size, plan.seed, step, self._epochs)
-        noise = step_noise(plan.seed, step, len(indices), plan.train.stratified_t)
-        batch = GlobalBatch(plan.rows, indices, noise, plan.train.eos_tail, self.base_config)
+        batch = self._batch()
 
         # 2. What the loss is divided by, and the learning rate.
         total = batch.denominator(plan.train.normalizer)
@@ -217,6 +216,28 @@ class Trainer:
         self.progress.loss_scale.step_taken()
         self.progress.add_step(loss, norm, batch.tokens, time.perf_counter() - began)
         return loss
+
+    def _batch(self) -> GlobalBatch:
+        """The global batch of step `self.step`."""
+        plan, train, step = self.plan, self.plan.train, self.step
+        indices = batch_of_step(self.lengths, train.distinct_rows, plan.seed, step, self._epochs)
+        paired = train.masks == "complementary"
+        if paired:
+            indices = np.repeat(indices, 2)
+        density = None
+        if train.levels == "importance":
+            density = level_density(self.progress.level_squares, self.lengths - plan.rows.prompt_lengths)
+        noise = step_noise(plan.seed, step, len(indices), train.stratified_t, complementary=paired, density=density)
+        return GlobalBatch(
+            plan.rows,
+            indices,
+            noise,
+            train.eos_tail,
+            self.base_config,
+            train.objective,
+            train.block_length,
+            train.normalizer,
+        )
 
     def _gradient(self, batch: GlobalBatch, total: float) -> tuple[float, float]:
         """Leave the global batch's clipped gradient in the adapter; its loss, and its norm before clipping.

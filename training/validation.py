@@ -42,6 +42,7 @@ class Validation:
     low: float  # 95% interval over rows, normal approximation
     high: float
     by_noise: list[float | None]  # mean cross-entropy of masked tokens where the masked share is in (i/5, (i+1)/5]
+    squares: tuple[float | None, ...] = ()  # in the same bins, the mean square of a draw's mean cross-entropy
     not_finite: tuple[int, ...] = ()  # rows whose loss is NaN or infinite
 
     def facts(self) -> dict[str, Any]:
@@ -136,6 +137,9 @@ def summarise(values: np.ndarray, draws: Sequence[Draw], rows: int) -> Validatio
     with np.errstate(invalid="ignore"):  # an infinite loss is the caller's to report
         half = 1.959964 * float(per_row.std(ddof=1)) / math.sqrt(rows) if rows > 1 else 0.0
     bins = np.minimum((np.array([draw.share for draw in draws]) * NOISE_BINS - 1e-9).astype(int), NOISE_BINS - 1)
-    by_noise = [float(values[bins == i].mean()) if (bins == i).any() else None for i in range(NOISE_BINS)]
+    by_noise, squares = (
+        [float(found[bins == i].mean()) if (bins == i).any() else None for i in range(NOISE_BINS)]
+        for found in (values, values**2)
+    )
     not_finite = tuple(np.flatnonzero(~np.isfinite(per_row)).tolist())
-    return Validation(mean, mean - half, mean + half, by_noise, not_finite)
+    return Validation(mean, mean - half, mean + half, by_noise, tuple(squares), not_finite)

@@ -6,8 +6,8 @@ drawn before. So training resumes exactly, and the same run on 1, 2 or 4 process
 
 The generator is Philox 4x64-10 (Salmon et al., 2011), as numpy implements it: key (seed, step), counter
 (draw, 0, row, stream); 64-bit outputs in order, the upper 53 bits of each over 2^53. Streams: 0 noise levels, 1 masks,
-2 the likelihood bound, 3 (row 0) the permutation of the strata, by sorting. Runs on the CPU, about ten microseconds per
-row; draw in the collator, then move the masks with the tokens.
+2 the likelihood bound, 3 (row 0) the permutation of the strata, by sorting, 4 the block of the objective `block`. Runs
+on the CPU, about ten microseconds per row; draw in the collator, then move the masks with the tokens.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-3  # the smallest mask probability (LLaDA, section 2.2 and its guideline)
-LEVEL_STREAM, MASK_STREAM, BOUND_STREAM, STRATA_STREAM = 0, 1, 2, 3
+LEVEL_STREAM, MASK_STREAM, BOUND_STREAM, STRATA_STREAM, BLOCK_STREAM = 0, 1, 2, 3, 4
 
 
 def uniform(seed: int, step: int, row: int, stream: int, count: int) -> np.ndarray:
@@ -39,7 +39,15 @@ def noise_levels(
     stratified: bool = True,
     epsilon: float = EPSILON,
 ) -> Tensor:
-    """Mask probabilities p = (1 - eps) u + eps, float32 (len(rows),), with u uniform on [0, 1).
+    """Mask probabilities p = (1 - eps) u + eps, float32 (len(rows),), with u of `level_uniforms`."""
+    u = level_uniforms(seed, step, rows, global_batch_size=global_batch_size, stratified=stratified)
+    return torch.from_numpy((1 - epsilon) * u + epsilon).to(torch.float32)
+
+
+def level_uniforms(
+    seed: int, step: int, rows: Sequence[int], *, global_batch_size: int, stratified: bool = True
+) -> np.ndarray:
+    """Numbers from which noise levels are made, float64 (len(rows),), each uniform on [0, 1).
 
     Stratified: u = (stratum + v) / global_batch_size, with v uniform per row and the strata 0, 1, 2 ... dealt to the
     rows by a random permutation per step. Every row's u is still uniform, so the loss stays unbiased, while each step
@@ -55,7 +63,7 @@ def noise_levels(
     if stratified:
         strata = np.argsort(uniform(seed, step, 0, STRATA_STREAM, global_batch_size), kind="stable")
         u = (strata[list(rows)] + u) / global_batch_size
-    return torch.from_numpy((1 - epsilon) * u + epsilon).to(torch.float32)
+    return u
 
 
 def noise_mask(seed: int, step: int, rows: Sequence[int], maskable: Tensor, t: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from training import trainer
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.accelerate_cli", "launch"]
 SETTINGS = {"max_steps": 20, "epochs": 9, "validate_every": 10, "micro_batch_size": 2}
+NOT_THE_DEFAULT = {"masks": "complementary", "levels": "importance", "objective": "block", "block_length": 4}
 # Two batches of validation draws for one process and one for the other: 12 rows x 3 draws, 13 draws a batch.
 UNEVEN = {"max_steps": 6, "validate_every": 3, "validation_draws": 3, "micro_batch_size": 13, "global_batch_size": 9}
 
@@ -75,11 +76,12 @@ def assert_equal_curves(one, two):
     assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
 
 
-@pytest.mark.parametrize("method", ["lora", "pissa"])
-def test_two_processes_have_the_losses_of_one(tmp_path, method):
+@pytest.mark.parametrize(("method", "also"), [("lora", {}), ("pissa", {}), ("lora", NOT_THE_DEFAULT)])
+def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     """The two come from `accelerate launch`; the one is this process."""
-    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=SETTINGS))
-    status, said = launch("ddp-cpu.yaml", tmp_path, "two", method, json.dumps(SETTINGS))
+    settings = SETTINGS | also
+    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=settings))
+    status, said = launch("ddp-cpu.yaml", tmp_path, "two", method, json.dumps(settings))
     assert status == 0, said
     assert len(curve(tmp_path, "one", method)) == 21
     assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))

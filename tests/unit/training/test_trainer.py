@@ -164,6 +164,32 @@ def test_a_signal_saves_and_the_same_command_ends_as_if_it_had_not_come(tmp_path
     assert [row["train_loss"] for row in curve(stopped)] == [row["train_loss"] for row in curve(whole)]
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"masks": "complementary", "levels": "importance"},
+        {"objective": "block", "block_length": 4, "normalizer": "batch_tokens"},
+        {"objective": "sequence", "masks": "complementary"},
+    ],
+    ids=["pairs", "block", "sequence"],
+)
+def test_every_objective_resumes_exactly(tmp_path, monkeypatch, settings):
+    """The levels after a validation are drawn by what it measured, so that has to be in the checkpoint too."""
+    whole = small_plan(tmp_path, run="whole", train=settings)
+    train(whole)
+    stopped = small_plan(tmp_path, run="stopped", train=settings)
+    status_when_stopped(monkeypatch, stopped, signal.SIGTERM)
+    train(stopped)
+    assert weights(stopped) == weights(whole)
+
+
+def test_pairs_see_half_as_many_rows_in_a_step(tmp_path):
+    plan = small_plan(tmp_path, train={"masks": "complementary"})
+    assert (plan.steps_per_epoch, small_plan(tmp_path).steps_per_epoch) == (10, 5)
+    train(plan)
+    assert len(curve(plan)) == 21
+
+
 @pytest.mark.parametrize("optimizer", ["adamw_8bit", "paged_adamw_8bit"])
 def test_8_bit_optimizers_resume_exactly(tmp_path, monkeypatch, optimizer):
     settings = {"optimizer": optimizer}

@@ -1,0 +1,152 @@
+"""How noisy are loss and gradient of one optimizer step, by the way masks and noise levels are drawn?
+
+    python benchmarks/training/gradient_noise.py --artifacts artifacts/mini --method lora --json noise.json
+
+Every way draws its own batches, rows included, at the same number of forward passes, around one fixed adapter. Said per
+way: the variance of the loss, the gradient's total variance (the trace of its covariance), and both over those of
+independent levels and masks, with a 95% bootstrap interval over the steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from adapters import load_adapter
+from adapters.base import load_base
+from adapters.config import ModelConfig
+from common.files import write_json
+from common.progress import progress_bar
+from llada.diffusion.importance import level_density
+from llada.diffusion.loss import masked_diffusion_loss
+from training.batching import Rows, batch_of_step, read_rows
+from training.global_batch import GlobalBatch, step_noise
+from training.objective import Objective
+from training.validation import chosen_rows, drawn_batches, validate, validation_draws
+
+WAYS: dict[str, dict[str, bool]] = {
+    "independent": {"stratified": False},
+    "stratified": {"stratified": True},
+    "complementary": {"stratified": True, "complementary": True},
+    "importance": {"stratified": True, "importance": True},
+    "both": {"stratified": True, "complementary": True, "importance": True},
+}
+RESAMPLES = 2000
+
+
+def measured_density(model: Any, rows: Rows, config: Any) -> list[float]:
+    """The density that a run would use after a validation with this adapter."""
+    kept = chosen_rows(rows, 100)
+    draws = validation_draws(kept, 4)
+    batches = drawn_batches(kept, draws, 25, config.mask_token_id, torch.device("cpu"))
+    objective = Objective(model, "answer_length", torch.float32)
+    with torch.no_grad():
+        found = validate(objective, batches, draws, len(kept), lambda values: values)
+    return level_density(found.squares, kept.lengths - kept.prompt_lengths)
+
+
+def drawn(
+    model: Any, rows: Rows, config: Any, options: argparse.Namespace, way: dict[str, bool], density: list[float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Losses (S,) and the gradients' Gram matrix (S, S) over S steps."""
+    paired = way.get("complementary", False)
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    losses, gradients = [], []
+    epochs: dict[int, list[np.ndarray]] = {}
+    with progress_bar() as bars:
+        for step in bars.track(range(options.steps), description=str(sorted(way))):
+            indices = batch_of_step(rows.lengths, options.rows // (2 if paired else 1), options.seed, step, epochs)
+            if paired:
+                indices = np.repeat(indices, 2)
+            noise = step_noise(
+                options.seed,
+                step,
+                len(indices),
+                way["stratified"],
+                complementary=paired,
+                density=density if way.get("importance") else None,
+            )
+            batch = GlobalBatch(rows, indices, noise, options.eos_tail, config)
+            micro = batch.micro_batch(np.arange(len(batch)))
+            loss = masked_diffusion_loss(
+                model, micro.rows.input_ids, micro.rows.maskable, micro.levels, micro.mask, micro.rows.attention_mask
+            )
+            found = torch.autograd.grad(loss, weights)
+            losses.append(loss.item())
+            gradients.append(torch.cat([one.flatten() for one in found]))
+    stacked = torch.stack(gradients).double()
+    return np.array(losses), (stacked @ stacked.T).numpy()
+
+
+def total_variance(gram: np.ndarray, chosen: np.ndarray) -> float:
+    """Trace of the covariance of the chosen steps' gradients, from their inner products."""
+    part = gram[np.ix_(chosen, chosen)]
+    count = len(chosen)
+    return float((np.trace(part) - part.sum() / count) / (count - 1))
+
+
+def ratios(found: dict[str, tuple[np.ndarray, np.ndarray]], steps: int) -> dict[str, Any]:
+    """Each way's variances, and their ratios to those of `independent` with bootstrap intervals."""
+    random = np.random.default_rng(0)
+    samples = random.integers(0, steps, size=(RESAMPLES, steps))
+    result = {}
+    for name, (losses, gram) in found.items():
+        base_losses, base_gram = found["independent"]
+        loss_ratio = losses[samples].var(axis=1, ddof=1) / base_losses[samples[::-1]].var(axis=1, ddof=1)
+        gradient_ratio = [
+            total_variance(gram, one) / total_variance(base_gram, other)
+            for one, other in zip(samples[:400], samples[::-1][:400], strict=True)
+        ]
+        everything = np.arange(steps)
+        variance = total_variance(gram, everything)
+        result[name] = {
+            "loss_mean": float(losses.mean()),
+            "loss_variance": float(losses.var(ddof=1)),
+            "loss_ratio": float(losses.var(ddof=1) / base_losses.var(ddof=1)),
+            "loss_ratio_95": np.quantile(loss_ratio, [0.025, 0.975]).tolist(),
+            "gradient_variance": variance,
+            "gradient_ratio": variance / total_variance(base_gram, everything),
+            "gradient_ratio_95": np.quantile(gradient_ratio, [0.025, 0.975]).tolist(),
+        }
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--artifacts", type=Path, required=True, help="of a finished run")
+    parser.add_argument("--method", default="lora", help="the adapter at which gradients are taken")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--rows", type=int, default=8, help="forward rows of a step")
+    parser.add_argument("--eos-tail", default="random:16")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+    base = load_base(ModelConfig(), options.artifacts / "inputs" / "base")
+    model = load_adapter(base, options.artifacts / "adapters" / options.method)
+    for name, weight in model.named_parameters():
+        weight.requires_grad_("lora_" in name)
+    config = model.get_base_model().config
+    formatted = options.artifacts / "formatted"
+    rows = read_rows(formatted / "train.parquet")
+    density = measured_density(model, read_rows(formatted / "validation.parquet"), config)
+    found = {name: drawn(model, rows, config, options, way, density) for name, way in WAYS.items()}
+    settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
+    report = {
+        "settings": settings | {"torch": torch.__version__, "machine": platform.machine(), "density": density},
+        "ways": ratios(found, options.steps),
+    }
+    print(json.dumps(report, indent=1))
+    if options.json:
+        write_json(options.json, report)
+
+
+if __name__ == "__main__":
+    main()
