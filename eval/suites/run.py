@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from common.files import json_lines, sha256_of_json
-from common.progress import console, progress_bar
+from common.progress import console, progress_bar, track
 from eval.suites.asking import Asking
 from eval.suites.results import summarise
 from eval.suites.scoring import Scored, Scorer
@@ -18,6 +18,7 @@ from eval.suites.task import Task
 from llada.network.unwrap import base_of
 
 SLICE = 16  # questions scored together, of similar length
+MANY = 2000  # questions whose tokenising is worth a bar
 VERSION = 1  # of prompts and scores: another one starts every task anew
 
 
@@ -71,7 +72,9 @@ def run_task(
 def _score_all(scorer: Scorer, task: Task, kept: _Journal | None) -> dict[int, Scored]:
     """Every question's scores by its number; said are the time it will take and what was there already."""
     done = kept.read(task) if kept else {}
-    work = {number: scorer.positions(question) for number, question in enumerate(task.questions) if number not in done}
+    left_over = [number for number in range(len(task.questions)) if number not in done]
+    many = len(left_over) > MANY
+    work = {number: scorer.positions(task.questions[number]) for number in track(left_over, "tokenising", enabled=many)}
     if done:
         console.print(f"{task.config.name}: {len(done)} questions were scored by an earlier run")
     total, worked, started, told = sum(work.values()), 0, time.monotonic(), False
