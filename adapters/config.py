@@ -10,6 +10,8 @@ from common.section import Section
 
 MethodName = Literal["lora", "loraplus", "pissa", "rslora", "dora", "loraplus_pissa"]
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
+LARGEST_ID = 2**31 - 1
+"""Of a token; tokenizers and torch hold them in 32 bits at least."""
 Projection = Literal["q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"]
 
 
@@ -24,11 +26,18 @@ class ModelConfig(Section):
     )
     revision: str | None = Field(None, min_length=1, description="hub revision of the base")
     mask_token_id: int | None = Field(
-        None, ge=0, description="the base's mask token; null: as its files or the table of published bases say"
+        None,
+        ge=0,
+        le=LARGEST_ID,
+        description="the base's mask token; null: as its files or the table of published bases say",
     )
-    eos_token_id: int | None = Field(None, ge=0, description="the base's end-of-text token; null: likewise")
-    pad_token_id: int | None = Field(None, ge=0, description="the base's padding token; null: likewise")
-    bos_token_id: int | None = Field(None, ge=0, description="the base's begin-of-text token; null: likewise")
+    eos_token_id: int | None = Field(
+        None, ge=0, le=LARGEST_ID, description="the base's end-of-text token; null: likewise"
+    )
+    pad_token_id: int | None = Field(None, ge=0, le=LARGEST_ID, description="the base's padding token; null: likewise")
+    bos_token_id: int | None = Field(
+        None, ge=0, le=LARGEST_ID, description="the base's begin-of-text token; null: likewise"
+    )
     quantization: Literal["none", "nf4", "int8"] = Field("none", description="bitsandbytes quantisation of the base")
     dtype: Literal["float32", "bfloat16", "float16"] = Field(
         "float32", description="compute and storage type of the base"

@@ -117,3 +117,10 @@ def test_artifacts_move_together_with_the_report(tmp_path: Path) -> None:
     assert paths.candidates == tmp_path / "candidates.parquet"
     assert paths.report == tmp_path / "report"
     assert Paths.of("mini").report == Path("reports/mini")
+
+
+@pytest.mark.parametrize("key", ["mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id"])
+@pytest.mark.parametrize("value", [-1, 2**31, 10**30])
+def test_a_token_id_is_one_that_32_bits_hold(key: str, value: int) -> None:
+    with pytest.raises(InputError, match=f"model.{key}"):
+        load_profile("mini", [f"model.{key}={value}"])
