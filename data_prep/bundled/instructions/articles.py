@@ -13,10 +13,9 @@ from data_prep.bundled.language.tables import column, members, table
 WRITE = (
     "Tulislah artikel pendek dari data ini.\n\n{}",
     "{}\n\nBuatlah paragraf dari data di atas.",
-    "Susunlah data berikut menjadi kalimat.\n\n{}",
 )
 LOOK_UP = ("{data}\n\nApa isi bagian {field}?", "Sebutkan {field} dari data ini.\n\n{data}")
-ASK = ("{text}\n\n{question}", "{question}\n\n{text}", "Bacalah artikel ini.\n\n{text}\n\n{question}")
+ASK = ("{text}\n\n{question}", "{question}\n\n{text}")
 
 CAPITAL = ("Apa ibu kota {place}?", "Sebutkan ibu kota {place}.", "Kota apa yang menjadi ibu kota {place}?")
 PROVINCE = ("Provinsi apa yang beribu kota di {capital}?", "{capital} adalah ibu kota provinsi apa?")

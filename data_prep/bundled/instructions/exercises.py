@@ -1,4 +1,4 @@
-"""Exercises of the subset `dolly`: rewriting sentences, reading stories, lists, numbers and words."""
+"""Exercises of the subset `dolly`: rewriting sentences, reading stories, lists, small sums and words."""
 
 from __future__ import annotations
 
@@ -6,19 +6,17 @@ import random
 from functools import cache
 
 from data_prep.bundled.instructions.task import Task
-from data_prep.bundled.language.content import SMALL, capitalised, spelled
+from data_prep.bundled.language.content import SMALL, capitalised
 from data_prep.bundled.language.events import Event, event, names, several
 from data_prep.bundled.language.stories import people_named, story
 from data_prep.bundled.language.tables import cell, table
 
 PASSIVE = (
     "Ubahlah menjadi kalimat pasif: {}",
-    "{}\n\nApa bentuk pasif kalimat di atas?",
     "Tulislah kalimat ini dalam bentuk pasif.\n\n{}",
 )
 ACTIVE = (
     "Ubahlah menjadi kalimat aktif: {}",
-    "{}\n\nApa bentuk aktif kalimat di atas?",
     "Tulislah kalimat ini dalam bentuk aktif.\n\n{}",
 )
 NEGATIVE = (
@@ -41,18 +39,12 @@ REPLACE = (
     "{text}\n\nTulislah kalimat itu dengan {new} sebagai pengganti {old}.",
 )
 JOIN = ("Gabungkan dengan kata dan: {} {}", "Jadikan satu kalimat.\n\n{} {}")
-READ = ("Bacalah teks berikut.\n\n{story}\n\n{question}", "{question}\n\n{story}", "{story}\n\n{question}")
+READ = ("{question}\n\n{story}", "{story}\n\n{question}")
 SUMMARISE = ("Ringkaslah dalam satu kalimat.\n\n{}", "{}\n\nApa inti cerita itu?")
 PEOPLE = ("Siapa saja yang disebut dalam teks ini?\n\n{}", "{}\n\nSebutkan semua nama orang di atas.")
 FIRST = ("Kata mana yang disebut pertama: {}?", "Sebutkan kata pertama dari daftar ini: {}.")
 LAST = ("Kata mana yang disebut terakhir: {}?", "Sebutkan kata terakhir dari daftar ini: {}.")
-REVERSE = ("Baliklah urutan daftar ini: {}.", "Tulislah daftar ini dari belakang: {}.")
-COUNT = ("Ada berapa kata dalam daftar ini: {}?", "Hitunglah kata dalam daftar ini: {}.")
 ODD = ("Kata mana yang bukan {group}: {items}?", "Manakah yang tidak termasuk {group}: {items}?")
-SORT = ("Urutkan dari yang terkecil: {}.", "Susunlah bilangan ini dari kecil ke besar: {}.")
-SORT_DOWN = ("Urutkan dari yang terbesar: {}.", "Susunlah bilangan ini dari besar ke kecil: {}.")
-SPELL = ("Tulislah bilangan {} dengan huruf.", "Bagaimana membaca bilangan {}?")
-FIGURES = ("Tulislah {} dengan angka.", "Berapakah {} jika ditulis dengan angka?")
 OPPOSITE = ("Apa lawan kata {}?", "Sebutkan lawan kata {}.")
 
 
@@ -147,15 +139,11 @@ def some_things(chance: random.Random, count: int) -> list[str]:
 
 
 def lists(chance: random.Random, kind: str) -> list[Task]:
-    items = some_things(chance, chance.choice((3, 4, 5) if kind == "count" else (3, 4)))
+    items = some_things(chance, chance.choice((3, 4)))
     told = ", ".join(items)
     if kind == "first":
         return [make(chance, kind, FIRST, f"Kata pertama adalah {items[0]}.", told)]
-    if kind == "last":
-        return [make(chance, kind, LAST, f"Kata terakhir adalah {items[-1]}.", told)]
-    if kind == "reverse":
-        return [make(chance, kind, REVERSE, capitalised(", ".join(reversed(items))) + ".", told)]
-    return [make(chance, kind, COUNT, f"Ada {SMALL[len(items)]} kata.", told)]
+    return [make(chance, kind, LAST, f"Kata terakhir adalah {items[-1]}.", told)]
 
 
 def odd_one(chance: random.Random) -> list[Task]:
@@ -164,28 +152,6 @@ def odd_one(chance: random.Random) -> list[Task]:
     odd = chance.choice(groups()[other])
     items.insert(chance.randrange(4), odd)
     return [make(chance, "odd_one", ODD, f"{capitalised(odd)} bukan {group}.", group=group, items=", ".join(items))]
-
-
-def sorting(chance: random.Random) -> list[Task]:
-    numbers = chance.sample(range(1, 31), chance.choice((3, 4)))
-    down = chance.random() < 0.4
-    answer = ", ".join(str(number) for number in sorted(numbers, reverse=down))
-    found = make(
-        chance,
-        "sort_down" if down else "sort",
-        SORT_DOWN if down else SORT,
-        f"Urutannya {answer}.",
-        ", ".join(map(str, numbers)),
-    )
-    return [found]
-
-
-def spelling(chance: random.Random) -> list[Task]:
-    value = chance.choice((chance.randint(11, 99), chance.randint(100, 999), chance.randint(100, 999)))
-    name = spelled(value)
-    if chance.random() < 0.5:
-        return [make(chance, "spell", SPELL, capitalised(name) + ".", str(value))]
-    return [make(chance, "figures", FIGURES, f"Angkanya {value}.", name)]
 
 
 def sums(chance: random.Random) -> list[Task]:

@@ -11,7 +11,6 @@ from data_prep.bundled.language.tables import cell, table
 NUMBERED = (
     "Tulislah sebagai daftar bernomor.\n\n{text}",
     "{text}\n\nUbahlah menjadi langkah bernomor.",
-    "Bagaimana cara {task}? Buatlah daftar dari teks ini.\n\n{text}",
 )
 TOLD = ("Tulislah langkah ini sebagai paragraf.\n\n{numbered}", "{numbered}\n\nUbahlah menjadi paragraf.")
 FIRST = ("{text}\n\nApa langkah pertama?", "Apa yang dilakukan pertama kali?\n\n{text}")
@@ -45,13 +44,13 @@ def numbered(steps: list[str]) -> str:
 
 
 def howto(chance: random.Random) -> list[Task]:
-    task, steps = steps_of(chance)
+    _, steps = steps_of(chance)
     text = told(steps, chance)
     kind = chance.choice(("numbered", "numbered", "paragraph", "first", "last", "after"))
     if kind == "paragraph":
         return [_task(chance, kind, TOLD, paragraph(steps), numbered=numbered(steps))]
     if kind == "numbered":
-        return [_task(chance, kind, NUMBERED, numbered(steps), text=text, task=task)]
+        return [_task(chance, kind, NUMBERED, numbered(steps), text=text)]
     if kind == "first":
         return [_task(chance, kind, FIRST, f"Langkah pertama: {steps[0]}.", text=text)]
     if kind == "last":

@@ -7,16 +7,10 @@ from dataclasses import dataclass
 from functools import cache
 
 from data_prep.bundled.instructions.task import Task
-from data_prep.bundled.language.content import capitalised
 from data_prep.bundled.language.tables import table
 
 MEANING = ("Tuliskan isi pantun ini.\n\n{}", "{}\n\nApa isi pantun di atas?")
 HINT = ("Tuliskan sampiran pantun ini.\n\n{}", "{}\n\nApa sampiran pantun di atas?")
-JOIN = (
-    "Susunlah pantun.\n\nIsi:\n{meaning}\n\nSampiran:\n{hint}",
-    "Gabungkan menjadi pantun.\n\nSampiran:\n{hint}\n\nIsi:\n{meaning}",
-)
-RHYME = ("{pantun}\n\nKata apa yang bersajak dengan {word}?", "Carilah kata yang bersajak dengan {word}.\n\n{pantun}")
 
 
 @dataclass(frozen=True)
@@ -65,26 +59,13 @@ def _continued(line: str) -> str:
 
 
 def verse(chance: random.Random) -> list[Task]:
+    """The two lines that set the rhyme, or the two that say what is meant."""
     found = pantun(chance)
-    kind = chance.choice(("meaning", "hint", "pantun", "rhyme", "rhyme"))
-    if kind == "meaning":
-        return [_task(chance, kind, MEANING, found.meaning, found.text)]
-    if kind == "hint":
-        return [_task(chance, kind, HINT, found.hint, found.text)]
-    if kind == "pantun":
-        return [_task(chance, kind, JOIN, found.text, meaning=found.meaning, hint=found.hint)]
-    place = chance.randrange(2)
-    word, other = (found.lines[line].split()[-1] for line in (place, place + 2))
-    return [_task(chance, kind, RHYME, f"{capitalised(word)} bersajak dengan {other}.", pantun=found.text, word=word)]
+    if chance.random() < 0.5:
+        return [_task(chance, "meaning", MEANING, found.meaning, found.text)]
+    return [_task(chance, "hint", HINT, found.hint, found.text)]
 
 
-def _task(chance: random.Random, kind: str, forms: tuple[str, ...], answer: str, *blanks: str, **named: str) -> Task:
+def _task(chance: random.Random, kind: str, forms: tuple[str, ...], answer: str, text: str) -> Task:
     number = chance.randrange(len(forms))
-    return Task(
-        "indo_puisi",
-        f"puisi_{kind}_{number}",
-        f"verse_{kind}",
-        forms[number].format(*blanks, **named),
-        answer,
-        (answer,),
-    )
+    return Task("indo_puisi", f"puisi_{kind}_{number}", f"verse_{kind}", forms[number].format(text), answer, (answer,))

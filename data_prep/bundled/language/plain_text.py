@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from data_prep.bundled.instructions import articles, conduct, exercises, steps, verse
 from data_prep.bundled.instructions.rows import MAKERS
+from data_prep.bundled.language import headed
 from data_prep.bundled.language.content import SMALL, capitalised, generator, listed, spelled
 from data_prep.bundled.language.events import event, names, several
 from data_prep.bundled.language.stories import Story, people_named, story
@@ -369,4 +370,5 @@ KINDS: dict[str, tuple[int, Callable[[random.Random], Document]]] = {
     "facts": (8, told_facts),
     "conduct": (2, told_conduct),
     "questions": (3, told_questions),
+    "headed": (90, headed.document),
 }

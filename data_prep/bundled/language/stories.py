@@ -26,13 +26,16 @@ class Question:
 
 @dataclass(frozen=True)
 class Story:
-    """`retold` says each fact once more, in a wording of its own; `summary` is empty where there is no single one."""
+    """`retold` says each fact once more, in a wording of its own; `headed` are headings with what stands under them;
+    `summary` is empty where there is no single one.
+    """
 
     text: str
     questions: tuple[Question, ...]
     retold: tuple[str, ...]
     summary: str = ""
     people: tuple[str, ...] = ()
+    headed: tuple[tuple[str, str], ...] = ()
 
 
 def story(chance: random.Random) -> Story:
@@ -72,7 +75,15 @@ def errand(chance: random.Random) -> Story:
         f"{hero} pergi pada hari {day}.",
         f"Di {place} itu dicari {thing}." if purpose.startswith("membeli") else f"{hero} dan {friend} pergi bersama.",
     )
-    return Story(text, questions, retold, f"{hero} dan {friend} pergi ke {place} untuk {purpose}.", (hero, friend))
+    headed = (
+        ("Tempat tujuan", f"{hero} pergi ke {place}."),
+        ("Teman perjalanan", f"{hero} pergi bersama {friend}."),
+        ("Kendaraan", f"{hero} pergi naik {ride}."),
+        ("Maksud perjalanan", f"{hero} pergi untuk {purpose}."),
+        ("Hari perjalanan", f"{hero} pergi pada hari {day}."),
+    )
+    summary = f"{hero} dan {friend} pergi ke {place} untuk {purpose}."
+    return Story(text, questions, retold, summary, (hero, friend), headed)
 
 
 def deeds(chance: random.Random) -> Story:
@@ -81,6 +92,7 @@ def deeds(chance: random.Random) -> Story:
     people = tuple(one.agent for one in events)
     questions: list[Question] = []
     retold: list[str] = []
+    headed: list[tuple[str, str]] = []
     for number, one in enumerate(events):
         others = [other for other in events if other is not one]
         deed = f"{one.active} {one.thing}"
@@ -108,14 +120,21 @@ def deeds(chance: random.Random) -> Story:
             f"{one.agent} {deed} {one.place}.",
             f"{one.agent} tidak {other.active} {other.thing}, tetapi {deed}.",
         ]
-    return Story(text, tuple(questions), tuple(retold), people=people)
+        headed += [
+            (one.agent, f"{one.agent} {deed}."),
+            (capitalised(deed), f"Yang {deed} adalah {one.agent}."),
+            (f"Tempat {one.agent}", f"{one.agent} {deed} {one.place}."),
+            (f"Kabar bahwa {one.agent} {deed}", f"Ya, {one.agent} {deed}."),
+            (f"Kabar bahwa {one.agent} {other.active} {other.thing}", f"Tidak, {one.agent} {deed}."),
+        ]
+    return Story(text, tuple(questions), tuple(retold), people=people, headed=tuple(headed))
 
 
 def gifts(chance: random.Random) -> Story:
     givers = chance.sample(names(), 4)
     pairs = ((givers[0], givers[1]), (givers[2], givers[3]))
     things = chance.sample(("buku", "tas", "topi", "bola", "payung", "pensil", "kue", "roti", "bunga", "kunci"), 2)
-    told, questions, retold = [], [], []
+    told, questions, retold, headed = [], [], [], []
     for (giver, taker), thing, other in zip(pairs, things, reversed(things), strict=True):
         told.append(
             chance.choice((f"{giver} memberikan {thing} kepada {taker}.", f"{taker} menerima {thing} dari {giver}."))
@@ -153,9 +172,15 @@ def gifts(chance: random.Random) -> Story:
             f"{taker} menerima {thing}.",
             f"Sekarang {thing} itu milik {taker}.",
         ]
+        headed += [
+            (f"Penerima {thing}", f"Yang menerima {thing} adalah {taker}."),
+            (f"Pemberi {thing}", f"Yang memberikan {thing} adalah {giver}."),
+            (f"Hadiah untuk {taker}", f"{taker} menerima {thing}."),
+            (f"Hadiah dari {giver}", f"{giver} memberikan {thing} kepada {taker}."),
+        ]
     if chance.random() < 0.5:
         told.reverse()
-    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(givers))
+    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(givers), headed=tuple(headed))
 
 
 def places_of_things(chance: random.Random) -> Story:
@@ -163,7 +188,7 @@ def places_of_things(chance: random.Random) -> Story:
     owners = chance.sample(names(), count)
     things = chance.sample(("kunci", "topi", "buku", "tas", "payung", "dompet", "bola", "sepatu", "pensil"), count)
     spots = chance.sample(("di laci", "di lemari", "di meja", "di teras", "di kamar", "di dapur", "di mobil"), count)
-    told, questions, retold = [], [], []
+    told, questions, retold, headed = [], [], [], []
     for owner, thing, spot in zip(owners, things, spots, strict=True):
         other_spots = tuple(other for other in spots if other != spot)
         other_things = tuple(other for other in things if other != thing)
@@ -182,7 +207,11 @@ def places_of_things(chance: random.Random) -> Story:
             f"{capitalised(spot)} terdapat {thing}.",
             f"{owner} dapat mencari {thing} {spot}.",
         ]
-    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners))
+        headed += [
+            (f"Letak {thing} {owner}", f"{capitalised(thing)} {owner} ada {spot}."),
+            (f"Benda {spot}", f"Yang ada {spot} adalah {thing} {owner}."),
+        ]
+    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners), headed=tuple(headed))
 
 
 def belongings(chance: random.Random) -> Story:
@@ -190,7 +219,7 @@ def belongings(chance: random.Random) -> Story:
     owners = chance.sample(names(), count)
     things = chance.sample(("kucing", "kelinci", "kambing", "ayam", "buku", "topi", "bola", "tas", "pensil"), count)
     amounts = chance.sample(NUMBERS, count)
-    told, questions, retold = [], [], []
+    told, questions, retold, headed = [], [], [], []
     for owner, thing, amount in zip(owners, things, amounts, strict=True):
         other_owners = tuple(name for name in owners if name != owner)
         other_amounts = tuple(number for number in amounts if number != amount)
@@ -220,7 +249,12 @@ def belongings(chance: random.Random) -> Story:
             f"{owner} mempunyai {amount} {thing}.",
             f"{capitalised(thing)} itu milik {owner}.",
         ]
-    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners))
+        headed += [
+            (f"Jumlah {thing} {owner}", f"{owner} mempunyai {amount} {thing}."),
+            (f"Pemilik {thing}", f"Yang mempunyai {thing} adalah {owner}."),
+            (f"Harta {owner}", f"{owner} mempunyai {amount} {thing}."),
+        ]
+    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners), headed=tuple(headed))
 
 
 def colours(chance: random.Random) -> Story:
@@ -228,7 +262,7 @@ def colours(chance: random.Random) -> Story:
     owners = chance.sample(names(), count)
     shades = chance.sample(members("warna"), count)
     things = chance.sample(("tas", "topi", "baju", "payung", "sepeda", "mobil", "rumah", "bola"), count)
-    told, questions, retold = [], [], []
+    told, questions, retold, headed = [], [], [], []
     for owner, thing, shade in zip(owners, things, shades, strict=True):
         other_shades = tuple(other for other in shades if other != shade)
         told.append(
@@ -256,7 +290,11 @@ def colours(chance: random.Random) -> Story:
             f"Yang mempunyai {thing} {shade} adalah {owner}.",
             f"Pemilik {thing} {shade} itu bernama {owner}.",
         ]
-    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners))
+        headed += [
+            (f"Warna {thing} {owner}", f"{capitalised(thing)} {owner} berwarna {shade}."),
+            (f"Pemilik {thing} {shade}", f"Yang mempunyai {thing} {shade} adalah {owner}."),
+        ]
+    return Story(" ".join(told), tuple(questions), tuple(retold), people=tuple(owners), headed=tuple(headed))
 
 
 _MAKERS: tuple[Callable[[random.Random], Story], ...] = (

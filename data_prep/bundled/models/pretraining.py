@@ -80,12 +80,14 @@ class Recipe:
     """the last of them, in which the rates fall to zero"""
     second_steps: int = 8000
     """of the second cycle, in which the user's turn is always visible: what is asked for is mostly copied from it"""
-    second_rate: float = 0.5
-    """where the second cycle's rates begin, as a share of the first's; they fall to zero over it"""
+    third_steps: int = 10000
+    """of the third cycle, which is as the second"""
+    later_rate: float = 0.5
+    """where the rates of the second and third cycle begin, as a share of the first's; they fall to zero over each"""
 
     @property
     def all_steps(self) -> int:
-        return self.steps + self.second_steps
+        return self.steps + self.second_steps + self.third_steps
 
 
 MODERATE_NOISE = (0.15, 0.7)
@@ -150,11 +152,13 @@ def collate(batch: list[Row], end: int, every: int = 2) -> tuple[Tensor, Tensor]
 
 
 def learning_rate_factor(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, constant, linear to zero over the last `decay_steps`; then a second, lower cycle (a warm restart:
+    """Linear warm-up, constant, linear to zero over the last `decay_steps`; then two lower cycles (warm restarts:
     Loshchilov and Hutter, 2017).
     """
+    if step >= recipe.steps + recipe.second_steps:
+        return recipe.later_rate * (recipe.all_steps - step) / max(1, recipe.third_steps)
     if step >= recipe.steps:
-        return recipe.second_rate * (recipe.all_steps - step) / max(1, recipe.second_steps)
+        return recipe.later_rate * (recipe.steps + recipe.second_steps - step) / max(1, recipe.second_steps)
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
     return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
 

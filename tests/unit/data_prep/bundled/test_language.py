@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from functools import cache
 
@@ -9,7 +10,7 @@ import pytest
 
 from data_prep.bundled.instructions import rows, verse
 from data_prep.bundled.instructions.task import Task
-from data_prep.bundled.language import plain_text
+from data_prep.bundled.language import headed, plain_text
 from data_prep.bundled.language.content import WEEKDAYS, spelled
 from data_prep.bundled.language.events import names, verbs
 from data_prep.bundled.language.tables import column, table
@@ -142,7 +143,7 @@ def test_the_reference_is_right() -> None:
 
 def test_the_prompt_alone_is_no_right_answer_to_a_question() -> None:
     """A checker that the prompt itself satisfies would check nothing (a story holds the wrong facts too)."""
-    questions = [task for task in tasks() if task.kind.startswith(("fact_", "spell", "figures", "sort", "passive"))]
+    questions = [task for task in tasks() if task.kind.startswith(("fact_", "odd_one", "compare", "passive"))]
     assert [task.prompt for task in questions if is_right(task.prompt, key_of(task))] == []
 
 
@@ -168,6 +169,17 @@ def test_no_instruction_stands_beside_its_answer() -> None:
     for head, tail in documents():
         assert asked.get(head) != tail
         assert tail not in {asked.get(head, "")}
+
+
+def test_a_heading_asks_nothing_and_what_stands_under_it_fits_the_text() -> None:
+    asked = {task.prompt for task in tasks()}
+    for number in range(2000):
+        begin, told = headed.document(random.Random(number))
+        assert "?" not in begin
+        assert begin not in asked
+        assert "?" not in told or "Kalimat tanya" in begin + told
+        if "Kabar bahwa" not in begin:  # of a name in a note, the text or the heading knows
+            assert [name for name in names() if name in told and name not in begin] == []
 
 
 def test_all_provinces_are_there() -> None:
