@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import re
 from collections import Counter
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 
 from common.errors import InputError
 from common.files import read_json_lines
-from data_prep.bundled.instructions import corpus
+from data_prep.bundled.instructions import corpus, rows
 from data_prep.bundled.instructions.dirt import Row, regional_rows, variant
+from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.plain_text import documents
 from data_prep.config import INDONESIAN_SUBSETS, BundledConfig
 from data_prep.rows.grouping import content_groups
@@ -141,9 +143,15 @@ def test_the_files_have_the_seven_columns(tmp_path: Path) -> None:
     assert sum(table.num_rows for table in tables) > 600
 
 
-def test_more_rows_than_content_is_refused() -> None:
-    with pytest.raises(InputError, match="data\\.embedded\\.rows"):
-        corpus.usable_rows(BundledConfig(rows=200_000), SEED)
+def test_more_rows_than_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def one_of_five(chance: random.Random) -> list[Task]:
+        return [Task("dolly", "dolly_five", "five", f"Bilangan {chance.randrange(5)}?", "Ya.")]
+
+    monkeypatch.setattr(rows, "MAKERS", {"five": (1, one_of_five)})
+    fixed = sum(len(content) for content in rows.closed())
+    assert len(corpus.usable_rows(BundledConfig(rows=fixed + 5), SEED)) == fixed + 5
+    with pytest.raises(InputError, match="data\\.embedded\\.rows: .*'five'"):
+        corpus.usable_rows(BundledConfig(rows=fixed + 6), SEED)
 
 
 def test_plain_text_never_answers_an_instruction_and_holds_no_chat(usable: list[Row]) -> None:
