@@ -150,7 +150,7 @@ def test_more_rows_than_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(rows, "MAKERS", {"five": (1, one_of_five)})
     fixed = sum(len(content) for content in rows.closed())
     assert len(corpus.usable_rows(BundledConfig(rows=fixed + 5), SEED)) == fixed + 5
-    with pytest.raises(InputError, match="data\\.embedded\\.rows: .*'five'"):
+    with pytest.raises(InputError, match=r"data\.embedded\.rows: .*'five'"):
         corpus.usable_rows(BundledConfig(rows=fixed + 6), SEED)
 
 
