@@ -38,7 +38,7 @@ def write_gguf(*, adapter: Path, base: Path, base_sha256: str, output: Path) -> 
         llada.errors.CheckpointError: the base's config.json is missing or damaged.
     """
     try:
-        import gguf
+        import gguf  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise InputError("gguf is not installed; run `pip install --editable '.[gguf]'`") from None
     if output.exists() or output.suffix != ".gguf":

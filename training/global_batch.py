@@ -82,15 +82,18 @@ def step_noise(
     if density is None:
         p, weights = (top - EPSILON) * u + EPSILON, np.ones(draws)
     else:
-        shares = np.asarray(density)
-        # a level and its complement share one draw
-        p, weights = levels_of(u, (shares + shares[::-1]) / 2 if complementary else shares, top=top)
+        if complementary:  # a level and its complement share one draw
+            density = [(one + other) / 2 for one, other in zip(density, reversed(density), strict=True)]
+        p, weights = levels_of(u, density, top=top)
     complement = np.tile([False, True], draws) if complementary else np.zeros(draws, dtype=bool)
     p, weights, slots = np.repeat(p, copies), np.repeat(weights, copies), np.repeat(slots, copies)
     levels = np.where(complement, 1 - p, p)
     tails = np.repeat(np.random.default_rng([seed, step, _TAIL_STREAM]).random(draws), copies)
-    as_tensors = (torch.from_numpy(values).to(torch.float32) for values in (levels, weights, p))
-    return StepNoise(seed, step, slots, *as_tensors, complement, tails)
+    return StepNoise(seed, step, slots, _single(levels), _single(weights), _single(p), complement, tails)
+
+
+def _single(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).to(torch.float32)
 
 
 def loss_denominator(

@@ -38,7 +38,7 @@ def listen(app: Any, host: str, port: int, paths: re.Pattern[str], most_bytes: i
     Raises:
         InputError: the port is taken, the address is not one of this machine's, or the password is too short.
     """
-    import uvicorn
+    import uvicorn  # pyright: ignore[reportMissingImports]
 
     known = password()
     with _socket(host, port) as listening:
