@@ -122,7 +122,7 @@ def test_its_adapter_is_refused_on_another_base_by_name(finished: tuple[Profile,
     _, paths = finished
     resolved = read_inputs(paths)
     other = write_tiny_base(tmp_path / "other")
-    with pytest.raises(InputError, match=rf"trained on the base {resolved.base} .*, but .*other is another"):
+    with pytest.raises(InputError, match=rf"trained on the base {resolved.base} .*other is another"):
         Systems(ModelConfig(), other, {"lora": paths.adapter("lora")}, "0" * 64)
     with pytest.raises(InputError, match=r"an adapter of iLLaDA .*this base is LLaDA"):
         Systems(ModelConfig(), other, {"lora": paths.adapter("lora")})
