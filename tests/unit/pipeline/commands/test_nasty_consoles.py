@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,6 +18,10 @@ from common.escaping import visible
 from common.progress import plain_console
 from pipeline.commands.preview import render
 from pipeline.commands.status import StageStatus, show
+from pipeline.forecast import Forecast, forecast
+from pipeline.forecast import show as show_forecast
+from pipeline.paths import Paths
+from pipeline.profile import load_profile
 from release.push import Upload
 from release.push import show as show_uploads
 from tests.support.nasty_texts import NASTY
@@ -73,3 +78,20 @@ def test_what_push_would_upload(text: str, capsys: pytest.CaptureFixture[str], t
     (tmp_path / "a").write_text("x")
     show_uploads([Upload(tmp_path / "a", text)], text)
     assert not OBEYED.search(capsys.readouterr().out)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory: pytest.TempPathFactory) -> Forecast:
+    nothing = Paths.of("any", tmp_path_factory.mktemp("empty") / "artifacts")
+    return forecast(load_profile("llada-8b"), nothing, "lora", gpu=80, tflops=None)
+
+
+@nasty
+def test_plan(
+    text: str, planned: Forecast, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "900")
+    show_forecast(replace(planned, profile=text, shape_source=text, rows_source=text))
+    said = capsys.readouterr().out
+    assert not OBEYED.search(said)
+    assert said.expandtabs().count(first_line(text)) >= 3
