@@ -25,7 +25,7 @@ from adapters import load_adapter
 from adapters.base import load_base
 from adapters.config import ModelConfig
 from common.files import write_json
-from common.progress import progress_bar
+from common.progress import track
 from llada.diffusion.importance import level_density
 from llada.diffusion.loss import masked_diffusion_loss
 from training.batching import Rows, batch_of_step, read_rows
@@ -62,27 +62,26 @@ def drawn(
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses, gradients = [], []
     epochs: dict[int, list[np.ndarray]] = {}
-    with progress_bar() as bars:
-        for step in bars.track(range(options.steps), description=str(sorted(way))):
-            indices = batch_of_step(rows.lengths, options.rows // (2 if paired else 1), options.seed, step, epochs)
-            if paired:
-                indices = np.repeat(indices, 2)
-            noise = step_noise(
-                options.seed,
-                step,
-                len(indices),
-                way["stratified"],
-                complementary=paired,
-                density=density if way.get("importance") else None,
-            )
-            batch = GlobalBatch(rows, indices, noise, options.eos_tail, config)
-            micro = batch.micro_batch(np.arange(len(batch)))
-            loss = masked_diffusion_loss(
-                model, micro.rows.input_ids, micro.rows.maskable, micro.levels, micro.mask, micro.rows.attention_mask
-            )
-            found = torch.autograd.grad(loss, weights)
-            losses.append(loss.item())
-            gradients.append(torch.cat([one.flatten() for one in found]))
+    for step in track(range(options.steps), " ".join(way)):
+        indices = batch_of_step(rows.lengths, options.rows // (2 if paired else 1), options.seed, step, epochs)
+        if paired:
+            indices = np.repeat(indices, 2)
+        noise = step_noise(
+            options.seed,
+            step,
+            len(indices),
+            way["stratified"],
+            complementary=paired,
+            density=density if way.get("importance") else None,
+        )
+        batch = GlobalBatch(rows, indices, noise, options.eos_tail, config)
+        micro = batch.micro_batch(np.arange(len(batch)))
+        loss = masked_diffusion_loss(
+            model, micro.rows.input_ids, micro.rows.maskable, micro.levels, micro.mask, micro.rows.attention_mask
+        )
+        found = torch.autograd.grad(loss, weights)
+        losses.append(loss.item())
+        gradients.append(torch.cat([one.flatten() for one in found]))
     stacked = torch.stack(gradients).double()
     return np.array(losses), (stacked @ stacked.T).numpy()
 
