@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -51,27 +53,37 @@ def example(index: int) -> tuple[str, str]:
     )
 
 
-def write_tiny_base(folder: Path) -> Path:
-    """A byte-level tokenizer with LLaDA's special tokens, and a LLaDA of 2 layers with weights from a fixed seed."""
-    import torch
+def byte_level(special_tokens: Sequence[str]) -> Any:
+    """A byte-level tokenizer that knows these first and then the examples."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
-
-    from llada import LLaDAConfig, LLaDAModelLM
-    from llada.chat_format import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, MASK_TOKEN, SPECIAL_TOKENS
 
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=400,
-        special_tokens=list(SPECIAL_TOKENS),
+        special_tokens=list(special_tokens),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator([text for index in range(60) for text in example(index)], trainer)
+    return tokenizer
+
+
+def write_tiny_base(folder: Path) -> Path:
+    """A byte-level tokenizer with LLaDA's special tokens, and a LLaDA of 2 layers with weights from a fixed seed."""
+    import torch
+    from transformers import PreTrainedTokenizerFast
+
+    from llada import LLaDAConfig, LLaDAModelLM
+    from llada.chat_format import BOS_TOKEN, CHAT_TEMPLATE, EOS_TOKEN, MASK_TOKEN, SPECIAL_TOKENS
+
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=BOS_TOKEN, eos_token=EOS_TOKEN, pad_token=EOS_TOKEN, mask_token=MASK_TOKEN
+        tokenizer_object=byte_level(SPECIAL_TOKENS),
+        bos_token=BOS_TOKEN,
+        eos_token=EOS_TOKEN,
+        pad_token=EOS_TOKEN,
+        mask_token=MASK_TOKEN,
     )
     fast.chat_template = CHAT_TEMPLATE
     fast.save_pretrained(folder)
@@ -111,25 +123,18 @@ def write_tiny_illada(folder: Path) -> Path:
     import json
 
     import torch
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
     from llada.network.configuration import ILLaDAConfig
     from llada.network.modeling import network_of
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=400,
-        special_tokens=list(ILLADA_TOKENS),
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([text for index in range(60) for text in example(index)], trainer)
     begin, pad, end, *others = ILLADA_TOKENS
     fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, bos_token=begin, eos_token=end, pad_token=pad, additional_special_tokens=others
+        tokenizer_object=byte_level(ILLADA_TOKENS),
+        bos_token=begin,
+        eos_token=end,
+        pad_token=pad,
+        additional_special_tokens=others,
     )
     fast.chat_template = ILLADA_TEMPLATE
     fast.save_pretrained(folder)
