@@ -38,7 +38,7 @@ def provide_base(config: BundledConfig, seed: int, folder: Path) -> None:
 
 
 def fresh_recipe(config: BundledConfig, seed: int) -> Recipe:
-    """The shipped base's recipe, shortened in proportion."""
+    """The first two cycles of the shipped base's recipe, shortened in proportion."""
     return Recipe(
         seed=seed,
         vocabulary=config.vocabulary,
@@ -49,6 +49,7 @@ def fresh_recipe(config: BundledConfig, seed: int) -> Recipe:
         documents=min(Recipe.documents, max(200, config.rows)),
         steps=config.base_steps - config.base_steps // 3,
         second_steps=config.base_steps // 3,
+        third_steps=0,
         warmup_steps=min(Recipe.warmup_steps, config.base_steps // 4 + 1),
         moderate_steps=config.base_steps // 6,
         decay_steps=config.base_steps // 4,

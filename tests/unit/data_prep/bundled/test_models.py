@@ -80,6 +80,10 @@ def recipe(**changes: int) -> pretraining.Recipe:
     return replace(base.fresh_recipe(TINY, 3), **({"documents": 200, "steps": 60, "second_steps": 20} | changes))
 
 
+def test_a_fresh_base_is_the_whole_of_its_recipe() -> None:
+    assert base.fresh_recipe(TINY, 3).all_steps == TINY.base_steps
+
+
 def test_tokenizer_loads_offline_with_the_special_tokens(tokenizer_folder: Path) -> None:
     from transformers import AutoTokenizer
 
