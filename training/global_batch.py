@@ -25,8 +25,8 @@ from torch import Tensor
 from llada.diffusion.importance import levels_of
 from llada.diffusion.loss import Normalizer
 from llada.diffusion.noise import BLOCK_STREAM, EPSILON, level_uniforms, noise_mask, uniform
-from training.batching import Batch, Rows, collate, tail_lengths
-from training.config import Objective
+from training.batching import Batch, Rows, batch_of_step, collate, tail_lengths
+from training.config import Objective, TrainConfig
 
 _TAIL_STREAM = 0x7461696C  # apart from the noise
 
@@ -207,3 +207,28 @@ class GlobalBatch:
         return replace(
             batch, input_ids=batch.input_ids.masked_fill(hidden, self._mask), maskable=batch.maskable & ~hidden
         )
+
+
+def batch_of(
+    train: TrainConfig,
+    rows: Rows,
+    lengths: np.ndarray,
+    config: Any,
+    seed: int,
+    step: int,
+    epochs: dict[int, list[np.ndarray]],
+    density: Sequence[float] | None = None,
+) -> GlobalBatch:
+    """The global batch of optimizer step `step` under the settings `train`, complements included.
+
+    Args:
+        lengths: of the rows. config: LLaDAConfig of the network. epochs: the cache of `batch_of_step`.
+        density: from which noise levels are drawn; None: uniform.
+    """
+    indices = batch_of_step(lengths, train.distinct_rows, seed, step, epochs)
+    paired = train.masks == "complementary"
+    if paired:
+        indices = np.repeat(indices, 2)
+    noise = step_noise(seed, step, len(indices), train.stratified_t, complementary=paired, density=density)
+    parts = (train.eos_tail, config, train.objective, train.block_length, train.normalizer)
+    return GlobalBatch(rows, indices, noise, *parts)

@@ -29,8 +29,8 @@ from common.files import write_json
 from common.progress import console, progress_bar
 from llada.diffusion.importance import level_density
 from training import loss_scale
-from training.batching import accumulation_steps, batch_of_step, share
-from training.global_batch import GlobalBatch, MicroBatch, step_noise
+from training.batching import accumulation_steps, share
+from training.global_batch import GlobalBatch, MicroBatch, batch_of
 from training.memory.dry_run import check_memory
 from training.objective import Objective
 from training.optimizer import make_optimizer, set_learning_rate
@@ -219,25 +219,11 @@ class Trainer:
 
     def _batch(self) -> GlobalBatch:
         """The global batch of step `self.step`."""
-        plan, train, step = self.plan, self.plan.train, self.step
-        indices = batch_of_step(self.lengths, train.distinct_rows, plan.seed, step, self._epochs)
-        paired = train.masks == "complementary"
-        if paired:
-            indices = np.repeat(indices, 2)
-        density = None
-        if train.levels == "importance":
+        plan, density = self.plan, None
+        if plan.train.levels == "importance":
             density = level_density(self.progress.level_squares, self.lengths - plan.rows.prompt_lengths)
-        noise = step_noise(plan.seed, step, len(indices), train.stratified_t, complementary=paired, density=density)
-        return GlobalBatch(
-            plan.rows,
-            indices,
-            noise,
-            train.eos_tail,
-            self.base_config,
-            train.objective,
-            train.block_length,
-            train.normalizer,
-        )
+        config, epochs = self.base_config, self._epochs
+        return batch_of(plan.train, plan.rows, self.lengths, config, plan.seed, self.step, epochs, density)
 
     def _gradient(self, batch: GlobalBatch, total: float) -> tuple[float, float]:
         """Leave the global batch's clipped gradient in the adapter; its loss, and its norm before clipping.

@@ -28,18 +28,20 @@ from common.files import write_json
 from common.progress import track
 from llada.diffusion.importance import level_density
 from llada.diffusion.loss import masked_diffusion_loss
-from training.batching import Rows, batch_of_step, read_rows
-from training.global_batch import GlobalBatch, step_noise
+from training.batching import Rows, read_rows
+from training.config import TrainConfig
+from training.global_batch import batch_of
 from training.objective import Objective
 from training.validation import chosen_rows, drawn_batches, validate, validation_draws
 
-WAYS: dict[str, dict[str, bool]] = {
-    "independent": {"stratified": False},
-    "stratified": {"stratified": True},
-    "complementary": {"stratified": True, "complementary": True},
-    "importance": {"stratified": True, "importance": True},
-    "both": {"stratified": True, "complementary": True, "importance": True},
+WAYS: dict[str, dict[str, Any]] = {
+    "independent": {"stratified_t": False},
+    "stratified": {},
+    "complementary": {"masks": "complementary"},
+    "importance": {"levels": "importance"},
+    "both": {"masks": "complementary", "levels": "importance"},
 }
+"""Settings of `train`."""
 RESAMPLES = 2000
 
 
@@ -55,26 +57,16 @@ def measured_density(model: Any, rows: Rows, config: Any) -> list[float]:
 
 
 def drawn(
-    model: Any, rows: Rows, config: Any, options: argparse.Namespace, way: dict[str, bool], density: list[float]
+    model: Any, rows: Rows, train: TrainConfig, seed: int, steps: int, density: list[float]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Losses (S,) and the gradients' Gram matrix (S, S) over S steps."""
-    paired = way.get("complementary", False)
+    config, lengths = model.get_base_model().config, rows.lengths
     weights = [weight for weight in model.parameters() if weight.requires_grad]
     losses, gradients = [], []
     epochs: dict[int, list[np.ndarray]] = {}
-    for step in track(range(options.steps), " ".join(way)):
-        indices = batch_of_step(rows.lengths, options.rows // (2 if paired else 1), options.seed, step, epochs)
-        if paired:
-            indices = np.repeat(indices, 2)
-        noise = step_noise(
-            options.seed,
-            step,
-            len(indices),
-            way["stratified"],
-            complementary=paired,
-            density=density if way.get("importance") else None,
-        )
-        batch = GlobalBatch(rows, indices, noise, options.eos_tail, config)
+    for step in track(range(steps), f"{train.masks}, {train.levels}"):
+        measured = density if train.levels == "importance" else None
+        batch = batch_of(train, rows, lengths, config, seed, step, epochs, measured)
         micro = batch.micro_batch(np.arange(len(batch)))
         loss = masked_diffusion_loss(
             model, micro.rows.input_ids, micro.rows.maskable, micro.levels, micro.mask, micro.rows.attention_mask
@@ -139,7 +131,10 @@ def main() -> None:
     formatted = options.artifacts / "formatted"
     rows = read_rows(formatted / "train.parquet")
     density = measured_density(model, read_rows(formatted / "validation.parquet"), config)
-    found = {name: drawn(model, rows, config, options, way, density) for name, way in WAYS.items()}
+    found = {}
+    for name, way in WAYS.items():
+        train = TrainConfig(global_batch_size=options.rows, eos_tail=options.eos_tail, **way)
+        found[name] = drawn(model, rows, train, options.seed, options.steps, density)
     settings = {key: str(value) if isinstance(value, Path) else value for key, value in vars(options).items()}
     report = {
         "settings": settings | {"torch": torch.__version__, "machine": platform.machine(), "density": density},
