@@ -30,6 +30,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -51,9 +52,9 @@ class Part:
     purpose: str
     seconds: float
 
-    def command(self, quick: bool, folder: Path, seconds: float) -> list[str]:
+    def command(self, quick: bool, folder: Path, seconds: float, keep: Path) -> list[str]:
         words = [sys.executable, "-m", f"benchmarks.cuda_parts.{self.name}"]
-        words += ["--folder", str(folder), "--seconds", f"{seconds:.0f}"]
+        words += ["--folder", str(folder), "--seconds", f"{seconds:.0f}", "--keep", str(keep)]
         return [*words, "--quick"] if quick else words
 
 
@@ -64,6 +65,7 @@ PARTS = (
     Part("sampling", "100 prompts of 128 tokens, 128 new tokens", 110),
     Part("resume", "kill and resume; two processes on one device", 80),
     Part("t4", "float16, NF4 and the kernels of a T4 within 15 GB", 60),
+    Part("base", "the bundled base read on for the time that is left, kept if it is better than the shipped one", inf),
 )
 
 
@@ -159,6 +161,11 @@ def python_path() -> list[str]:
     return [str(ROOT), *([given] if given else [])]
 
 
+def kept(output: Path) -> Path:
+    """Beside the JSON: where a part leaves what is to outlast the command."""
+    return output.with_name(f"{output.stem}-base")
+
+
 def run(parts: Sequence[Part], record: Record, quick: bool, folder: Path, seconds: float) -> int:
     """Run the parts one after the other within `seconds` in all; the exit status."""
     end, good = time.perf_counter() + seconds, True
@@ -168,7 +175,7 @@ def run(parts: Sequence[Part], record: Record, quick: bool, folder: Path, second
             print(f"== {part.name}: not run, no time is left", flush=True)
             record.set(part.name, error="no time was left")
             continue
-        good &= run_part(part, part.command(quick, folder / part.name, limit), limit, record)
+        good &= run_part(part, part.command(quick, folder / part.name, limit, kept(record.path)), limit, record)
     return 0 if good else 1
 
 

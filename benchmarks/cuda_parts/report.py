@@ -27,6 +27,7 @@ TITLES = {
     "sampling": "Sampling",
     "resume": "Kill and resume, two processes",
     "t4": "The T4's path on this card",
+    "base": "The bundled base, read on",
 }
 
 
@@ -122,6 +123,11 @@ def other_rows() -> Iterator[Row]:
         yield Row("t4", name, f"{name}: tokens/s", lambda r: r.get("tokens_per_second"))
         yield Row("t4", name, f"{name}: peak memory", lambda r: r.get("measured_gib"), "GiB", "15 GB")
         yield Row("t4", name, f"{name}: losses are finite", lambda r: r.get("finite"))
+    yield Row("base", "shipped", "shipped base: bound, nats per token", lambda r: r["bound"])
+    yield Row("base", "read on", "tokens read beyond its own", lambda r: r["tokens"])
+    yield Row("base", "read on", "bound after them", lambda r: r["bound"])
+    yield Row("base", "read on", "difference of the bounds", lambda r: r["difference"]["difference"])
+    yield Row("base", "read on", "its 95% interval ends below zero: kept", lambda r: r["better"])
 
 
 ROWS = (*oracle_rows(), *step_rows(), *trainer_rows(), *sampling_rows(), *other_rows())

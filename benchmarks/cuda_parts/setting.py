@@ -30,6 +30,7 @@ class Setting:
     quick: bool
     folder: Path  # for what it writes
     end: float  # perf_counter() at which its time is over
+    keep: Path | None = None  # a folder for what shall outlast the command
 
     @property
     def device(self) -> torch.device:
@@ -59,11 +60,12 @@ def setting(description: str | None) -> Setting:
     parser.add_argument("--quick", action="store_true", help="toy size on the CPU")
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=600)
+    parser.add_argument("--keep", type=Path)
     options = parser.parse_args()
     if not options.quick and not torch.cuda.is_available():
         raise SystemExit("torch sees no GPU here; --quick runs on the CPU")
     options.folder.mkdir(parents=True, exist_ok=True)
-    return Setting(options.quick, options.folder, time.perf_counter() + options.seconds)
+    return Setting(options.quick, options.folder, time.perf_counter() + options.seconds, options.keep)
 
 
 def record(name: str, **figures: Any) -> None:

@@ -21,7 +21,7 @@ class Scripted(Part):
         super().__init__(name, "a line", seconds)
         object.__setattr__(self, "line", line)
 
-    def command(self, quick, folder, seconds):
+    def command(self, quick, folder, seconds, keep):
         return [sys.executable, "-c", self.line]
 
 

@@ -151,15 +151,23 @@ def collate(batch: list[Row], end: int, every: int = 2) -> tuple[Tensor, Tensor]
     return ids, maskable
 
 
+def noised(recipe: Recipe, step: int, batch: list[Row], end: int) -> tuple[Tensor, Tensor]:
+    """The ids (B, L) of a step's batch and which are masked in it (B, L)."""
+    ids, maskable = collate(batch, end, every=2 if step < recipe.steps else 1)
+    low, high = MODERATE_NOISE if step < recipe.moderate_steps else (0.0, 1.0)
+    levels = low + (high - low) * noise_levels(recipe.seed, step, range(len(batch)), global_batch_size=len(batch))
+    return ids, noise_mask(recipe.seed, step, range(len(batch)), maskable, levels)
+
+
 def learning_rate_factor(recipe: Recipe, step: int) -> float:
     """Linear warm-up, constant, linear to zero over the last `decay_steps`; then two lower cycles (warm restarts:
     Loshchilov and Hutter, 2017).
     """
-    if step >= recipe.steps + recipe.second_steps:
-        return recipe.later_rate * (recipe.all_steps - step) / max(1, recipe.third_steps)
-    if step >= recipe.steps:
-        return recipe.later_rate * (recipe.steps + recipe.second_steps - step) / max(1, recipe.second_steps)
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
+    if step >= recipe.steps + recipe.second_steps:
+        return warm * recipe.later_rate * (recipe.all_steps - step) / max(1, recipe.third_steps)
+    if step >= recipe.steps:
+        return warm * recipe.later_rate * (recipe.steps + recipe.second_steps - step) / max(1, recipe.second_steps)
     return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
 
 
@@ -266,11 +274,13 @@ class Pretraining:
         )
 
     def _step(self, batch: list[Row]) -> float:
+        loss = self.learn(*noised(self.recipe, self.step, batch, self.end))
+        self.tokens += sum(len(tokens) for tokens, _ in batch)
+        return loss
+
+    def learn(self, ids: Tensor, mask: Tensor) -> float:
+        """One step of the optimizer on ids (B, L) with a mask (B, L), both on the CPU; the mean loss before it."""
         recipe, step = self.recipe, self.step
-        ids, maskable = collate(batch, self.end, every=2 if step < recipe.steps else 1)
-        low, high = MODERATE_NOISE if step < recipe.moderate_steps else (0.0, 1.0)
-        levels = low + (high - low) * noise_levels(recipe.seed, step, range(len(batch)), global_batch_size=len(batch))
-        mask = noise_mask(recipe.seed, step, range(len(batch)), maskable, levels)
         total, count = masked_loss(self.model, ids.to(self.device), mask.to(self.device))
         loss = total / max(1, count)
         self.optimizer.zero_grad(set_to_none=True)
@@ -280,7 +290,6 @@ class Pretraining:
             group["lr"] = group["peak"] * learning_rate_factor(recipe, step)
         self.optimizer.step()
         self.step += 1
-        self.tokens += sum(len(tokens) for tokens, _ in batch)
         return loss.item()
 
     @torch.no_grad()
