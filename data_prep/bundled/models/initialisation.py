@@ -18,6 +18,7 @@ Everything stays trainable and nothing differs from LLaDA's network.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -38,22 +39,27 @@ SLOWEST_TURN = 0.02
 
 
 @torch.no_grad()
-def initialise(model: LLaDAModelLM) -> None:
-    """Overwrite the weights, drawing from torch's global generator (seed it, and fork it, around the call)."""
+def initialise(model: LLaDAModelLM, neighbours: Sequence[int] = NEIGHBOURS, head_scale: float = HEAD_SCALE) -> None:
+    """Overwrite the weights, drawing from torch's global generator (seed it, and fork it, around the call).
+
+    Args:
+        neighbours: where the first block's heads begin to look, in tokens to the right; taken in turn.
+        head_scale: of the head's rows over the own parts of the embeddings.
+    """
     transformer = model.model.transformer
     embedding: Tensor = transformer.wte.weight  # type: ignore[assignment]
     common = torch.randn(model.config.d_model)
     own = _own_parts(embedding.shape, common)
     embedding.copy_(own + common)
     embedding[model.config.mask_token_id] = common * math.sqrt(2)
-    transformer.ff_out.weight.copy_(HEAD_SCALE * own)  # type: ignore[operator]
+    transformer.ff_out.weight.copy_(head_scale * own)  # type: ignore[operator]
     for layer, block in enumerate(transformer.blocks):
         for linear in (block.q_proj, block.k_proj, block.v_proj, block.ff_proj, block.up_proj):
             linear.weight.normal_(0.0, 1 / math.sqrt(model.config.d_model))  # type: ignore[union-attr, operator]
         block.attn_out.weight.zero_()  # type: ignore[union-attr, operator]
         block.ff_out.weight.zero_()  # type: ignore[union-attr, operator]
         if layer == 0:
-            _look_at_neighbours(block.q_proj.weight, block.k_proj.weight, common, model.config)  # type: ignore[union-attr, arg-type]
+            _look_at_neighbours(block.q_proj.weight, block.k_proj.weight, common, model.config, neighbours)  # type: ignore[union-attr, arg-type]
     _average_the_context(transformer.blocks[-1])  # type: ignore[index]
 
 
@@ -74,8 +80,10 @@ def _average_the_context(block: Any) -> None:
     block.q_proj.weight.mul_(RANDOM_SHARE)
 
 
-def _look_at_neighbours(query: Tensor, key: Tensor, common: Tensor, config: LLaDAConfig) -> None:
-    """Set query and key weights (H * D_head, D) so that head h scores the place NEIGHBOURS[h] highest."""
+def _look_at_neighbours(
+    query: Tensor, key: Tensor, common: Tensor, config: LLaDAConfig, neighbours: Sequence[int]
+) -> None:
+    """Set query and key weights (H * D_head, D) so that head h scores the place neighbours[h] highest."""
     width = config.head_dim
     turns = config.rope_theta ** (-torch.arange(0, width, 2) / width)  # (D_head / 2,), radians per token
     telling = (turns >= SLOWEST_TURN).float()
@@ -83,7 +91,7 @@ def _look_at_neighbours(query: Tensor, key: Tensor, common: Tensor, config: LLaD
     # After the norm each token has the common direction in it with this length (unit noise plus a unit common part).
     direction = common / common.norm() / math.sqrt(config.d_model / 2)
     for head in range(config.n_heads):
-        offset = NEIGHBOURS[head % len(NEIGHBOURS)]
+        offset = neighbours[head % len(neighbours)]
         look = torch.cat((telling, torch.zeros_like(telling))) * size
         turned = torch.cat((torch.cos(turns * offset), -torch.sin(turns * offset))) * telling.repeat(2) * size
         rows = slice(head * width, (head + 1) * width)

@@ -1,6 +1,7 @@
 """The recipe of the bundled base: a small LLaDA network pretrained on the bundled plain text with masked diffusion.
 
     python -m data_prep.bundled.models.pretraining --output /tmp/base            # resumes where it was stopped
+    python -m data_prep.bundled.models.pretraining --output /tmp/twin --paradigm causal     # its twin, see `causal`
 
 Rows are whole documents, alone in their window: most in the conversation's envelope, the beginning in the user's place
 and its continuation in the assistant's, so that header tokens mean something and the network looks from one turn to
@@ -32,6 +33,7 @@ from torch.nn.functional import cross_entropy
 from common.files import atomic_path, write_json
 from data_prep.bundled.language import plain_text
 from data_prep.bundled.language.content import generator
+from data_prep.bundled.models.causal import causal_twin, next_token_loss
 from data_prep.bundled.models.initialisation import initialise
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada.chat_format import (
@@ -56,6 +58,8 @@ if TYPE_CHECKING:
 class Recipe:
     """Sizes and rates; what a step does depends on nothing else but the seed."""
 
+    paradigm: str = "diffusion"
+    """or `causal`: the same rows, each asked position from what stands to its left"""
     seed: int = 42
     vocabulary: int = 1536
     width: int = 128
@@ -90,6 +94,7 @@ class Recipe:
         return self.steps + self.second_steps + self.third_steps
 
 
+PARADIGMS = ("diffusion", "causal")
 MODERATE_NOISE = (0.15, 0.7)
 TAIL_SHARES = ((0.55, 1), (0.9, 12), (1.0, 40))
 """How many end-of-text tokens follow a document: one, up to 12, up to 40, with these cumulative probabilities."""
@@ -152,8 +157,10 @@ def collate(batch: list[Row], end: int, every: int = 2) -> tuple[Tensor, Tensor]
 
 
 def noised(recipe: Recipe, step: int, batch: list[Row], end: int) -> tuple[Tensor, Tensor]:
-    """The ids (B, L) of a step's batch and which are masked in it (B, L)."""
+    """The ids (B, L) of a step's batch and which are masked in it (B, L); of the causal twin, which are asked for."""
     ids, maskable = collate(batch, end, every=2 if step < recipe.steps else 1)
+    if recipe.paradigm == "causal":
+        return ids, maskable
     low, high = MODERATE_NOISE if step < recipe.moderate_steps else (0.0, 1.0)
     levels = low + (high - low) * noise_levels(recipe.seed, step, range(len(batch)), global_batch_size=len(batch))
     return ids, noise_mask(recipe.seed, step, range(len(batch)), maskable, levels)
@@ -169,6 +176,12 @@ def learning_rate_factor(recipe: Recipe, step: int) -> float:
     if step >= recipe.steps:
         return warm * recipe.later_rate * (recipe.steps + recipe.second_steps - step) / max(1, recipe.second_steps)
     return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
+
+
+def fresh_network(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Any:
+    """LLaDA's network, or of the recipe's paradigm `causal` its twin."""
+    model = fresh_model(recipe, tokenizer)
+    return causal_twin(model, recipe.seed) if recipe.paradigm == "causal" else model
 
 
 def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LLaDAModelLM:
@@ -194,10 +207,11 @@ def fresh_model(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> LLaDAMode
     return model
 
 
-def make_optimizer(model: LLaDAModelLM, recipe: Recipe) -> torch.optim.AdamW:
+def make_optimizer(model: Any, recipe: Recipe) -> torch.optim.AdamW:
     """Matrices of the blocks with weight decay; norms, head and embedding without, two of them at their own rates."""
     embedding, head = model.get_input_embeddings().weight, model.get_output_embeddings().weight
-    matrices = [weight for weight in model.model.transformer.blocks.parameters() if weight.dim() == 2]
+    ends = {id(embedding), id(head)}
+    matrices = [weight for weight in model.parameters() if weight.dim() == 2 and id(weight) not in ends]
     norms = [weight for weight in model.parameters() if weight.dim() == 1]
     groups: list[dict[str, Any]] = [
         {"params": matrices, "peak": recipe.learning_rate, "weight_decay": recipe.weight_decay},
@@ -218,16 +232,19 @@ def masked_loss(model: LLaDAModelLM, ids: Tensor, mask: Tensor) -> tuple[Tensor,
 class Pretraining:
     """A run in `folder`: state.safetensors to resume from, log.jsonl, and at the end the published layout in `base`."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str = "cpu") -> None:
+    def __init__(self, recipe: Recipe, folder: Path, device: str = "cpu", tokenizer: Path | None = None) -> None:
+        """Begin in `folder`, or go on there; with the tokenizer of another folder, or one made from the text."""
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "recipe.json", asdict(recipe))
+        if tokenizer is not None:
+            save_tokenizer(load_tokenizer(tokenizer), folder / "tokenizer")
         if not (folder / "tokenizer" / "tokenizer.json").is_file():
             texts = [" ".join(document) for document in plain_text.documents(recipe.documents, recipe.seed)]
             build_tokenizer(texts, recipe.vocabulary, folder / "tokenizer")
         self.tokenizer = load_tokenizer(folder / "tokenizer")
         self.end = _id(self.tokenizer, EOS_TOKEN)
-        self.model = fresh_model(recipe, self.tokenizer)
+        self.model = fresh_network(recipe, self.tokenizer)
         torch.nn.Module.to(self.model, self.device)
         self.optimizer = make_optimizer(self.model, recipe)
         self.step, self.tokens, self.seconds = 0, 0, 0.0
@@ -237,7 +254,7 @@ class Pretraining:
 
     def _held_out(self) -> list[tuple[Tensor, Tensor]]:
         chance = generator(self.recipe.seed, "held out")
-        documents = plain_text.documents(1000, self.recipe.seed * 1_000_003 - 1)
+        documents = plain_text.documents(min(1000, self.recipe.documents), self.recipe.seed * 1_000_003 - 1)
         rows = sorted(
             (encode(one, self.tokenizer, self.recipe, chance) for one in documents), key=lambda row: len(row[0])
         )
@@ -280,21 +297,29 @@ class Pretraining:
 
     def learn(self, ids: Tensor, mask: Tensor) -> float:
         """One step of the optimizer on ids (B, L) with a mask (B, L), both on the CPU; the mean loss before it."""
-        recipe, step = self.recipe, self.step
-        total, count = masked_loss(self.model, ids.to(self.device), mask.to(self.device))
+        total, count = self._loss(ids, mask)
         loss = total / max(1, count)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0, foreach=True)
         for group in self.optimizer.param_groups:
-            group["lr"] = group["peak"] * learning_rate_factor(recipe, step)
+            group["lr"] = group["peak"] * learning_rate_factor(self.recipe, self.step)
         self.optimizer.step()
         self.step += 1
         return loss.item()
 
+    def _loss(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, int]:
+        loss = next_token_loss if self.recipe.paradigm == "causal" else masked_loss
+        return loss(self.model, ids.to(self.device), mask.to(self.device))
+
     @torch.no_grad()
     def evaluate(self) -> dict[str, float]:
-        """Cross-entropy per masked token of documents never trained on, by share of tokens masked."""
+        """Cross-entropy per masked token of documents never trained on, by share of tokens masked; of the causal twin
+        per token, with the user's turn visible in half of the rows, as there.
+        """
+        if self.recipe.paradigm == "causal":
+            losses = [self._loss(*batch) for batch in self.held_out]
+            return {"causal": round(sum(loss.item() for loss, _ in losses) / sum(count for _, count in losses), 4)}
         found = {}
         for share in (0.15, 0.5, 0.9, 1.0):
             dice = torch.Generator().manual_seed(1)
@@ -355,14 +380,18 @@ def main() -> None:
     parser.add_argument("--output", type=Path, required=True)
     parser.add_argument("--until", type=int, default=10**9, help="stop after this step, to be continued")
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--tokenizer", type=Path, help="folder whose tokenizer is taken; default: one is made")
     parser.add_argument("--threads", type=int, default=0)
     for name, value in asdict(Recipe()).items():
-        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
+        choices = PARADIGMS if name == "paradigm" else None
+        parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
-    output, until, device, threads = (arguments.pop(name) for name in ("output", "until", "device", "threads"))
+    output, until, device, threads, tokenizer = (
+        arguments.pop(name) for name in ("output", "until", "device", "threads", "tokenizer")
+    )
     if threads:
         torch.set_num_threads(threads)
-    run = Pretraining(Recipe(**arguments), output, device)
+    run = Pretraining(Recipe(**arguments), output, device, tokenizer)
     run.train(until)
     run.publish(output / "base")
 
