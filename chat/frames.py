@@ -76,6 +76,10 @@ def frames(
         revealed = step.revealed[0, prompt_length:].tolist()
         confidence += [None] * (len(ids) - len(confidence))
         written += [-1] * (len(ids) - len(written))
+        inserted, more = step.inserted[0].tolist()
+        for known, nothing in ((confidence, None), (written, -1)):
+            known[inserted:inserted] = [nothing] * more
+            del known[len(ids) :]
         for place, token in enumerate(ids):
             if token == mask:
                 confidence[place], written[place] = None, -1

@@ -37,9 +37,9 @@ from llada.sampling.batches import left_pad
 from llada.sampling.token_choice import token_frequencies
 
 Settings = dict[str, Any]
-PER_STEP = (1, 2, 4, 8)  # tokens per step of the rule quota
-ABOVE = [{"threshold": value} for value in (0.95, 0.9, 0.8, 0.6)]
-GAPS = [{"exit_gap_first": first, "exit_gap_last": last} for first, last in ((7.5, 2.5), (7.5, 0.0), (5.0, 1.0))]
+PER_STEP = (1, 2, 4)  # tokens per step of the rule quota
+ABOVE = [{"threshold": value} for value in (0.9, 0.8, 0.6)]
+GAPS = [{"exit_gap_first": first, "exit_gap_last": last} for first, last in ((7.5, 2.5), (5.0, 1.0))]
 
 
 def curves(gen_length: int) -> dict[str, list[Settings]]:
@@ -49,18 +49,18 @@ def curves(gen_length: int) -> dict[str, list[Settings]]:
         "quota": quota,
         "quota, positional": [{"remasking": "positional", **settings} for settings in quota],
         "threshold": [{"rule": "threshold", **settings} for settings in ABOVE],
-        "factor": [{"rule": "factor", "factor": value} for value in (0.25, 0.5, 1.0, 2.0)],
-        "entropy_bound": [{"rule": "entropy_bound", "entropy_bound": value} for value in (0.05, 0.1, 0.3, 1.0)],
-        "revoke": [{"rule": "revoke", "draft_threshold": value} for value in (0.8, 0.6, 0.4, 0.2)],
-        "local_leap": [{"rule": "local_leap", "leap_threshold": value} for value in (0.85, 0.75, 0.6, 0.4)],
+        "factor": [{"rule": "factor", "factor": value} for value in (0.5, 1.0, 2.0)],
+        "entropy_bound": [{"rule": "entropy_bound", "entropy_bound": value} for value in (0.1, 0.3, 1.0)],
+        "revoke": [{"rule": "revoke", "draft_threshold": value} for value in (0.8, 0.6, 0.3)],
+        "local_leap": [{"rule": "local_leap", "leap_threshold": value} for value in (0.75, 0.6, 0.4)],
         "credit": [{"rule": "credit", **settings} for settings in ABOVE],
         "klass": [{"rule": "klass", **settings} for settings in ABOVE],
-        "hierarchy": [{"rule": "hierarchy", "run_threshold": value} for value in (0.8, 0.6, 0.4, 0.2)],
+        "hierarchy": [{"rule": "hierarchy", "run_threshold": value} for value in (0.6, 0.4, 0.2)],
         "quota, SchED linear": [{"early_exit": "sched_linear", **gaps} for gaps in GAPS],
         "quota, SchED cosine": [{"early_exit": "sched_cosine", **gaps} for gaps in GAPS],
-        "quota, stable": [{"early_exit": "stable", "exit_entropy": value} for value in (0.005, 0.05, 0.2)],
-        "quota, drafts": [{"draft_steps": value} for value in (1, 3, 7)],
-        "threshold, drafts": [{"rule": "threshold", "draft_steps": value} for value in (1, 3, 7)],
+        "quota, stable": [{"early_exit": "stable", "exit_entropy": value} for value in (0.005, 0.2)],
+        "quota, drafts": [{"draft_steps": 3}],
+        "threshold, drafts": [{"rule": "threshold", "draft_steps": 3}],
     }
 
 
@@ -92,7 +92,7 @@ def main() -> None:
     )
     exact = answers_of(model, items, base, max(options.batches))[0]
     chosen = {name: points for name, points in curves(options.gen_length).items() if name in options.curves}
-    work = [(name, point, cache) for name, points in chosen.items() for point in points for cache in options.caches]
+    work = [(name, point, cache) for cache in options.caches for name, points in chosen.items() for point in points]
     for name, point, cache in track(work, "points", total=len(work)):
         config = replace(base, **point, cache=cache)
         measured = measure(model, tokenizer, items, config, exact, options)

@@ -181,7 +181,7 @@ class _Batch:
     def __init__(self, systems: Systems, jobs: Sequence[Job]) -> None:
         self.systems, self.system, self.sampling = systems, jobs[0].system, jobs[0].sampling
         self.jobs = dict(enumerate(jobs))  # row -> job, while it is wanted
-        self.finished_blocks = dict.fromkeys(self.jobs, 0)
+        self.finished = dict.fromkeys(self.jobs, 0)  # tokens of each row that have been told
         self.stops = systems.stops(self.sampling)
         with systems.holding(self.system) as network:
             pad = network.config.pad_token_id or 0
@@ -217,13 +217,11 @@ class _Batch:
         K, mask = self.sampling.block_length, self.engine.sequences.vocabulary.mask
         used = int(self.engine.sequences.lengths[row])
         ids = self.engine.sequences.answers[row, :used].tolist()
-        done = self.finished_blocks[row]
-        while (done + 1) * K <= used and mask not in ids[done * K : (done + 1) * K]:
-            done += 1
-        if done == self.finished_blocks[row] and not last:
+        done = ids.index(mask) // K * K if mask in ids else used  # the last block may be a short one
+        if done == self.finished[row] and not last:
             return
-        self.finished_blocks[row] = done
-        ids = ids[: min(done * K, job.most_tokens)]
+        self.finished[row] = done
+        ids = ids[: min(done, job.most_tokens)]
         stop = next((place for place, token in enumerate(ids) if token in self.stops), None)
         job.tokens = len(ids) if stop is None else stop
         job.text = decode_answer(self.systems.tokenizer, ids, self.stops)

@@ -132,7 +132,7 @@ class ChatRequest(_Strict):
             blocks = -(-wanted // defaults.block_length)
             changes = {"gen_length": blocks * defaults.block_length, "steps": blocks * defaults.steps_per_block}
             if defaults.max_gen_length is not None:
-                changes |= {"max_gen_length": None}
+                changes |= {"max_gen_length": None, "insert_masks": 0}
         if self.temperature is not None:
             changes["temperature"] = float(self.temperature)
         if self.top_p is not None and changes.get("temperature", defaults.temperature) > 0:

@@ -86,6 +86,8 @@ def trace_answers(
 ) -> list[dict[str, Any]]:
     """Replay how `rows` of the prompts are answered: per row the commits of each step.
 
+    Positions are those of the finished answer, also where masks were inserted later.
+
     Returns:
         One dict per row: `length` (answer positions), `forward_passes` and `steps`, a list of
         {"commit": [[position, piece, confidence] ...], "take_back": [position ...]}. A piece is the text of one token;
@@ -99,6 +101,7 @@ def trace_answers(
     generator = torch.Generator().manual_seed(seed)
     for step in denoise(model, ids, mask, config, generator, row_ids=list(rows)):
         for row, trace in enumerate(traces):
+            _make_room(trace["steps"], *step.inserted[row].tolist())
             commit = step.revealed[row, start:].nonzero()[:, 0].tolist()
             back = step.taken_back[row, start:].nonzero()[:, 0].tolist()
             if not commit and not back:
@@ -116,6 +119,14 @@ def trace_answers(
             trace["length"] = step.tokens.shape[1] - start
             trace["forward_passes"] = step.forward_passes
     return traces
+
+
+def _make_room(steps: list[dict[str, Any]], place: int, more: int) -> None:
+    """A mask at `place` became 1 + `more`: what was written behind it before stands so much further right."""
+    for step in steps if more else ():
+        for commit in step["commit"]:
+            commit[0] += more * (commit[0] > place)
+        step["take_back"] = [at + more * (at > place) for at in step["take_back"]]
 
 
 def stop_tokens(model: Any, config: SamplerConfig) -> set[int]:

@@ -35,7 +35,9 @@ def budget_configs(evaluation: EvaluationConfig, sampling: SamplerConfig) -> lis
                 f"({sampling.block_length})"
             )
         steps = sampling.steps_per_block * (budget // sampling.block_length)
-        configs.append(dataclasses.replace(sampling, gen_length=budget, steps=steps, max_gen_length=None))
+        configs.append(
+            dataclasses.replace(sampling, gen_length=budget, steps=steps, max_gen_length=None, insert_masks=0)
+        )
     return configs
 
 

@@ -6,7 +6,8 @@ at a position, and how surely, is in `token_choice`; which positions a step comm
 
 Rows never influence one another: the noise is the row's own (`noise`), padding is invisible, all rows open a block
 together. Source of the process: Nie et al. 2025, arXiv 2502.09992, algorithm 5; of growing: Li et al. 2025,
-arXiv 2508.00819 (DAEDAL), here in whole blocks. Caches and exact speculation: `passes`.
+arXiv 2508.00819 (DAEDAL), at the end in whole blocks, in the middle by `growth`. Caches and exact speculation:
+`passes`.
 
 Shapes: B rows, R rows that make a step, N positions at hand, P prompt, G answer, T = P + G, K block, D width,
 V vocabulary; S is 1, or 2 with guidance, whose second side sees no prompt.
@@ -21,7 +22,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from llada.sampling.history import Calm, Credits, Outlook
+from llada.sampling.growth import Insertions, tail
+from llada.sampling.history import Block, Calm, Credits, Outlook, Said
 from llada.sampling.noise import fold, row_keys
 from llada.sampling.passes import Passes, States
 from llada.sampling.rules import RULES, BlockState, take_back
@@ -42,28 +44,9 @@ class Step:
     revealed: Tensor  # (B, T) bool, committed by this step
     confidence: Tensor  # (B, T) float32, the score of what was revealed, 0 elsewhere
     taken_back: Tensor  # (B, T) bool, masked again by this step (rule revoke)
-
-
-@dataclass
-class _Block:
-    """A block while it is denoised: where it lies, the rows that still work on it, and what each of them has done."""
-
-    number: int
-    place: slice  # of the answer's G positions
-    rows: Tensor  # (R,) int64
-    opened: Tensor  # (B,) int64, masked positions as the block opened
-    step: Tensor  # (B,) int64, steps made in this block
-    drafted: Tensor  # (B,) int64, positions committed by the step before
-    said: _Said  # by the model in the step before, for drafts
-    credits: Credits | None
-    calm: Calm | None
-
-
-@dataclass
-class _Said:
-    tokens: Tensor  # (B, K) int64
-    scores: Tensor  # (B, K) float32
-    entropies: Tensor  # (B, K) float32
+    inserted: (
+        Tensor  # (B, 2) int64, of a mask that became several after all this: its answer position, and how many more
+    )
 
 
 class Engine:
@@ -101,6 +84,7 @@ class Engine:
         self.prompt_lengths = sequences.prompt_lengths()  # (B,)
         self.passes = Passes(self.model, sequences, config, self.rule.verifies)
         self.outlook = Outlook(sequences.answers, config) if config.early_exit != "none" else None
+        self.insertions = Insertions(sequences, config) if config.insert_masks else None
         self.dropped = torch.zeros_like(sequences.stopped)  # (B,)
 
     @property
@@ -117,6 +101,8 @@ class Engine:
             self._lengthen()
             for number in range(self.config.longest // self.config.block_length):
                 yield from self.denoise_block(number)
+                if self._grow_within(number):
+                    yield from self.denoise_block(number)
                 self._grow_after(number)
         finally:
             self.model.train(training)
@@ -150,38 +136,40 @@ class Engine:
             revealed = self._write(choices.tokens, state, commit, back, leaving, states.rows, block)  # (R, G)
             # 7. Go on with the rows that have masks left, but for those that have just stopped.
             left = self._unfinished((masked & ~commit) | back, states.rows)  # (R,)
-            yield self._step(block, revealed, state, back, states.rows)
+            step = self._step(block, revealed, state, back, states.rows)
+            # 8. In an answer that may grow make the mask that the model is least sure of several, while it sees no end.
+            yield self._inserted(step, states, choices, masked, left, block)
             self._keep(left, states.rows, block)
 
     # --- 1: open the block ---
-    def _open(self, number: int) -> _Block:
+    def _open(self, number: int) -> Block:
         K, config = self.config.block_length, self.config
         place = slice(number * K, (number + 1) * K)
         self.passes.open(place)
         masked = self.sequences.masked[:, place]
         opened, B, device = masked.sum(dim=1), len(masked), masked.device
         nothing = torch.full((B, K), -torch.inf, device=device)
-        return _Block(
+        return Block(
             number,
             place,
             rows=opened.nonzero()[:, 0],
             opened=opened,
             step=torch.zeros_like(opened),
             drafted=torch.zeros_like(opened),
-            said=_Said(torch.zeros(B, K, dtype=torch.int64, device=device), nothing, nothing.clone()),
+            said=Said(torch.zeros(B, K, dtype=torch.int64, device=device), nothing, nothing.clone()),
             credits=Credits(B, config, device) if self.rule.gives_credit else None,
             calm=Calm(B, config, device) if self.rule.wants_calm else None,
         )
 
     # --- 2: run the model ---
-    def _states(self, block: _Block) -> States:
+    def _states(self, block: Block) -> States:
         """The hidden states of the rows that make a step now: all, but with drafts those whose states are known."""
         states = self.passes.next_states(block.rows, block.step[block.rows], lambda rows: self._drafts(rows, block))
         if block.credits is not None:
             block.credits.decay(states.rows)
         return states
 
-    def _drafts(self, rows: Tensor, block: _Block) -> Tensor:
+    def _drafts(self, rows: Tensor, block: Block) -> Tensor:
         """(R, d, K) int64: the block after the next steps of `rows`, should the model say again what it said last."""
         tokens = self.sequences.answers[rows, block.place]
         drafts = [tokens]
@@ -195,7 +183,7 @@ class Engine:
         return torch.stack(drafts, dim=1)[:, 1:]
 
     # --- 3: choose tokens and scores ---
-    def _choose(self, states: States, masked: Tensor, block: _Block) -> TokenChoices:
+    def _choose(self, states: States, masked: Tensor, block: Block) -> TokenChoices:
         """Choices for the masked positions (R, K) of the block, in row-major order."""
         hidden = states.block[:, :, : self.config.block_length]
         choices = self._choices(hidden, masked, states.rows, block.place.start, block, remembering=True)
@@ -208,7 +196,7 @@ class Engine:
         return choices
 
     def _choices(
-        self, hidden: Tensor, wanted: Tensor, rows: Tensor, first: int, block: _Block, remembering: bool
+        self, hidden: Tensor, wanted: Tensor, rows: Tensor, first: int, block: Block, remembering: bool
     ) -> TokenChoices:
         """Choices for the `wanted` positions (R, n), the first of which is the answer's `first`.
 
@@ -262,7 +250,7 @@ class Engine:
             yield chunk, logits
 
     # --- 4: let the rule commit ---
-    def _state(self, choices: TokenChoices, masked: Tensor, rows: Tensor, block: _Block) -> BlockState:
+    def _state(self, choices: TokenChoices, masked: Tensor, rows: Tensor, block: Block) -> BlockState:
         entropy = None if choices.entropies is None else _spread(masked, choices.entropies, torch.inf)
         return self._block_state(_spread(masked, choices.scores, -torch.inf), entropy, masked, rows, block)
 
@@ -272,7 +260,7 @@ class Engine:
         entropy: Tensor | None,
         masked: Tensor,
         rows: Tensor,
-        block: _Block,
+        block: Block,
         ahead: int | None = None,
     ) -> BlockState:
         """What the rule is told of `rows`; with `ahead`, so many steps later, all else being equal."""
@@ -289,7 +277,7 @@ class Engine:
             calm=calm,
         )
 
-    def _leaving(self, states: States, choices: TokenChoices, masked: Tensor, block: _Block) -> Tensor:
+    def _leaving(self, states: States, choices: TokenChoices, masked: Tensor, block: Block) -> Tensor:
         """(R,) bool: the rows whose whole answer is sure enough to be finished now."""
         rows, outlook, sequences = states.rows, self.outlook, self.sequences
         if outlook is None or states.answer is None:
@@ -305,13 +293,14 @@ class Engine:
         return outlook.leaving(rows, sequences.answers[rows], sequences.masked[rows], used)
 
     # --- 5: take back ---
-    def _doubted(self, states: States, state: BlockState, block: _Block) -> Tensor:
+    def _doubted(self, states: States, state: BlockState, block: Block) -> Tensor:
         """(R, K) bool: what was committed in this block before, and is now doubted. Nothing, but for rule revoke."""
         rows, nothing = states.rows, torch.zeros_like(state.masked)
         if not self.rule.verifies:
             return nothing
         verifying = (block.step[rows] > 0) & ~state.last_step
-        standing = self.sequences.free[rows, block.place] & ~state.masked & verifying[:, None]
+        used = self.sequences.places[block.place] < self.sequences.lengths[rows, None]
+        standing = self.sequences.free[rows, block.place] & used & ~state.masked & verifying[:, None]
         at, place = standing.nonzero(as_tuple=True)
         if len(at) == 0:
             return nothing
@@ -331,7 +320,7 @@ class Engine:
         back: Tensor,
         leaving: Tensor,
         rows: Tensor,
-        block: _Block,
+        block: Block,
     ) -> Tensor:
         """Write the block, and the rest of the rows that leave. Returns what was masked before, (R, G) bool."""
         answers = self.sequences.answers[rows]
@@ -356,7 +345,7 @@ class Engine:
             left[which] &= ~self.sequences.stop_rows(rows[which])
         return left
 
-    def _step(self, block: _Block, revealed: Tensor, state: BlockState, back: Tensor, rows: Tensor) -> Step:
+    def _step(self, block: Block, revealed: Tensor, state: BlockState, back: Tensor, rows: Tensor) -> Step:
         tokens, start = self.sequences.tokens, self.sequences.start
         scores = torch.zeros(revealed.shape, device=tokens.device)  # (R, G)
         if self.outlook is not None:
@@ -368,9 +357,36 @@ class Engine:
         confidence[rows, start:] = scores.masked_fill(~revealed, 0.0)
         taken_back = torch.zeros_like(shown)
         taken_back[rows, start + block.place.start : start + block.place.stop] = back
-        return Step(block.number, self.forward_passes, tokens.clone(), shown, confidence, taken_back)
+        nothing = torch.zeros(len(tokens), 2, dtype=torch.int64, device=tokens.device)
+        return Step(block.number, self.forward_passes, tokens.clone(), shown, confidence, taken_back, nothing)
 
-    def _keep(self, left: Tensor, rows: Tensor, block: _Block) -> None:
+    # --- 8: insert ---
+    def _inserted(
+        self, step: Step, states: States, choices: TokenChoices, masked: Tensor, left: Tensor, block: Block
+    ) -> Step:
+        """The step and the insertions that follow it. `masked` (R, K) were so before it, `left` (R,) goes on."""
+        rows, sequences = states.rows, self.sequences
+        if self.insertions is None or states.answer is None or choices.chances is None:
+            return step
+        last = self.insertions.looks_at(rows, states.first, states.answer.shape[2])  # (R, n)
+        self.insertions.note(rows, states.first, last, self._stop_probabilities(states.answer, last))
+        waiting = masked & sequences.masked[rows, block.place] & left[:, None]
+        if self.constraints is not None:  # what may stand there is said of one token, not of several
+            waiting &= self.constraints[0][rows, block.place] == 0
+        move = self.insertions.choose(rows, _spread(masked, choices.chances, torch.inf), waiting, block.place)
+        if move is None:
+            return step
+        if self.constraints is not None:
+            move.apply(self.constraints[0])
+        for part in (sequences, self.passes, self.insertions, self.outlook, block):
+            if part is not None:
+                part.move(move)
+        for shown in (step.revealed, step.confidence, step.taken_back):
+            move.apply(shown[:, sequences.start :])
+        step.inserted[move.rows] = torch.stack((move.place, move.more), dim=1)
+        return replace(step, tokens=sequences.tokens.clone())
+
+    def _keep(self, left: Tensor, rows: Tensor, block: Block) -> None:
         """Count the step, and drop the rows that have nothing left to do in this block; left: (R,) bool."""
         block.step[rows] += 1
         working = torch.zeros_like(block.step, dtype=torch.bool)
@@ -383,20 +399,29 @@ class Engine:
     def _lengthen(self) -> None:
         """Before the first step: rows that may grow do so until the model expects the answer to end within them."""
         config, sequences = self.config, self.sequences
-        places = torch.arange(config.block_length, device=sequences.tokens.device) - config.block_length
         rows = (sequences.lengths < config.longest).nonzero()[:, 0]
         while len(rows) and config.tail_confidence > 0:
             hidden = self.passes.whole(rows)  # (S, R, T, D)
-            tail = sequences.start + sequences.lengths[rows, None] + places  # (R, K)
-            at = torch.arange(len(rows), device=rows.device).repeat_interleave(config.block_length)
-            ending = [
-                logits.softmax(dim=-1)[:, sequences.stops].sum(dim=-1)
-                for _, logits in self._logits(hidden, at, tail.flatten())
-            ]
-            expected = torch.cat(ending).view_as(tail).mean(dim=1)
+            last = tail(sequences.lengths[rows], config)
+            ending = self._stop_probabilities(hidden[:, :, sequences.start :], last)
+            expected = ending.view(len(rows), config.block_length).mean(dim=1)
             rows = rows[expected < config.tail_confidence]
             sequences.grow(rows)
             rows = rows[sequences.lengths[rows] < config.longest]
+
+    def _stop_probabilities(self, hidden: Tensor, wanted: Tensor) -> Tensor:
+        """(N,) float32: of any stop token, at the `wanted` (R, n) bool positions of hidden (S, R, n, D)."""
+        at, place = wanted.nonzero(as_tuple=True)
+        stops = self.sequences.stops
+        parts = [logits.softmax(dim=-1)[:, stops].sum(dim=-1) for _, logits in self._logits(hidden, at, place)]
+        return torch.cat(parts) if parts else hidden.new_zeros(0, dtype=torch.float32)
+
+    def _grow_within(self, number: int) -> bool:
+        """Insertions may leave an answer that ends within the block: if it has not stopped there, it goes on."""
+        sequences, done = self.sequences, (number + 1) * self.config.block_length
+        rows = ((sequences.lengths < done) & ~sequences.stopped).nonzero()[:, 0]
+        sequences.grow(rows)
+        return len(rows) > 0
 
     def _grow_after(self, number: int) -> None:
         """Give another block to the rows whose last one is full although they have not stopped."""

@@ -1,4 +1,4 @@
-"""What is remembered from step to step: a block's credits and last predictions, and an answer's outlook.
+"""What is remembered from step to step: a block and what its rows have done, credits and last predictions, an outlook.
 
     Credits   for rule credit: Wang et al. 2025, arXiv 2510.06133 (CreditDecoding): C <- decay * C;
               C[i, best] += p^power; logits += weight * log(1 + C)
@@ -11,12 +11,46 @@ the answer, n positions at hand (their rows `at` and places `place`, (n,) int64)
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 
+from llada.sampling.growth import Move
 from llada.sampling.rules import exits
 from llada.sampling.settings import SamplerConfig
 from llada.sampling.token_choice import TokenChoices
+
+
+@dataclass
+class Block:
+    """A block while it is denoised: where it lies, the rows that still work on it, and what each of them has done."""
+
+    number: int
+    place: slice  # of the answer's G positions
+    rows: Tensor  # (R,) int64
+    opened: Tensor  # (B,) int64, masked positions as the block opened
+    step: Tensor  # (B,) int64, steps made in this block
+    drafted: Tensor  # (B,) int64, positions committed by the step before
+    said: Said  # by the model in the step before, for drafts
+    credits: Credits | None
+    calm: Calm | None
+
+    def move(self, move: Move) -> None:
+        """Positions of the answer have moved, from a place in this block on."""
+        inside = move.within(self.place)
+        for said in (self.said.tokens, self.said.scores, self.said.entropies):
+            inside.apply(said)
+        for memory in (self.credits, self.calm):
+            if memory is not None:
+                memory.move(inside)
+
+
+@dataclass
+class Said:
+    tokens: Tensor  # (B, K) int64
+    scores: Tensor  # (B, K) float32
+    entropies: Tensor  # (B, K) float32
 
 
 class Credits:
@@ -27,6 +61,11 @@ class Credits:
         self.tokens = torch.zeros(rows, config.block_length, 0, dtype=torch.int64, device=device)
         # float64: how many steps others took, and so how many zeros are added up, must not show in float32
         self.amounts = torch.zeros(rows, config.block_length, 0, dtype=torch.float64, device=device)
+
+    def move(self, move: Move) -> None:
+        """Positions have moved inside the block; new masks have earned nothing."""
+        move.apply(self.tokens)
+        move.apply(self.amounts, new=0.0)
 
     def decay(self, rows: Tensor) -> None:
         """Begin a step of `rows` (R,)."""
@@ -53,6 +92,12 @@ class Calm:
         self.steps = torch.full((rows, config.block_length), -1, dtype=torch.int64, device=device)
         self.before: Tensor | None = None  # (B, K, V), logarithms of probabilities
 
+    def move(self, move: Move) -> None:
+        """Positions have moved inside the block; for new masks there is no step before."""
+        move.apply(self.steps, new=-1)
+        if self.before is not None:
+            move.apply(self.before)
+
     def look(self, now: Tensor, at: Tensor, place: Tensor) -> None:
         """Compare the logarithms of probabilities (n, V) with those of the step before."""
         if self.before is None:
@@ -75,6 +120,13 @@ class Outlook:
         self.measures = torch.zeros(answers.shape, device=answers.device)  # gaps of logits, or entropies in nats
         self.canvas = torch.full_like(answers, -1)
         self.steps = torch.zeros(len(answers), dtype=torch.int64, device=answers.device)
+
+    def move(self, move: Move) -> None:
+        """Positions have moved; nothing has been said of new masks."""
+        for table in (self.tokens, self.canvas):
+            move.apply(table, new=-1)
+        for table in (self.scores, self.measures):
+            move.apply(table)
 
     def note(self, at: Tensor, place: Tensor, said: TokenChoices) -> None:
         """Write down n positions: rows `at`, answer positions `place`."""

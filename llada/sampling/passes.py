@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from llada.network.cache import KeyValueCache
+from llada.sampling.growth import Move
 from llada.sampling.revoke import hidden_with_shadow
 from llada.sampling.sequences import SequenceBatch
 from llada.sampling.settings import SamplerConfig
@@ -32,7 +33,7 @@ class States:
 
     rows: Tensor  # (R,) int64
     block: Tensor  # (S, R, K, D); with rule revoke (S, R, 2K, D), the block's shadow last
-    answer: Tensor | None  # (S, R, n, D), with an early exit: the answer positions that the pass computed
+    answer: Tensor | None  # (S, R, n, D), for exits and insertions: the answer positions that the pass computed
     first: int  # which of the answer's positions they begin at
 
 
@@ -43,6 +44,7 @@ class Passes:
         self.model, self.sequences, self.config, self.verifies = model, sequences, config, verifies
         self.count = 0
         self.sides = 2 if config.guidance_scale else 1
+        self.shows_answer = config.early_exit != "none" or config.insert_masks > 0
         self.open(slice(0, 0))
 
     def open(self, place: slice) -> None:
@@ -50,6 +52,7 @@ class Passes:
         self.begin, self.end = self.sequences.start + place.start, self.sequences.start + place.stop
         self.cache: KeyValueCache | None = None
         self.cache_row = torch.full_like(self.sequences.lengths, -1)  # (B,), where in the cache a row is
+        self.stale = torch.zeros_like(self.cache_row, dtype=torch.bool)  # (B,), rows of which the cache is wrong
         self.candidates: Tensor | None = None  # (r, C, K) int64, the blocks that the last pass computed
         self.index = self.cache_row  # (r, C), which of the N states; -1: not computed
         self.candidate_row = torch.full_like(self.cache_row, -1)  # (B,), where in the candidates a row is
@@ -61,6 +64,11 @@ class Passes:
         self.count += 1
         return self.model.hidden(ids, attention).unflatten(0, (self.sides, -1))
 
+    def move(self, move: Move) -> None:
+        """Tokens have moved: nothing that is known of these rows holds any more."""
+        self.stale[move.rows] = True
+        self.candidate_row[move.rows] = -1
+
     def next_states(self, rows: Tensor, steps: Tensor, draft: Callable[[Tensor], Tensor]) -> States:
         """States of those of `rows` (R,) that can make their next step, at least one; a pass only if none is known.
 
@@ -68,13 +76,13 @@ class Passes:
             steps: (R,) int64, the steps that each row has made in this block.
             draft: gives for rows (r,) the blocks (r, d, K) at which their next steps may arrive.
         """
-        fills = self._fills(steps)
+        fills = self._fills(rows, steps)
         if self.config.draft_steps and self.candidates is not None:
             known = (self._slots(rows) >= 0) & ~fills
             if bool(known.any()):
                 return self._take(rows[known])
         filling = bool(fills.all())
-        due = rows if filling or not self.config.draft_steps else rows[~fills]
+        due = rows if filling else rows[~fills]  # a row that has to fill waits until all have to
         blocks = self.sequences.tokens[due, None, self.begin : self.end]  # (r, 1, K)
         # a cache that is being filled is that of one state
         if self.config.draft_steps and not (filling and self.config.cache != "none"):
@@ -82,12 +90,12 @@ class Passes:
         self._run(due, blocks, filling)
         return self._take(due)
 
-    def _fills(self, steps: Tensor) -> Tensor:
+    def _fills(self, rows: Tensor, steps: Tensor) -> Tensor:
         """(R,) bool: rows whose next step fills the cache. Without a cache there is nothing between them to fill."""
         refresh = self.config.cache_refresh
         if self.config.cache == "none":
             return torch.zeros_like(steps, dtype=torch.bool)
-        return steps == 0 if refresh == 0 else steps % refresh == 0
+        return self.stale[rows] | (steps == 0 if refresh == 0 else steps % refresh == 0)
 
     def _slots(self, rows: Tensor) -> Tensor:
         """(R,) int64: which of the states of the last pass are those of `rows` as they stand; -1: none."""
@@ -122,6 +130,7 @@ class Passes:
         if self.config.cache != "none" and filling:
             self.cache = cache = KeyValueCache(last + (self.config.block_length if self.verifies else 0))
             self.cache_row.copy_(self.candidate_row)
+            self.stale[rows] = False
         elif self.config.cache != "none":
             cache = self._cache_of(rows[at])
             first, last = self.begin, self.end if self.config.cache == "dual" else last
@@ -131,9 +140,9 @@ class Passes:
     def _hidden(
         self, ids: Tensor, attention: Tensor | None, cache: KeyValueCache | None, first: int, last: int
     ) -> tuple[Tensor, Tensor | None, int]:
-        """Of the slice [first, last): the block's states; with an early exit the answer's, and where they begin."""
+        """Of the slice [first, last): the block's states; if they are wanted the answer's, and where they begin."""
         begin, end, start = self.begin, self.end, self.sequences.start
-        low, high = (max(first, start), last) if self.config.early_exit != "none" else (begin, end)
+        low, high = (max(first, start), last) if self.shows_answer else (begin, end)
         if self.verifies:
             mask_id, behind = self.sequences.vocabulary.mask, 2 * end - begin - first  # behind the shadow
             both = hidden_with_shadow(self.model, ids, attention, begin, end, mask_id, cache, first, last)
@@ -144,7 +153,7 @@ class Passes:
             wanted = self.model.hidden(ids[:, first:last], attention, cache=cache, cache_start=first, keep=keep)
             block = wanted[:, begin - low : end - low]
         sides = (self.sides, -1)
-        answer = None if self.config.early_exit == "none" else wanted.unflatten(0, sides)
+        answer = wanted.unflatten(0, sides) if self.shows_answer else None
         return block.unflatten(0, sides), answer, low - start
 
     def _cache_of(self, rows: Tensor) -> KeyValueCache:

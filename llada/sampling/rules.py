@@ -76,10 +76,11 @@ def by_quota(block: BlockState) -> Tensor:
     """
     score, masked = block.score, block.masked
     quota = quota_of_step(block.opened, block.config.steps_per_block, block.step)  # (R,)
+    quota = quota.clamp(min=1)  # masks that were inserted come on top of those that the schedule knew
     commit = (_rank(score, descending=True) < quota[:, None]) & masked
     ordered = pad(score.sort(dim=1, descending=True).values, (0, 1), value=-torch.inf)  # (R, K + 1)
-    last = quota.clamp(min=1)[:, None]
-    cut = (quota > 0) & (quota < masked.sum(dim=1))  # otherwise nothing is chosen, or nothing left out
+    last = quota[:, None]
+    cut = quota < masked.sum(dim=1)  # otherwise nothing is left out
     tied = cut & (ordered.gather(1, last - 1) == ordered.gather(1, last))[:, 0]
     for row in tied.nonzero()[:, 0].tolist():
         start = int(block.before[row])

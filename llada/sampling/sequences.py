@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llada.sampling.growth import Move
 from llada.sampling.settings import SamplerConfig
 
 Allowed = Mapping[int, Sequence[int]]
@@ -145,15 +146,26 @@ class SequenceBatch:
         return stopped
 
     def grow(self, rows: Tensor) -> None:
-        """Give each of `rows` (R,) one more block of masks."""
+        """Give each of `rows` (R,) masks: another block, or what its last block lacks."""
         K = self.config.block_length
         place = self.places.expand(len(rows), -1)
         old = self.lengths[rows, None]
-        fresh = (place >= old) & (place < old + K)
+        new = (old // K + 1) * K
+        fresh = (place >= old) & (place < new)
         self.tokens[rows, self.start :] = self.answers[rows].masked_fill(fresh, self.vocabulary.mask)
-        self.lengths[rows] += K
+        self._lengthened(rows, new[:, 0])
+
+    def move(self, move: Move) -> None:
+        """Make a mask of some rows several; what stands behind it moves on, and the answer becomes longer."""
+        for table in (self.answers, self.free):
+            move.apply(table)
+        self.last_given[move.rows] = torch.where(self.free[move.rows], -1, self.places).amax(dim=1)
+        self._lengthened(move.rows, self.lengths[move.rows] + move.more)
+
+    def _lengthened(self, rows: Tensor, lengths: Tensor) -> None:
+        self.lengths[rows] = lengths
         if self.attention is not None:
-            self.attention[rows, self.start :] = place < old + K
+            self.attention[rows, self.start :] = self.places < lengths[:, None]
 
     def lengths_to_stop(self) -> Tensor:
         """(B,) int64: answer tokens up to the first stop token, itself included; all in use where there is none."""

@@ -62,6 +62,9 @@ class SamplerConfig:
         "known_tokens": (1, LARGEST_TOKEN, f"from 1 to {LARGEST_TOKEN}, or none"),
         "max_gen_length": (1, LONGEST, f"from 1 to {LONGEST}, or none"),
         "tail_confidence": (0, 1, "between 0 and 1"),
+        "insert_masks": (0, LONGEST, f"from 0 to {LONGEST}"),
+        "insert_below": (0, 1, "between 0 and 1"),
+        "insert_tail_confidence": (0, 1, "between 0 and 1"),
     }
 
     gen_length: int = 128
@@ -140,6 +143,12 @@ class SamplerConfig:
     """let a row that has not stopped grow block by block to this many tokens (needs stop_at_eos); None: never grow"""
     tail_confidence: float = 0.5
     """growing rows start longer until the last block's mean probability of a stop token reaches this; 0: do not look"""
+    insert_masks: int = 0
+    """growing rows: a step makes so many masks of the block's least sure one, in the middle of the answer; 0: never"""
+    insert_below: float = 0.1
+    """insertion: only a mask whose token has a probability below this becomes several"""
+    insert_tail_confidence: float = 0.9
+    """insertion: only while the mean probability of a stop token over the answer's last block_length is below this"""
 
     def __post_init__(self) -> None:
         if isinstance(self.stop_token_ids, list):  # JSON and YAML know no tuples
@@ -207,4 +216,6 @@ class SamplerConfig:
                 )
             if not self.stop_at_eos:
                 faults.append("max_gen_length is set, allowed only with stop_at_eos: a row grows until it stops")
+        elif self.insert_masks:
+            faults.append(f"insert_masks is {self.insert_masks}, allowed only with max_gen_length: a row that grows")
         return faults

@@ -28,17 +28,20 @@ class TokenChoices:
     entropies: Tensor | None  # (n,) float32 in nats, for the rules that want them
     measures: Tensor | None = None  # (n,) float32: the gap of the two best logits or the entropy, for early exits
     logarithms: Tensor | None = None  # (n, V) float32, of the probabilities, for the rules that want to compare them
+    chances: Tensor | None = None  # (n,) float32, the probability of `tokens` whatever the score, for insertions
 
     @classmethod
     def joined(cls, parts: Sequence[TokenChoices]) -> TokenChoices:
         """The choices of several chunks, in their order; `logarithms` are left out."""
         entropies = [part.entropies for part in parts if part.entropies is not None]
         measures = [part.measures for part in parts if part.measures is not None]
+        chances = [part.chances for part in parts if part.chances is not None]
         return cls(
             torch.cat([part.tokens for part in parts]),
             torch.cat([part.scores for part in parts]),
             torch.cat(entropies) if entropies else None,
             torch.cat(measures) if measures else None,
+            chances=torch.cat(chances) if chances else None,
         )
 
 
@@ -76,6 +79,7 @@ class TokenChooser:
         if config.eos_policy == "suppress":
             logits[:, self.stops] = -torch.inf
         tokens = self._tokens(logits, keys, allowed)
+        chances = self.probability(logits, tokens) if config.insert_masks else None
         if config.eos_policy == "last":
             logits[:, self.stops] = -torch.inf
         tempered = self._tempered(logits)
@@ -90,7 +94,7 @@ class TokenChooser:
             scores = scores.masked_fill(stopping, 0.0)
             entropies = None if entropies is None else entropies.masked_fill(stopping, NEVER)
         logarithms = tempered.log_softmax(dim=-1) if RULES[config.rule].wants_calm else None
-        return TokenChoices(tokens, scores, entropies, measures, logarithms)
+        return TokenChoices(tokens, scores, entropies, measures, logarithms, chances)
 
     def best(self, logits: Tensor, allowed: Tensor | None) -> Tensor:
         """(n,) int64: the most probable token that may be chosen, under logits (n, V), which lose suppressed tokens."""

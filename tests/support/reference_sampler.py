@@ -7,8 +7,10 @@ keys and values per layer and position, so "which entries are stale" is spelled 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -155,6 +157,146 @@ def reference_answer(
     return sequence[P:], passes
 
 
+@dataclass(eq=False)
+class Cell:
+    """A place of an answer that grows: what is known of it stays with it wherever it moves."""
+
+    token: int = MASK
+    given: bool = False
+    allowed: list[int] | None = None
+    said: Said | None = None
+    ending: float = 0.0
+
+
+def growing_answer(
+    model: LLaDAModelLM,
+    prompt: list[int],
+    config: SamplerConfig,
+    template: list[int] | None = None,
+    allowed: dict[int, list[int]] | None = None,
+) -> tuple[list[int], int]:
+    """As `reference_answer`, for an answer that grows at its end and, by insertions, in its middle (DAEDAL): a list of
+    cells, into which others are put. Pads it to `max_gen_length`; stops at stop tokens."""
+    cells = [Cell(token, token != MASK) for token in template or [MASK] * config.gen_length]
+    for place, tokens in (allowed or {}).items():
+        cells[place].allowed = tokens
+    run = _Growing(model, prompt, config, cells)
+    K, block = config.block_length, 0
+    while config.tail_confidence > 0 and len(cells) < config.longest:
+        run.forward(range(len(prompt) + len(cells)), whole=True)
+        if run.ending() >= config.tail_confidence:
+            break
+        cells += [Cell() for _ in range(K)]
+    while block * K < config.longest and run.end is None:
+        run.denoise(block)
+        if len(cells) < (block + 1) * K and run.end is None:
+            cells += [Cell() for _ in range((block + 1) * K - len(cells))]
+            run.denoise(block)
+        block += 1
+        if len(cells) == block * K < config.longest and run.end is None:
+            cells += [Cell() for _ in range(K)]
+    answer = [cell.token for cell in cells]
+    answer = answer if run.end is None else answer[: run.end]
+    return answer + [EOS] * (config.longest - len(answer)), run.passes
+
+
+class _Growing:
+    """One growing answer at work."""
+
+    def __init__(self, model: LLaDAModelLM, prompt: list[int], config: SamplerConfig, cells: list[Cell]) -> None:
+        self.model, self.prompt, self.config, self.cells = model, prompt, config, cells
+        self.networks: list[Network] = []
+        self.passes, self.steps = 0, 0
+        self.end: int | None = None
+        self.canvas: list[int] | None = None
+
+    def forward(self, span: range, whole: bool) -> dict[int, Tensor]:
+        """Guided logits by answer place; notes at each cell how likely a stop token is there."""
+        sequence, P = self.prompt + [cell.token for cell in self.cells], len(self.prompt)
+        if whole:
+            self.networks = [Network(self.model, len(sequence)) for _ in range(2 if self.config.guidance_scale else 1)]
+        self.passes += 1
+        seen = [sequence, [MASK] * P + sequence[P:]]
+        logits = [n.logits([s[p] for p in span], span) for n, s in zip(self.networks, seen, strict=False)]
+        guided = logits[0]
+        if self.config.guidance_scale:
+            guided = logits[1] + (self.config.guidance_scale + 1) * (logits[0] - logits[1])
+        found = {place - P: guided[place - span.start].clone() for place in span if place >= P}
+        for place, row in found.items():
+            self.cells[place].ending = row.softmax(dim=0)[[EOS, EOT]].sum().item()
+        return found
+
+    def ending(self) -> float:
+        K = self.config.block_length
+        return sum(cell.ending for cell in self.cells[-K:]) / K
+
+    def denoise(self, number: int) -> None:
+        config, cells, P, K = self.config, self.cells, len(self.prompt), self.config.block_length
+        memory, moved, step = Memory(config), True, 0
+        masks = sum(cell.token == MASK for cell in cells[number * K : (number + 1) * K])
+        while True:
+            places = range(number * K, min((number + 1) * K, len(cells)))
+            masked = [place for place in places if cells[place].token == MASK]
+            if not masked or self.end is not None:
+                return
+            due = config.cache_refresh > 0 and step % config.cache_refresh == 0
+            whole = config.cache == "none" or moved or due
+            end = places.stop if config.cache == "dual" and not whole else len(cells)
+            logits = self.forward(range(0 if whole else P + places.start, P + end), whole)
+            chances, moved = self.say(logits, masked, memory), False
+            scores = {P + place: cells[place].said.score for place in masked}
+            calm = {P + place: memory.calm.get(cells[place], 0) for place in masked}
+            take = COMMITS[config.rule](scores, masks, step, config, SimpleNamespace(calm=calm))
+            self.steps, step = self.steps + 1, step + 1
+            leaving = self.leaves()
+            for place in range(len(cells)):
+                if cells[place].token == MASK and (leaving or P + place in take):
+                    cells[place].token = cells[place].said.token
+            tokens = [cell.token for cell in cells]
+            stops = [place for place, token in enumerate(tokens) if token in (EOS, EOT)]
+            given = max((place for place, cell in enumerate(cells) if cell.given), default=-1)
+            ends = [place + 1 for place in stops if place >= given and MASK not in tokens[:place]]
+            self.end = min(ends, default=None)
+            if self.end is None:
+                moved = self.insert([place for place in masked if cells[place].token == MASK], chances)
+
+    def say(self, logits: dict[int, Tensor], masked: list[int], memory: Memory) -> dict[int, float]:
+        """What the model says of every computed cell; returns the probability of what each masked one would become."""
+        config, chances = self.config, {}
+        memory.begin()
+        for place, row in logits.items():
+            cell = self.cells[place]
+            if config.rule == "credit" and place in masked:
+                row = memory.raised(cell, row, cell.allowed)
+            whole = row.clone()
+            if config.eos_policy == "suppress":
+                whole[[EOS, EOT]] = -torch.inf
+            cell.said = _say(row, config, place % config.block_length, None, cell.allowed)
+            if place in masked:
+                chances[place] = whole.softmax(dim=0)[cell.said.token].item()
+        memory.look({self.cells[place]: self.cells[place].said.probabilities for place in masked})
+        return chances
+
+    def leaves(self) -> bool:
+        before = self.canvas
+        self.canvas = [cell.said.token if cell.token == MASK else cell.token for cell in self.cells]
+        if self.config.early_exit == "none":
+            return False
+        views = {place: cell.said for place, cell in enumerate(self.cells)}
+        return _leaves(views, self.canvas == before, self.steps / self.config.steps, self.config)
+
+    def insert(self, masked: list[int], chances: dict[int, float]) -> bool:
+        config, cells = self.config, self.cells
+        free = [place for place in masked if cells[place].allowed is None]
+        if not free or len(cells) == config.longest or self.ending() >= config.insert_tail_confidence:
+            return False
+        least = min(free, key=lambda place: chances[place])
+        if chances[least] >= config.insert_below:
+            return False
+        cells[least : least + 1] = [Cell() for _ in range(min(config.insert_masks, config.longest - len(cells) + 1))]
+        return True
+
+
 def _leaves(whole: dict[int, Said], unchanged: bool, progress: float, config: SamplerConfig) -> bool:
     if config.early_exit == "stable":
         return unchanged and sum(view.entropy for view in whole.values()) / len(whole) < config.exit_entropy
@@ -164,15 +306,17 @@ def _leaves(whole: dict[int, Said], unchanged: bool, progress: float, config: Sa
     return sum(view.gap for view in whole.values()) / len(whole) >= bound
 
 
-def _say(logits: Tensor, config: SamplerConfig, place: int, frequencies: list[float] | None) -> Said:
+def _say(
+    logits: Tensor, config: SamplerConfig, place: int, frequencies: list[float] | None, limit: list[int] | None = None
+) -> Said:
     if config.eos_policy == "suppress":
         logits[[EOS, EOT]] = -torch.inf
-    allowed = [token for token in range(43) if token != MASK]
+    allowed = [token for token in range(43) if token != MASK and (limit is None or token in limit)]
     token = max(allowed, key=lambda candidate: logits[candidate].item())
     if config.eos_policy == "last":
         logits[[EOS, EOT]] = -torch.inf
     p = logits.softmax(dim=0)
-    first, second = sorted((logits[t].item() for t in allowed), reverse=True)[:2]
+    first, second = sorted((logits[t].item() for t in range(43) if t != MASK), reverse=True)[:2]
     score = p[token].item()
     if config.remasking == "positional":
         frequency = 1 / len(logits) if frequencies is None else frequencies[token]
@@ -188,24 +332,25 @@ class Memory:
 
     def __init__(self, config: SamplerConfig) -> None:
         self.config = config
-        self.credit: dict[tuple[int, int], float] = {}
-        self.before: dict[int, Tensor] = {}
-        self.calm: dict[int, int] = {}
+        self.credit: dict[tuple[Hashable, int], float] = {}
+        self.before: dict[Hashable, Tensor] = {}
+        self.calm: dict[Hashable, int] = {}
 
     def begin(self) -> None:
         self.credit = {key: value * self.config.credit_decay for key, value in self.credit.items()}
 
-    def raised(self, place: int, logits: Tensor) -> Tensor:
+    def raised(self, place: Hashable, logits: Tensor, limit: list[int] | None = None) -> Tensor:
         if self.config.eos_policy == "suppress":
             logits[[EOS, EOT]] = -torch.inf
         p = logits.softmax(dim=0)
-        best = max((token for token in range(43) if token != MASK), key=lambda token: p[token].item())
+        allowed = [token for token in range(43) if token != MASK and (limit is None or token in limit)]
+        best = max(allowed, key=lambda token: p[token].item())
         self.credit[place, best] = self.credit.get((place, best), 0.0) + p[best].item() ** self.config.credit_power
         for token in range(len(logits)):
             logits[token] += self.config.credit_weight * math.log(1 + self.credit.get((place, token), 0.0))
         return logits
 
-    def look(self, now: dict[int, Tensor]) -> None:
+    def look(self, now: Mapping[Any, Tensor]) -> None:
         for place, p in now.items():
             divergence = math.inf
             if place in self.before:
@@ -215,7 +360,7 @@ class Memory:
             self.before[place] = p
 
 
-Commit = Callable[[dict[int, float], int, int, SamplerConfig, Memory], list[int]]
+Commit = Callable[[dict[int, float], int, int, SamplerConfig, Any], list[int]]
 """From the scores by place, the block's masks at its opening, the step, the settings and the memory to the places."""
 
 
@@ -225,7 +370,7 @@ def _best_first(scores: dict[int, float]) -> list[int]:
 
 def _quota(masks: int, step: int, config: SamplerConfig) -> int:
     steps = max(1, config.steps // config.blocks)
-    return masks // steps + (1 if step < masks % steps else 0)
+    return max(1, masks // steps + (1 if step < masks % steps else 0))
 
 
 def _by_quota(scores: dict[int, float], masks: int, step: int, config: SamplerConfig, _: Memory) -> list[int]:

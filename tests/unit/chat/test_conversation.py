@@ -127,6 +127,21 @@ def test_frames_show_what_each_step_wrote_and_took_back() -> None:
     assert third.answer == "enam"
 
 
+def test_frames_keep_what_they_know_of_tokens_that_an_insertion_moves() -> None:
+    steps = [
+        step([5, 9, 7, 0, 0], new=[0, 0, 1, 0, 0], confidence=[0, 0, 0.3, 0, 0]),
+        step([5, 9, 9, 7, 0], new=[0, 0, 0, 0, 1], confidence=[0, 0, 0, 0, 0.4], inserted=(0, 1)),
+        step([5, 6, 8, 7, 0], new=[0, 1, 1, 0, 0], confidence=[0, 0.95, 0.9, 0, 0]),
+    ]
+    *_, second, third = frames(steps, 1, WORDS, mask=9, stops={0})
+    assert [(token.text, token.confidence) for token in second.tokens[:3]] == [
+        ("", None),
+        ("", None),
+        ("tujuh ", pytest.approx(0.3)),
+    ]
+    assert [(token.text, token.step) for token in third.tokens] == [("enam ", 2), ("delapan ", 2), ("tujuh ", 0)]
+
+
 class Words:
     """A vocabulary of words in the tokenizer's place."""
 
@@ -137,12 +152,19 @@ class Words:
 WORDS = Words()
 
 
-def step(tokens: list[int], new: list[int], confidence: list[float], back: list[int] | None = None) -> SimpleNamespace:
+def step(
+    tokens: list[int],
+    new: list[int],
+    confidence: list[float],
+    back: list[int] | None = None,
+    inserted: tuple[int, int] = (0, 0),
+) -> SimpleNamespace:
     return SimpleNamespace(
         tokens=torch.tensor([tokens]),
         revealed=torch.tensor([new]).bool(),
         confidence=torch.tensor([confidence], dtype=torch.float32),
         taken_back=torch.tensor([back or [0] * len(tokens)]).bool(),
+        inserted=torch.tensor([inserted]),
         forward_passes=1,
     )
 

@@ -32,6 +32,8 @@ def test_reading_the_settings_imports_no_torch():
         ({"stop_token_ids": (-1,)}, "stop_token_ids"),
         ({"max_gen_length": 100, "stop_at_eos": True}, "max_gen_length is 100"),
         ({"max_gen_length": 256}, "only with stop_at_eos"),
+        ({"insert_masks": 8}, "insert_masks is 8, allowed only with max_gen_length"),
+        ({"insert_below": 1.5}, "insert_below is 1.5, allowed: between 0 and 1"),
         ({"threshold": float("nan")}, "threshold is nan"),
         ({"temperature": float("inf")}, "temperature is inf, allowed: from 0 to 100"),
         ({"guidance_scale": float("inf")}, "guidance_scale is inf, allowed: from 0 to 100"),
