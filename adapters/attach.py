@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.base import quantise, target_modules, target_pattern
+from adapters.base import quantise, target_modules
 from adapters.config import MethodConfig, ModelConfig
-from adapters.methods import Method, lora_alpha
-from adapters.pissa import Factors, cached_factors, divide_scaling, residual
-from llada.network.layout import LLADA, Layout
+from adapters.forms import HOLDERS, peft_config
+from adapters.methods import Method
+from adapters.starts.by_peft import StartRows, peft_factors
+from adapters.starts.factors import Factors, residual
+from adapters.starts.pissa import cached_factors, divide_scaling
 
 INITIAL_SEED = 2106_09685  # of LoRA's random A, apart from the seed of data and noise
 
 
 @dataclass(frozen=True)
 class Adapted:
-    """A peft model around the frozen base, and PiSSA's initial factors as they stand in A and B (scaling divided
-    out).
+    """A peft model around the frozen base, and what was taken out of the base's weights: the initial factors as they
+    stand in A and B (scaling divided out); None where the base is whole.
     """
 
     model: Any  # peft.PeftModel
@@ -36,38 +38,43 @@ def attach(
     cache: Path,
     seed: int,
     progress: bool = True,
+    rows: StartRows | None = None,
 ) -> Adapted:
     """Put a fresh adapter on an unquantised base, and quantise the base where `model` says so.
 
-    The order matters for PiSSA on a quantised base: decomposition in float32 first, quantisation of the residual after,
-    one weight after the other.
-    Adapter weights are float32 whatever the base's type.
+    The order matters where the adapter starts as a part of the weight and the base is quantised: decomposition in
+    float32 first, quantisation of the residual after, one weight after the other. EVA sees the base as it is trained
+    on. Adapter weights are float32 whatever the base's type.
 
     Args:
-        base: from `load_unquantised`; changed in place (PiSSA leaves the residual in it).
-        cache: folder of PiSSA's factors.
-        seed: of LoRA's random A.
+        base: from `load_unquantised`; changed in place (the residual is left in it).
+        cache: folder of the initial factors.
+        seed: of the random parts.
+        rows: needed where `method.reads_rows`.
 
     Raises:
-        InputError: the rank is larger than a weight allows.
-        ValueError: the model does not have the targets once per block.
+        InputError: the rank is larger than a weight or the rows allow, or does not fit GraLoRA's blocks.
+        ValueError: the model does not have the targets once per block, or rows are missing.
     """
     modules = target_modules(base, config.targets)
-    initial: Factors | None = None
-    if method.pissa:
+    factors: Factors | None = None
+    if method.start == "pissa":
         factors = cached_factors(modules, config.rank, config.svd_iterations, cache, progress)
-        initial = divide_scaling(factors, method.scaling(config))
-        del factors
+        factors = divide_scaling(factors, method.scaling(config))
+    elif method.leaves_residual:
+        factors = peft_factors(base, modules, method, config, cache, rows)
     del modules  # which would keep every weight that is quantised
-    _leave_residuals(base, model, initial or {}, method.scaling(config))
+    _leave_residuals(base, model, factors or {}, method.scaling(config))
+    if method.start == "eva":
+        factors = peft_factors(base, target_modules(base, config.targets), method, config, cache, rows)
     adapted = wrap(base, method, config, seed)
-    if initial is not None:
+    if factors is not None:
         with torch.no_grad():
-            for name, (A, B) in initial.items():
+            for name, (A, B) in factors.items():
                 layer = adapted.get_base_model().get_submodule(name)
                 layer.lora_A["default"].weight.copy_(A)
                 layer.lora_B["default"].weight.copy_(B)
-    return Adapted(adapted, initial)
+    return Adapted(adapted, factors if method.leaves_residual else None)
 
 
 def _leave_residuals(base: Any, model: ModelConfig, initial: Factors, scaling: float) -> None:
@@ -93,7 +100,7 @@ def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed + INITIAL_SEED)
-        adapted = get_peft_model(base, lora_config(method, config, base.config.layout))
+        adapted = get_peft_model(base, peft_config(method, config, base.config.layout))
     assert_adapted(adapted, config)
     if method.weight_decomposed:
         for layer in adapted_layers(adapted).values():
@@ -105,20 +112,6 @@ def _in_the_type_of_the_input(layer: nn.Module, inputs: tuple[Tensor, ...], outp
     # DoRA's magnitude is float32. On a quantised base under CUDA's autocast peft leaves the layer's output in that
     # type, and everything after it takes twice the memory.
     return output.to(inputs[0].dtype)
-
-
-def lora_config(method: Method, config: MethodConfig, layout: Layout = LLADA) -> Any:
-    from peft import LoraConfig
-
-    return LoraConfig(
-        r=config.rank,
-        lora_alpha=lora_alpha(config),  # type: ignore[arg-type]  # peft takes any number
-        lora_dropout=config.dropout,
-        use_rslora=method.rank_stabilised,
-        use_dora=method.weight_decomposed,
-        target_modules=target_pattern(config.targets, layout),
-        bias="none",
-    )
 
 
 def assert_adapted(adapted: Any, config: MethodConfig) -> None:
@@ -136,11 +129,14 @@ def assert_adapted(adapted: Any, config: MethodConfig) -> None:
     if outside:
         raise ValueError(f"adapters outside the blocks: {', '.join(outside)}")
     for name, parameter in adapted.named_parameters():
-        if parameter.requires_grad and ("lora_" not in name or parameter.dtype != torch.float32):
+        ours = any(f".{holder}." in name for holder in HOLDERS)
+        if parameter.requires_grad and not (ours and parameter.dtype == torch.float32):
             raise ValueError(f"{name} is trainable as {parameter.dtype}; only float32 adapters may be")
 
 
-def adapted_layers(adapted: Any) -> dict[str, nn.Module]:
-    """The peft LoRA layers by the name of the projection they wrap, in model order."""
+def adapted_layers(adapted: Any) -> dict[str, Any]:
+    """The peft layers by the name of the projection they wrap, in model order."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
     base = adapted.get_base_model()
-    return {name: module for name, module in base.named_modules() if hasattr(module, "lora_A")}
+    return {name: module for name, module in base.named_modules() if isinstance(module, BaseTunerLayer)}

@@ -8,7 +8,10 @@ from pydantic import Field
 
 from common.section import Section
 
-MethodName = Literal["lora", "loraplus", "pissa", "rslora", "dora", "loraplus_pissa"]
+MethodName = Literal[
+    "lora", "loraplus", "pissa", "rslora", "dora", "loraplus_pissa", "olora", "eva", "corda", "lora_ga", "miss",
+    "gralora", "hira",
+]  # fmt: skip
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
 LARGEST_ID = 2**31 - 1
 """Of a token; tokenizers and torch hold them in 32 bits at least."""
@@ -58,9 +61,14 @@ class MethodConfig(Section):
 
     rank: int = Field(16, ge=1, le=4096, description="R, the rank of A and B")
     alpha: float | None = Field(
-        None, gt=0, le=10_000, description="the update is scaled by alpha / rank; null: alpha = rank"
+        None,
+        gt=0,
+        le=10_000,
+        description="the update is scaled by alpha / rank; null: alpha = rank (MiSS and HiRA have none)",
     )
-    dropout: float = Field(0.0, ge=0, lt=1, description="dropout before A (PiSSA: 0)")
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="dropout before A (0 where A and B start as a part of the weight)"
+    )
     learning_rate: float | None = Field(
         None, gt=0, le=10, description="peak rate of A (and of B unless `ratio` is set)"
     )
@@ -68,6 +76,10 @@ class MethodConfig(Section):
     svd_iterations: int | None = Field(
         8, ge=1, le=1000, description="PiSSA: power iterations of the randomised SVD; null: exact SVD"
     )
+    start_rows: int = Field(
+        32, ge=1, le=65_536, description="EVA, CorDA, LoRA-GA: training rows from which the start is taken"
+    )
+    blocks: int = Field(2, ge=1, le=64, description="GraLoRA: parts of a weight's rows, and of its columns")
     targets: tuple[Projection, ...] = Field(
         ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"),
         min_length=1,

@@ -6,7 +6,7 @@ pass, which costs R multiplications per weight, against thousands of tokens. The
 gradients stay peft's.
 
 In 16 bits the sum W + s B A would lose the update to rounding, so those layers keep peft's way, as do quantised ones,
-DoRA and layers with dropout.
+DoRA, layers with dropout and forms other than LoRA.
 """
 
 from __future__ import annotations
@@ -58,6 +58,8 @@ def spare_casts(adapted: Any) -> None:
 
 
 def _qualifies(layer: Any) -> bool:
+    if not hasattr(layer, "lora_A"):
+        return False
     base = layer.get_base_layer()
     plain = type(base) is nn.Linear and base.bias is None and base.weight.dtype == torch.float32
     dropout = layer.lora_dropout["default"]

@@ -1,8 +1,10 @@
-"""Adapters on disk: plain peft LoRA on the *original* base, whatever the method, under the published key names.
+"""Adapters on disk: plain peft LoRA on the *original* base wherever that is exact, under the published key names.
 
-PiSSA trains A and B on the residual W - s B0 A0. On the untouched base the same function is the LoRA of rank 2R with
-A' = [A; A0] and B' = [B, -B0], because B' A' = B A - B0 A0 (Meng et al. 2024, section 3). Saved like this, an adapter
-needs no residual model, no decomposition at load, and can be switched off to give the base back.
+A method that starts as a part of the weight (PiSSA, OLoRA, CorDA, LoRA-GA) trains A and B on the residual W - s B0 A0.
+On the untouched base the same function is the LoRA of rank 2R with A' = [A; A0] and B' = [B, -B0], because B' A' =
+B A - B0 A0 (Meng et al. 2024, section 3). Saved like this, an adapter needs no residual model, no decomposition at
+load, and can be switched off to give the base back. MiSS and GraLoRA are LoRA too (`adapters.forms`); HiRA alone is
+not, and is kept as peft's HiRA.
 """
 
 from __future__ import annotations
@@ -16,13 +18,23 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from adapters.attach import adapted_layers, lora_config, wrap
+from adapters.attach import adapted_layers, wrap
 from adapters.base import quantised_linear, target_modules
 from adapters.config import MethodConfig, ModelConfig
+from adapters.forms import lora_of_gralora, lora_of_miss, parts_of, stored_config
 from adapters.lineage import RETRAIN, read_run
-from adapters.methods import METHODS, Method, lora_alpha
-from adapters.pissa import Factors, residual
-from adapters.stored import CONFIG, PREFIX, WEIGHTS, check_adapter, missing_files, read_tensors, stored_shapes
+from adapters.methods import METHODS, Method
+from adapters.starts.factors import Factors, residual
+from adapters.stored import (
+    CONFIG,
+    PREFIX,
+    WEIGHTS,
+    check_adapter,
+    missing_files,
+    read_config,
+    read_tensors,
+    stored_shapes,
+)
 from common.errors import InputError
 from common.files import inside, write_json
 from common.records import Record, read_record
@@ -80,64 +92,80 @@ def save_adapter(
 
     Args:
         tensors: names as in `trainable_tensors`, values from any moment of the training.
-        initial: PiSSA's A0 and B0 as they stood in the layers at step 0; None for the other methods.
+        initial: A0 and B0 as they stood in the layers at step 0, where the base keeps the residual; else None.
         base_name: what adapter_config.json names as the base: a hub id, or None. base_revision: its commit.
     """
-    plain = plain_tensors(tensors, initial)
-    written = lora_config(method, config, adapted.get_base_model().config.layout)
+    layers = adapted_layers(adapted)
+    if len(tensors) != len(layers) * len(parts_of(method)):
+        raise ValueError(f"{len(tensors)} tensors to save of {len(layers)} layers, {len(parts_of(method))} of each")
+    inputs = {name: int(layer.in_features) for name, layer in layers.items()}
+    plain = plain_tensors(tensors, method, initial, inputs)
+    written = stored_config(method, config, adapted.get_base_model().config.layout)
     written.base_model_name_or_path = base_name
     written.revision = base_revision
     written.task_type = "CAUSAL_LM"  # for peft's AutoPeftModelForCausalLM
     written.inference_mode = True
-    if initial is not None:  # rank and alpha double together, so that the scaling stays
-        written.r, written.lora_alpha = 2 * config.rank, 2 * lora_alpha(config)
-    expected = len(adapted_layers(adapted)) * (3 if method.weight_decomposed else 2)
-    if len(plain) != expected:
-        raise ValueError(f"{len(plain)} adapter tensors to save, expected {expected}")
     save_file(plain, folder / WEIGHTS, metadata={"format": "pt"})
     write_json(folder / CONFIG, config_content(written))
 
 
 def config_content(config: Any) -> dict[str, Any]:
-    """What adapter_config.json says of a LoraConfig: what every version of peft knows, and what is not the default.
+    """What adapter_config.json says of a peft config: what every version of peft knows, and what is not the default.
 
     peft itself writes every field of its own version, and an older version refuses a field that it does not know.
     """
-    from peft import LoraConfig
-
-    defaults = LoraConfig().to_dict()
+    defaults = type(config)().to_dict()
     fields = {key: value for key, value in config.to_dict().items() if key in COMMON or value != defaults[key]}
     return {key: fields[key] for key in sorted(fields)}
 
 
-def plain_tensors(tensors: Mapping[str, Tensor], initial: Factors | None) -> dict[str, Tensor]:
-    """Trained tensors under the keys that peft reads, PiSSA's turned into LoRA of rank 2R on the original base."""
-    plain = {}
-    for name, value in tensors.items():
-        tensor = value.detach().cpu()
+def plain_tensors(
+    tensors: Mapping[str, Tensor], method: Method, initial: Factors | None, inputs: Mapping[str, int]
+) -> dict[str, Tensor]:
+    """Trained tensors under the keys that peft reads: as LoRA on the original base, or as HiRA.
+
+    Args:
+        inputs: width of each adapted layer's input, by the layer's name.
+    """
+    own = {file_key(name): value.detach().cpu() for name, value in tensors.items()}
+    if method.form not in ("miss", "gralora"):
         if initial is not None:
-            A0, B0 = (factor.cpu() for factor in initial[_module_name(name)])
-            tensor = torch.cat([tensor, A0], dim=0) if ".lora_A." in name else torch.cat([tensor, -B0], dim=1)
-        plain[file_key(name)] = tensor.contiguous()
+            own = {key: _with_start(key, value, initial) for key, value in own.items()}
+        return {key: value.contiguous() for key, value in own.items()}
+    plain: dict[str, Tensor] = {}
+    for name, width in inputs.items():
+        key = f"{PREFIX}{name}"
+        if method.form == "miss":
+            A, B = lora_of_miss(own[f"{key}.miss_block"], width)
+        else:
+            A, B = lora_of_gralora(own[f"{key}.gralora_A"], own[f"{key}.gralora_B"])
+        plain |= {f"{key}.lora_A.weight": A, f"{key}.lora_B.weight": B}
     return plain
+
+
+def _with_start(key: str, value: Tensor, initial: Factors) -> Tensor:
+    A0, B0 = (factor.cpu() for factor in initial[_module_name(key)])
+    return torch.cat([value, A0], dim=0) if ".lora_A." in key else torch.cat([value, -B0], dim=1)
 
 
 def file_key(name: str, adapter: str = "default") -> str:
     """The parameter's key in an adapter's file: without the adapter's name, DoRA's magnitude without ".weight"."""
     magnitude = f".lora_magnitude_vector.{adapter}.weight"
-    return name.replace(magnitude, ".lora_magnitude_vector").replace(f".{adapter}.weight", ".weight")
+    key = name.replace(magnitude, ".lora_magnitude_vector").replace(f".{adapter}.weight", ".weight")
+    return key.removesuffix(f".{adapter}")
 
 
 def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     """Put a saved adapter on a base from `load_base` and return the peft model, in eval mode, adapter active.
 
     `model` may also be what an earlier call returned: then the adapter is one more on the same base, and
-    `set_adapter(name)` chooses between them (unless `replaces_base`).
+    `set_adapter(name)` chooses between them (unless `needs_own_base`).
 
-    On an unquantised base this is `peft.PeftModel.from_pretrained`. A PiSSA adapter that was trained on a quantised
-    base saw the quantised *residual*; loaded onto a base quantised the same way, the residual is made and quantised
-    again from the original weights in the folder that the base was loaded from (transformers keeps it as
-    `model.name_or_path`), which gives exactly the model that was trained (the base is changed in place).
+    On an unquantised base this is `peft.PeftModel.from_pretrained`. An adapter that started as a part of the weight
+    (PiSSA, OLoRA) and was trained on a quantised base saw the quantised *residual*; loaded onto a base quantised the
+    same way, the residual is made and quantised again from the original weights in the folder that the base was loaded
+    from (transformers keeps it as `model.name_or_path`), which gives exactly the model that was trained (the base is
+    changed in place).
 
     Raises:
         InputError: no adapter in the folder, a damaged one, or one that does not fit the base.
@@ -147,8 +175,8 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
         raise InputError(faults)
     refuse_another_kind(model, folder, stored_shapes(inside(folder, WEIGHTS)))
     check_adapter(folder, model)
-    trained_on = _quantised_pissa(folder)
-    if trained_on is not None and replaces_base(model, folder):
+    trained_on = _quantised_residual(folder)
+    if trained_on is not None and _replaces_base(model, folder):
         try:
             return _load_on_residual(model, folder, trained_on)
         except (KeyError, ValueError) as error:
@@ -165,7 +193,11 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
     except (TypeError, ValueError, KeyError, AttributeError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:120]
         raise InputError(f"{folder}: does not load as an adapter of this base ({reason}); train it again") from None
-    placed = {file_key(key, name) for key, _ in model.named_parameters() if ".lora_" in key and f".{name}" in key}
+    placed = {
+        file_key(key, name)
+        for key, _ in model.named_parameters()
+        if (".lora_" in key or ".hira_" in key) and f".{name}" in key
+    }
     if astray := sorted(placed ^ stored):
         raise InputError(f"{folder / CONFIG}: its targets and the layers of {WEIGHTS} differ, first in {astray[0]}")
     return model.eval()
@@ -184,9 +216,15 @@ def refuse_another_kind(network: Any, folder: Path, tensors: Collection[str]) ->
             )
 
 
-def replaces_base(model: Any, folder: Path) -> bool:
-    """Does loading this adapter put the quantised residual in the base's place, so that nothing else can share it?"""
-    trained_on = _quantised_pissa(folder)
+def needs_own_base(model: Any, folder: Path) -> bool:
+    """Can no other adapter share the base with this one? It puts the quantised residual in the base's place, or it is
+    of a kind that peft does not keep beside LoRA.
+    """
+    return _replaces_base(model, folder) or (not missing_files(folder) and read_config(folder).peft_type != "LORA")
+
+
+def _replaces_base(model: Any, folder: Path) -> bool:
+    trained_on = _quantised_residual(folder)
     return trained_on is not None and _quantization(model) == trained_on.quantization
 
 
@@ -196,13 +234,13 @@ def _quantization(model: Any) -> str:
     return "int8" if getattr(model, "is_loaded_in_8bit", False) else "none"
 
 
-def _quantised_pissa(folder: Path) -> ModelConfig | None:
-    """The model section under which a PiSSA adapter on a quantised base was trained; None for every other adapter."""
+def _quantised_residual(folder: Path) -> ModelConfig | None:
+    """The model section under which an adapter was trained on a quantised residual; None for every other adapter."""
     if not (folder / "run.json").is_file():
         return None
     run = read_record(folder / "run.json", _Run, RETRAIN)
     method = METHODS.get(run.method)
-    model = run.settings.model if method is not None and method.pissa else None
+    model = run.settings.model if method is not None and method.leaves_residual else None
     return model if model is not None and model.quantization != "none" else None
 
 
@@ -253,5 +291,5 @@ def _original_weights(folder: Path, names: list[str]) -> dict[str, Tensor]:
 
 
 def _module_name(parameter: str) -> str:
-    """`base_model.model.X.lora_A.default.weight` -> `X`."""
+    """`base_model.model.X.lora_A.weight` -> `X`."""
     return parameter.removeprefix(PREFIX).partition(".lora_")[0]

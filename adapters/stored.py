@@ -8,12 +8,13 @@ taken that imports code, changes the base or trains other parts of it.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
@@ -28,15 +29,18 @@ CONFIG = "adapter_config.json"
 PREFIX = "base_model.model."  # peft's, before the base's own names
 LARGEST_CONFIG, LARGEST_HEADER = 1 << 20, 8 << 20
 _TAKEN = frozenset((
-    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "inference_mode", "lora_alpha", "lora_dropout",
-    "peft_type", "peft_version", "r", "rank_pattern", "revision", "target_modules", "task_type", "use_dora",
-    "use_rslora",
+    "alpha_pattern", "auto_mapping", "base_model_name_or_path", "hira_dropout", "inference_mode", "lora_alpha",
+    "lora_dropout", "peft_type", "peft_version", "r", "rank_pattern", "revision", "target_modules", "task_type",
+    "use_dora", "use_rslora",
 ))  # fmt: skip
 """Fields of which every value is taken or refused by name; of all others the default. `auto_mapping` is not read."""
 _NOTHING: tuple[Any, ...] = (None, False, "", [], {}, 0)
 _KEY = re.compile(
-    r"base_model\.model\.(?P<module>[\w.]+)\.(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector)"
+    r"base_model\.model\.(?P<module>[\w.]+)\."
+    r"(?P<part>lora_A\.weight|lora_B\.weight|lora_magnitude_vector|hira_A|hira_B)"
 )
+
+_KEY_OF_A = re.compile(r"\.(lora_A\.weight|hira_A)$")
 
 
 class StoredConfig(Record):
@@ -44,12 +48,25 @@ class StoredConfig(Record):
 
     peft_type: str
     r: int = Field(ge=1)
-    lora_alpha: float = Field(gt=0, allow_inf_nan=False)
+    lora_alpha: float | None = Field(None, gt=0, allow_inf_nan=False)
     use_rslora: bool = False
     use_dora: bool = False
     target_modules: str | list[str]
     rank_pattern: dict[str, Any] | None = None
     alpha_pattern: dict[str, Any] | None = None
+
+    @model_validator(mode="after")
+    def _lora_is_scaled(self) -> Self:
+        if self.peft_type == "LORA" and self.lora_alpha is None:
+            raise ValueError("lora_alpha is missing")
+        return self
+
+    @property
+    def scaling(self) -> float:
+        """The factor on B A; 1 for HiRA, which has none."""
+        if self.peft_type != "LORA" or self.lora_alpha is None:
+            return 1.0
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
 
     def names(self, module: str) -> bool:
         """Is the module among the targets: matched by the pattern, or one of the names, or ending in one?"""
@@ -108,7 +125,7 @@ def check_adapter(folder: Path, model: Any) -> None:
     modules: dict[str, Any] = dict(base.named_modules())
     ranks = {config.r, *(value for value in (config.rank_pattern or {}).values() if isinstance(value, int))}
     stored = stored_shapes(path)
-    largest = max((shape[0] for key, shape in stored.items() if key.endswith("lora_A.weight") and shape), default=0)
+    largest = max((shape[0] for key, shape in stored.items() if _KEY_OF_A.search(key) and shape), default=0)
     if max(ranks) > largest:
         raise InputError(
             f"{path}: its largest rank is {largest}, but {CONFIG} says {max(ranks)}; train the adapter again"
@@ -120,10 +137,10 @@ def check_adapter(folder: Path, model: Any) -> None:
             raise InputError(f"{path}: {key}: no projection of this base; it belongs to another one")
         wide, high = int(module.in_features), int(module.out_features)
         expected = {
-            "lora_A.weight": {(rank, wide) for rank in ranks},
-            "lora_B.weight": {(high, rank) for rank in ranks},
-            "lora_magnitude_vector": {(high,)},
-        }[found["part"]]
+            "A": {(rank, wide) for rank in ranks},
+            "B": {(high, rank) for rank in ranks},
+            "magnitude_vector": {(high,)},
+        }[found["part"].removesuffix(".weight").partition("_")[2]]
         if shape not in expected:
             fit = " or ".join(str(list(one)) for one in sorted(expected))
             raise InputError(f"{path}: {key} has shape {list(shape)}, expected {fit} by {CONFIG} and the base")
@@ -149,16 +166,16 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _refuse_other_features(path: Path, content: Mapping[str, Any]) -> None:
-    from peft import LoraConfig
+    from peft import HiraConfig, LoraConfig
 
-    defaults = LoraConfig().to_dict()
+    defaults = (HiraConfig if content.get("peft_type") == "HIRA" else LoraConfig)().to_dict()
     for key, value in content.items():
         harmless = value in _NOTHING or (key, value) == ("init_lora_weights", "gaussian")
         if key in _TAKEN or harmless or (key in defaults and value == defaults[key]):
             continue
         raise InputError(
-            f"{path}: {key}: {value!r}: not taken; what is read is plain LoRA or DoRA on projections, and the default "
-            "of everything else"
+            f"{path}: {key}: {value!r}: not taken; what is read is plain LoRA, DoRA or HiRA on projections, and the "
+            "default of everything else"
         )
 
 

@@ -1,7 +1,7 @@
 """One base in memory and its adapters under their names, switched from step to step, so that several answer at once.
 
-A PiSSA adapter that was trained on a quantised base needs the quantised residual in the base's place
-(`adapters.storage`), so it gets a base of its own; all others share one.
+An adapter that was trained on a quantised residual needs that in the base's place, and HiRA is of a kind that peft does
+not keep beside LoRA (`adapters.storage`): these get a base of their own; all others share one.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import torch
 from adapters.base import load_base
 from adapters.config import ModelConfig
 from adapters.lineage import check_base
-from adapters.storage import load_adapter, replaces_base
+from adapters.storage import load_adapter, needs_own_base
 from chat.frames import Frame, frames
 from common.errors import InputError
 from llada.chat_format import encode_prompt, load_tokenizer, stop_at_end_of_turn
@@ -59,7 +59,7 @@ class Systems:
         for name, folder in adapters.items():
             if folder is None:
                 continue
-            if replaces_base(shared, folder):
+            if needs_own_base(shared, folder):
                 self._networks[name] = load_adapter(load_base(model, base), folder)
                 self._alone.add(name)
             else:

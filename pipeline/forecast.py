@@ -130,8 +130,8 @@ def host_bytes(own: Estimate) -> float:
     """
     shape, method = own.workload.shape, own.workload.method
     projection = float(shape.d_model * shape.mlp_hidden_size)
-    passing = max(2.0 * shape.embedding_size * shape.d_model, projection * (12 if method.pissa else 2))
-    factors = 3 * 4.0 * own.workload.counts.trainable if method.pissa else 0.0
+    passing = max(2.0 * shape.embedding_size * shape.d_model, projection * (12 if method.leaves_residual else 2))
+    factors = 3 * 4.0 * own.workload.counts.trainable if method.leaves_residual else 0.0
     stays = 0.0 if own.machine.cuda else own.memory.base
     return stays + passing + factors
 
@@ -253,20 +253,21 @@ def flop_per_token(workload: Workload, recompute: bool, answer: float) -> float:
 
 def disk(profile: Profile, paths: Paths, workload: Workload) -> dict[str, float]:
     """Bytes that a run leaves: the base in its published type, what else `inputs` fetched and `embed` wrote where they
-    have run, all adapters, what one training needs to resume, PiSSA's factors.
+    have run, all adapters, what one training needs to resume, computed starts.
     """
     published = 2  # bytes per weight
     one = 4.0 * workload.counts.trainable
     moments = 8.0 if profile.train.optimizer == "adamw" else 2.04
     resumable = profile.train.keep_checkpoints * workload.counts.trainable * (4 + 4 + moments)
-    decomposed = [name for name in profile.methods if METHODS[name].pissa]
-    adapters = sum(2 * one * (2 if METHODS[name].pissa else 1) for name in profile.methods)  # the best and the last
+    decomposed = [name for name in profile.methods if METHODS[name].start != "random"]
+    ranks = {name: METHODS[name].saved_rank(config) / config.rank for name, config in profile.methods.items()}
+    adapters = sum(2 * one * times for times in ranks.values())  # the best and the last
     return {
         "base": float(workload.counts.base * published),
         **fetched(paths),
         f"adapters ({len(profile.methods)} methods, best and last)": adapters,
         "resumable state while one trains": resumable,
-        **({"PiSSA's factors": one} if decomposed else {}),
+        **({"initial factors": one} if decomposed else {}),
     }
 
 

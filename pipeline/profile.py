@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
+from adapters.methods import like_lora
 from adapters.naming import AdapterName
 from common.errors import InputError, in_words
 from common.section import LARGEST_SEED, Section, refuse_truth_value
@@ -102,11 +103,12 @@ class Profile(Section):
             )
 
     def method(self, name: str) -> MethodConfig:
-        """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`).
+        """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`): its
+        section, or where the profile has none, what follows from the section `lora`.
 
         Raises:
-            InputError: the method is unknown or not in this profile (says what there is), or the seed in the name is
-            the profile's own, whose adapter has the method's name alone.
+            InputError: the method is unknown (says what there is), or the seed in the name is the profile's own, whose
+            adapter has the method's name alone.
         """
         adapter = AdapterName.parse(name)
         if adapter.method not in METHOD_NAMES:
@@ -119,10 +121,8 @@ class Profile(Section):
         for known, config in self.methods.items():
             if known == adapter.method:
                 return config
-        raise InputError(
-            f"--method: {adapter.method!r} is not in profile {self.name!r}, which has {', '.join(self.methods)}; "
-            f"add a section methods.{adapter.method} to its file"
-        )
+        lora = next((config for known, config in self.methods.items() if known == "lora"), MethodConfig())
+        return like_lora(adapter.method, lora, self.train.learning_rate)
 
 
 def profile_file(name: str) -> Path:

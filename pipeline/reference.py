@@ -37,7 +37,8 @@ refused, with a suggestion.
 
 At the top: `name` (the profile's name and its artefacts' folder), `seed` (the only seed; every random draw is derived
 from it), and the sections below. `methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also
-`rslora`, `dora`, `loraplus_pissa`.
+`rslora`, `dora`, `loraplus_pissa`, `olora`, `eva`, `corda`, `lora_ga`, `miss`, `gralora`, `hira`. A method without a
+section takes rank, targets, dropout and scaling of `lora`, see `docs/method.md`.
 """
 
 

@@ -1,8 +1,8 @@
 """An adapter as a GGUF file that llama.cpp adds to a GGUF of the base while it runs (`--lora`), without a merge.
 
 llama.cpp computes W x + (alpha / R) B (A x), R from the shape of B, and knows neither rsLoRA's alpha / sqrt(R) nor
-DoRA. So alpha is written as s R, with s the scaling of `adapters.update`; DoRA is refused. Names are those of its
-architecture `llada`, with `.lora_a` (R, in) and `.lora_b` (out, R).
+DoRA nor HiRA. So alpha is written as s R, with s the scaling of `adapters.update`; DoRA and HiRA are refused. Names are
+those of its architecture `llada`, with `.lora_a` (R, in) and `.lora_b` (out, R).
 
 The network here rotates dimension i of a head together with i + d/2, llama.cpp 2i together with 2i + 1, so the rows of
 q_proj and k_proj are in another order there, and with them those of their B: per head 0, d/2, 1, d/2 + 1, ...
@@ -34,7 +34,7 @@ def write_gguf(*, adapter: Path, base: Path, base_sha256: str, output: Path) -> 
         base: the base's folder, of which only `config.json` is read. base_sha256: as in inputs.json.
 
     Raises:
-        InputError: no adapter, DoRA, one of another base, an output that exists, or the package gguf is missing.
+        InputError: no adapter, DoRA or HiRA, one of another base, an output that exists, or no package gguf.
         llada.errors.CheckpointError: the base's config.json is missing or damaged.
     """
     try:
@@ -76,9 +76,10 @@ def _config(base: Path) -> LLaDAConfig:
 def _check(adapter: Path, updates: Mapping[str, LowRank], config: LLaDAConfig) -> None:
     shapes = published_shapes(config)
     for name, update in updates.items():
-        if update.magnitude is not None:
+        if update.magnitude is not None or update.times_weight:
+            kind = "HiRA" if update.times_weight else "DoRA"
             raise InputError(
-                f"{adapter}: DoRA has no GGUF form; merge it (`python -m pipeline merge`) and convert that"
+                f"{adapter}: {kind} has no GGUF form; merge it (`python -m pipeline merge`) and convert that"
             )
         if shapes.get(name) != tuple(update.shape):
             raise InputError(f"{adapter}: changes {name} {list(update.shape)}, which this base does not have")

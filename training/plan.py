@@ -62,18 +62,18 @@ class TrainingPlan:
 
         Raises:
             InputError: an unknown method; numbers that no training can compute with; a split that is missing or
-                unreadable; no adapter to start from, or none that PiSSA can start from.
+                unreadable; no adapter to start from, or a method that starts from none.
         """
         if faults := list(self._faults()):
             raise InputError(faults)
-        disturbed = self.method.pissa and self.config.dropout > 0
+        disturbed = self.method.leaves_residual and self.config.dropout > 0
         _ = self.rows, self.validation_rows
         if self.total_steps > MOST_STEPS:
             raise InputError(f"train.epochs: {self.train.epochs:g} makes more than {MOST_STEPS:,} optimizer steps")
         if disturbed and self.is_first_process:
             console.print(
-                f"methods.{self.method_name}.dropout: {self.config.dropout} disturbs PiSSA's start, "
-                "which is the base only at dropout 0"
+                f"methods.{self.method_name}.dropout: {self.config.dropout} disturbs the start of "
+                f"{self.method.title}, which is the base only at dropout 0"
             )
 
     def _faults(self) -> Iterator[str]:
@@ -91,16 +91,34 @@ class TrainingPlan:
         ratio = self.config.ratio if self.method.loraplus else 1.0
         if not _is_single(lambda: peak_rate(self.config, self.train) * ratio):
             yield f"{section}.learning_rate: {peak_rate(self.config, self.train)} times ratio {ratio} overflows float32"
+        yield from self._misfits(section)
         if self.init_from is None:
             return
         yield from missing_files(self.init_from)
-        if self.method.pissa:
+        if self.method.leaves_residual:
+            rank = self.method.saved_rank(self.config)
             yield (
-                f"train.init_from: {self.method_name} starts from the base's principal part, not from an adapter; a "
-                f"saved one is LoRA of rank {2 * self.config.rank}, continue it with --method lora and "
-                f"--set methods.lora.rank={2 * self.config.rank} --set methods.lora.alpha="
-                f"{2 * self.method.scaling(self.config) * self.config.rank:g}"
+                f"train.init_from: {self.method_name} starts from a part of the base's weights, not from an adapter; a "
+                f"saved one is LoRA of rank {rank}, continue it with --method lora and --set methods.lora.rank={rank} "
+                f"--set methods.lora.alpha={self.method.scaling(self.config) * rank:g}"
             )
+        elif self.method.form != "lora":
+            yield f"train.init_from: {self.method_name} cannot start from an adapter; continue one with --method lora"
+
+    def _misfits(self, section: str) -> Iterator[str]:
+        """Settings that the method has no use for, or that do not fit each other."""
+        config, method = self.config, self.method
+        if config.alpha is not None and not method.has_alpha:
+            yield f"{section}.alpha: {config.alpha}; {method.title} has no such factor, leave it out"
+        if method.form == "gralora" and config.rank % config.blocks:
+            yield f"{section}.rank: {shortened(config.rank)} is no multiple of {section}.blocks: {config.blocks}"
+        if method.start in ("corda", "lora_ga") and self.model.quantization != "none":
+            yield (
+                f"model.quantization: {self.model.quantization}; {method.title} starts from passes over the whole "
+                "base unquantised, so take none, or another method"
+            )
+        if method.form == "gralora" and self.model.quantization == "int8":
+            yield "model.quantization: int8; peft's GraLoRA has no gradient on an int8 base, take nf4 or none"
 
     @property
     def is_first_process(self) -> bool:

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from adapters.attach import Adapted, attach
 from adapters.base import load_unquantised
+from adapters.forms import HOLDERS
 from adapters.merged_forward import merge_forward_passes, spare_casts
 from adapters.storage import set_trainable, trainable_tensors
 from common.errors import InputError
@@ -48,7 +49,7 @@ from training.run.device import check_device
 from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
 from training.run.processes import Processes, make_accelerator, processes_end
-from training.run.start import starting_tensors
+from training.run.start import start_rows, starting_tensors
 from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
 from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
 
@@ -119,12 +120,12 @@ class Trainer:
     def set_up(self) -> None:
         """Load the base, attach the adapter, make the optimizer, resume from the newest checkpoint."""
         plan, processes = self.plan, self.processes
-        # The first process computes PiSSA's factors, the others then find them in the cache.
+        # The first process computes the initial factors, the others then find them in the cache.
         with processes.accelerator.main_process_first():
             base = load_unquantised(plan.model, plan.base, processes.device)
-            self.adapted: Adapted = attach(
-                base, plan.method, plan.config, plan.model, plan.scratch / "pissa", plan.seed, progress=processes.main
-            )
+            rows = start_rows(plan, base.config, processes.device) if plan.method.reads_rows else None
+            parts = (plan.method, plan.config, plan.model, plan.scratch / "starts", plan.seed)
+            self.adapted: Adapted = attach(base, *parts, progress=processes.main, rows=rows)
         model = self.adapted.model
         if not processes.sharded:
             merge_forward_passes(model)
@@ -319,9 +320,7 @@ class Trainer:
 
 def _adapter_modules(model: nn.Module) -> list[nn.Module]:
     """The modules that hold nothing but adapter weights."""
-    return [
-        module for name, module in model.named_modules() if name.endswith(("lora_A", "lora_B", "lora_magnitude_vector"))
-    ]
+    return [module for name, module in model.named_modules() if name.endswith(HOLDERS)]
 
 
 def _dropout_seed(seed: int, step: int, part: int, rank: int) -> int:

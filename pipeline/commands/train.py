@@ -19,7 +19,8 @@ def train(
         typer.Option(
             "--method",
             metavar="M",
-            help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa. lora-seed2 trains lora with seed 2.",
+            help="lora, loraplus or pissa; also rslora, dora, loraplus_pissa, olora, eva, corda, lora_ga, miss, "
+            "gralora, hira. lora-seed2 trains lora with seed 2.",
         ),
     ],
     profile: ProfileOption = None,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tests.support.imports import REPOSITORY
+from tests.support.imports import LONG, REPOSITORY
 from tests.support.small_world import small_plan
 from training import trainer
 
@@ -86,6 +86,18 @@ def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     assert len(curve(tmp_path, "one", method)) == 21
     assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
     assert [facts(tmp_path, run, method)["processes"] for run in ("one", "two")] == [1, 2]
+
+
+@pytest.mark.parametrize(
+    "method", ["olora", "eva", "corda", "lora_ga", "miss", "gralora", "hira"] if LONG else ["corda"]
+)
+def test_two_processes_have_the_losses_of_one_whatever_the_start_and_form(tmp_path, method):
+    """Rank 1 starts from what rank 0 took from the rows."""
+    settings = SETTINGS | {"max_steps": 6, "validate_every": 3}
+    trainer.train(small_plan(tmp_path, method, run=f"one/{method}", train=settings))
+    status, said = launch("ddp-cpu.yaml", tmp_path, "two", method, json.dumps(settings))
+    assert status == 0, said
+    assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
 
 
 def test_two_machines_have_the_losses_of_one(tmp_path):

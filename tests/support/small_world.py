@@ -11,7 +11,9 @@ import pyarrow.parquet as pq
 import torch
 
 from adapters.config import MethodConfig, ModelConfig
+from adapters.starts.by_peft import StartRows
 from llada import LLaDAConfig, LLaDAModelLM
+from llada.diffusion.loss import masked_diffusion_loss
 from llada.network.configuration import ILLaDAConfig
 from llada.network.modeling import network_of
 from training.config import TrainConfig
@@ -46,6 +48,27 @@ def small_model(seed: int = 0, kind: str = "llada", **changes: Any) -> Any:
         if kind == "llada":
             return LLaDAModelLM(small_config(**changes)).eval()
         return network_of(small_illada_config(**{"init_std": 0.15} | changes)).eval()
+
+
+def start_rows(seed: int = 0, batches: int = 3) -> StartRows:
+    """Rows with masks, padded on the right, for the methods that start from some."""
+    generator = torch.Generator().manual_seed(seed)
+    made, losses = [], []
+    for _ in range(batches):
+        ids = torch.randint(0, 50, (4, 18), generator=generator)
+        real = torch.ones(4, 18, dtype=torch.int64)
+        real[1, 15:] = 0
+        maskable = (torch.arange(18) >= 6).expand(4, 18) & real.bool()
+        t = torch.tensor([0.3, 0.5, 0.7, 0.9])
+        mask = (torch.rand(4, 18, generator=generator) < t[:, None]) & maskable
+        made.append({"input_ids": ids.masked_fill(mask, MASK), "attention_mask": real})
+        losses.append((ids, maskable, t, mask, real))
+
+    def backward(network: Any) -> None:
+        for loss in losses:
+            masked_diffusion_loss(network, *loss).backward()
+
+    return StartRows(made, backward)
 
 
 def write_base(folder: Path, kind: str = "llada") -> Path:

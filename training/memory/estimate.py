@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from adapters.attach import assert_adapted, lora_config
+from adapters.attach import adapted_layers, assert_adapted
 from adapters.config import MethodConfig, ModelConfig
+from adapters.forms import peft_config
 from adapters.methods import Method
 from common.errors import InputError
 from common.memory import resident_bytes
@@ -145,8 +146,12 @@ class Workload:
         """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
         size, method, config = type_bytes(model), self.method, self.config
         merged = has_merged_forward(model, method, config)
-        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda, stream_bytes(model))
+        spared = method.form == "miss"
+        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda, stream_bytes(model), spared)
         adapted = self.counts.adapted / self.shape.n_layers
+        if method.form == "hira":
+            kept -= positions * size * config.rank * len(set(config.targets))  # it has no A x
+            kept += size * adapted * (1 if model.quantization == "none" else 2)  # W times B A, and W unpacked
         if merged:
             kept += 4 * adapted  # W + s B A, see adapters.merged_forward
         if method.weight_decomposed:
@@ -217,9 +222,9 @@ def count(shape: LLaDAConfig, method: Method, config: MethodConfig) -> Counts:
         network = network_of(shape).requires_grad_(False)
         base = sum(parameter.numel() for parameter in network.parameters())
         blocks = sum(p.numel() for p in network.model.blocks.parameters())
-        adapted: Any = get_peft_model(network, lora_config(method, config, shape.layout))
+        adapted: Any = get_peft_model(network, peft_config(method, config, shape.layout))
     assert_adapted(adapted, config)
-    layers = [module for _, module in adapted.named_modules() if hasattr(module, "lora_A")]
+    layers = list(adapted_layers(adapted).values())
     return Counts(
         base=base,
         blocks=blocks,
@@ -261,11 +266,17 @@ def stream_bytes(model: ModelConfig) -> int:
 def has_merged_forward(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
     """Do the adapted layers take the one-product forward pass of `adapters.merged_forward`?"""
     plain = model.quantization == "none" and model.dtype == "float32"
-    return plain and config.dropout == 0 and not method.weight_decomposed
+    return plain and config.dropout == 0 and not method.weight_decomposed and method.form == "lora"
 
 
 def block_activation_bytes(
-    shape: LLaDAConfig, config: MethodConfig, size: int, merged: bool, cuda: bool, stream: int | None = None
+    shape: LLaDAConfig,
+    config: MethodConfig,
+    size: int,
+    merged: bool,
+    cuda: bool,
+    stream: int | None = None,
+    spares_inputs: bool = False,
 ) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
@@ -276,6 +287,7 @@ def block_activation_bytes(
 
     Args:
         stream: bytes of a number of the residual stream and the gate, where not `size` (float16: 4).
+        spares_inputs: MiSS keeps sums of R numbers in place of its input.
     """
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
     targets = set(config.targets)
@@ -286,7 +298,7 @@ def block_activation_bytes(
         inputs = D * len(targets - {"ff_out"})
     inputs += F if "ff_out" in targets else 0
     mask = 0 if config.dropout == 0 else inputs * (1 if cuda else 4)  # what was dropped: bool on CUDA, else a float
-    return kept + size * inputs + mask + (0 if merged else size * R * len(targets))
+    return kept + (0 if spares_inputs else size * inputs) + mask + (0 if merged else size * R * len(targets))
 
 
 def projection_widths(shape: LLaDAConfig, config: MethodConfig) -> list[tuple[int, int]]:

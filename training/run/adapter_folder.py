@@ -72,7 +72,9 @@ def run_facts(
         "loss_scale": asdict(progress.loss_scale),
         "trainable_parameters": sum(tensor.numel() for tensor in trainable_tensors(adapted.model).values()),
         "adapted_modules": len(adapted_layers(adapted.model)),
-        "saved_rank": plan.config.rank * (2 if plan.method.pissa else 1),
+        "saved_rank": plan.method.saved_rank(plan.config),
+        "form": "LoRA" if plan.method.stored_as_lora else plan.method.title,
+        "start_rows": min(plan.config.start_rows, len(plan.rows)) if plan.method.reads_rows else None,
         "processes": processes.count,
         "device": str(processes.device),
         "base": {
@@ -116,6 +118,7 @@ def card(run: dict[str, Any]) -> str:
     base, revision = run["base"]["name"], run["base"]["revision"]
     on = f" of {base}" + (f" at revision {revision}" if revision else "") if base else ""
     unchanged = "" if bound["step"] else f"\n\n**{no_gain(run)}**"
+    form = "plain LoRA" if run.get("form", "LoRA") == "LoRA" else f"peft's {run['form']} (which is no LoRA)"
     front = f"base_model: {base}\n" if base else ""
     return f"""---
 library_name: peft
@@ -129,7 +132,7 @@ Trained with the masked-diffusion loss on {run["data"]["train_rows"]} instructio
 steps. Validation bound: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to
 {bound["high"]:.4f}), {run["validation"]["first"]["loss"]:.4f} before training.
 
-The weights are plain LoRA on the original base{on}, rank {run["saved_rank"]}:
+The weights are {form} on the original base{on}, rank {run["saved_rank"]}:
 
 ```python
 from adapters.storage import load_adapter            # or peft.PeftModel.from_pretrained(model, folder)

@@ -1,4 +1,6 @@
-"""Training that goes on from an existing adapter (`train.init_from`): its weights become A and B."""
+"""What a training starts from: an existing adapter (`train.init_from`), whose weights become A and B; or training rows
+(EVA, CorDA, LoRA-GA), with the noise that the first step has.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +8,52 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
 from adapters.lineage import check_files
+from adapters.starts.by_peft import StartRows
 from adapters.storage import file_key, trainable_tensors
 from adapters.stored import WEIGHTS
 from adapters.update import read_adapter
 from common.errors import InputError
 from common.files import read_json
 from common.progress import console
+from training.global_batch import batch_of
+from training.objective import Objective
 from training.plan import TrainingPlan
+
+
+def start_rows(plan: TrainingPlan, config: Any, device: torch.device) -> StartRows:
+    """The first `start_rows` training rows of the run's own order, with masks drawn from (seed, step 0).
+
+    They are read as a global batch of that size, in micro-batches of the run's size: forward passes, for LoRA-GA one
+    backward pass besides.
+
+    Args:
+        config: LLaDAConfig of the network. device: of the network.
+    """
+    train, count = plan.train, min(plan.config.start_rows, len(plan.rows))
+    changes = {"global_batch_size": count, "masks": "independent", "levels": "uniform"}
+    lengths = plan.rows.lengths
+    batch = batch_of(train.model_copy(update=changes), plan.rows, lengths, config, plan.seed, 0, {})
+    parts = np.array_split(np.arange(len(batch)), -(-len(batch) // train.micro_batch_size))
+    micro = [batch.micro_batch(part).to(device) for part in parts]
+    total = batch.denominator(train.normalizer)
+
+    def backward(network: Any) -> None:
+        objective = Objective(network, train.normalizer, getattr(torch, plan.model.dtype))
+        for part in micro:
+            objective(part, total).backward()
+
+    batches = []
+    for part in micro:
+        ids, real = part.rows.input_ids, part.rows.attention_mask
+        noisy = ids.masked_fill(part.mask.to(device), config.mask_token_id)
+        batches.append({"input_ids": noisy, "attention_mask": torch.ones_like(ids) if real is None else real})
+    return StartRows(batches, backward)
 
 
 def starting_tensors(plan: TrainingPlan, adapted: Any) -> dict[str, Tensor]:

@@ -12,7 +12,7 @@ from adapters.merged_forward import merge_forward_passes
 from adapters.methods import METHODS, method_named
 from common.errors import InputError
 from llada.diffusion.loss import masked_diffusion_loss
-from tests.support.small_world import LAYERS, small_model
+from tests.support.small_world import LAYERS, small_model, start_rows
 from training.config import TrainConfig
 from training.optimizer import make_optimizer
 
@@ -25,6 +25,7 @@ def adapted(tmp_path, name="lora", base=None, **settings):
         ModelConfig(),
         tmp_path / "cache",
         seed=0,
+        rows=start_rows(),
     ).model
 
 
@@ -60,7 +61,7 @@ def test_every_method_adapts_each_projection_once_and_nothing_else(tmp_path, nam
     assert len(layers) == 7 * LAYERS
     assert all(".blocks." in layer for layer in layers)
     trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
-    assert len(trainable) == len(layers) * (3 if name == "dora" else 2)
+    assert len(trainable) == len(layers) * {"dora": 3, "miss": 1}.get(name, 2)
     assert {p.dtype for p in trainable.values()} == {torch.float32}
 
 
@@ -72,11 +73,12 @@ def test_an_adapter_on_the_head_is_refused(tmp_path):
         assert_adapted(by_suffix, MethodConfig(rank=4, targets=("ff_out",)))
 
 
+@pytest.mark.parametrize("name", METHODS)
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
-def test_adapters_are_float32_over_a_16_bit_base(tmp_path, dtype):
+def test_adapters_are_float32_over_a_16_bit_base(tmp_path, name, dtype):
     small_model().save_pretrained(tmp_path / "base")
     base = load_unquantised(ModelConfig(dtype=dtype), tmp_path / "base", "cpu")
-    model = adapted(tmp_path, base=base)
+    model = adapted(tmp_path, name, base=base)
     assert {p.dtype for p in model.parameters() if p.requires_grad} == {torch.float32}
     assert base.get_input_embeddings().weight.dtype == getattr(torch, dtype)  # nothing else was upcast
 
@@ -150,17 +152,19 @@ def test_random_a_depends_on_the_seed_alone():
     assert not all(torch.equal(a[0][n], a[2][n]) for n in a[0])
 
 
-QUANTISED = [("llada", name) for name in ("lora", "loraplus", "pissa", "dora", "loraplus_pissa")]
+QUANTISED = [("llada", name) for name in METHODS if METHODS[name].start not in ("corda", "lora_ga")]
 
 
 @pytest.mark.parametrize(("kind", "name"), [*QUANTISED, ("illada", "lora"), ("illada", "pissa")])
 @pytest.mark.parametrize("quantization", ["nf4", "int8"])
 def test_every_method_trains_on_a_quantised_base_with_8_bit_adam(tmp_path, kind, name, quantization):
+    if (name, quantization) == ("gralora", "int8"):
+        return  # refused by the plan: peft adds in place to what bitsandbytes' function returns
     small_model(kind=kind).save_pretrained(tmp_path / "base")
     settings = ModelConfig(quantization=quantization, dtype="float32")
     base = load_unquantised(settings, tmp_path / "base", "cpu")
     config = MethodConfig(rank=4, ratio=2.0)
-    model = attach(base, METHODS[name], config, settings, tmp_path / "cache", seed=0).model
+    model = attach(base, METHODS[name], config, settings, tmp_path / "cache", seed=0, rows=start_rows()).model
     optimizer = make_optimizer(
         model, METHODS[name], config, TrainConfig(learning_rate=5e-3, optimizer="paged_adamw_8bit")
     )

@@ -9,7 +9,7 @@ from adapters.attach import attach
 from adapters.base import PROJECTIONS, load_unquantised, target_modules
 from adapters.config import MethodConfig, ModelConfig
 from adapters.methods import METHODS
-from adapters.pissa import cached_factors, principal_factors
+from adapters.starts.pissa import cached_factors, principal_factors
 from common.errors import InputError
 from tests.support.small_world import small_model
 

@@ -27,12 +27,12 @@ from tests.support.evaluation import BASES
 
 QUESTION = "Di pulau mana kota Medan berada?"
 SAMPLING = SamplerConfig(gen_length=16, block_length=8, steps=16, temperature=0.5)
-ADAPTERS = ("lora", "pissa", "dora")
+ADAPTERS = ("lora", "pissa", "dora", "hira")
 
 
 @pytest.fixture(scope="module", params=BASES)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A base and three adapters that were moved away from their start."""
+    """A base and adapters that were moved away from their start."""
     folder = tmp_path_factory.mktemp("systems")
     base = BASES[request.param](folder / "base")
     for place, name in enumerate(ADAPTERS):
@@ -50,7 +50,13 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def systems(folder: Path) -> Systems:
-    adapters = {"lora": folder / "lora", "base": None, "pissa": folder / "pissa", "dora": folder / "dora"}
+    adapters = {
+        "lora": folder / "lora",
+        "base": None,
+        "pissa": folder / "pissa",
+        "dora": folder / "dora",
+        "hira": folder / "hira",
+    }
     return Systems(ModelConfig(), folder / "base", adapters)
 
 
@@ -75,7 +81,7 @@ def test_side_by_side_each_system_answers_as_it_would_alone(folder: Path, system
     asked = [{"role": "user", "content": QUESTION}]
     expected = {name: answer_alone(folder, name, asked, sampling, seed=3) for name in systems.names}
     assert {name: frame.answer for name, frame in latest.items()} == expected
-    assert len(set(expected.values())) == 4  # the adapters do differ
+    assert len(set(expected.values())) == 1 + len(ADAPTERS)  # they do differ
 
 
 def test_each_system_hears_its_own_answers_again(folder: Path, systems: Systems) -> None:

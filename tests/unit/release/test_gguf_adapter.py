@@ -116,6 +116,10 @@ def test_what_has_no_such_form_is_refused_and_leaves_no_file(tmp_path: Path, mon
     with pytest.raises(InputError, match=r"no name of a \.gguf file"):
         write_gguf(adapter=adapter, base=base, base_sha256="0", output=tmp_path / "a.bin")
     shutil.rmtree(adapter)
+    _, adapter = trained(tmp_path, "hira")
+    with pytest.raises(InputError, match="HiRA has no GGUF form; merge it"):
+        write_gguf(adapter=adapter, base=base, base_sha256="0", output=output)
+    shutil.rmtree(adapter)
     _, adapter = trained(tmp_path, "lora")
     small_config(mlp_hidden_size=80).save_pretrained(base)
     with pytest.raises(InputError, match="which this base does not have"):

@@ -74,7 +74,7 @@ def test_training_lowers_the_validation_bound(tmp_path, method):
 
 def test_validation_at_step_0_is_the_bases_for_every_method(tmp_path):
     first = []
-    for method in ("lora", "loraplus", "pissa", "dora"):
+    for method in ("lora", "loraplus", "pissa", "dora", "corda", "hira"):
         plan = small_plan(tmp_path, method, run=method, train={"max_steps": 1})
         train(plan)
         first.append(float(curve(plan)[0]["validation_loss"]))

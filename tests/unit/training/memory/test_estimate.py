@@ -24,7 +24,7 @@ from common.errors import InputError
 from llada import LLaDAConfig
 from llada.network.configuration import ILLaDAConfig
 from tests.support.imports import REPOSITORY
-from tests.support.small_world import small_illada_config, small_model, small_plan
+from tests.support.small_world import small_illada_config, small_model, small_plan, start_rows
 from training.batching import Batch
 from training.config import TrainConfig
 from training.global_batch import MicroBatch
@@ -62,7 +62,8 @@ def kept_bytes(
 ) -> float:
     """Bytes of the distinct storages, parameters aside, that autograd keeps after the forward pass of the loss."""
     small_model(**({"kind": kind} | SHAPE | {"n_kv_heads": 4} | shape)).save_pretrained(tmp_path / "base")
-    adapted = attach(load_unquantised(model, tmp_path / "base", "cpu"), METHODS[name], config, model, tmp_path, 0)
+    base = load_unquantised(model, tmp_path / "base", "cpu")
+    adapted = attach(base, METHODS[name], config, model, tmp_path, 0, rows=start_rows())
     merge_forward_passes(adapted.model)
     if model.activation_checkpointing:
         adapted.model.get_base_model().gradient_checkpointing_enable()
@@ -101,10 +102,17 @@ def test_activations_are_what_autograd_keeps(tmp_path, name, dtype, quantization
     assert kept == pytest.approx(expected_bytes(model, config, name), rel=0.05)
 
 
-@pytest.mark.parametrize("name", METHODS)
-def test_every_method_keeps_what_is_estimated(tmp_path, name):
+FORMS = ("miss", "gralora", "hira")
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype", "quantization"),
+    [*((name, "float32", "none") for name in METHODS), *((name, "bfloat16", "none") for name in FORMS)]
+    + [(name, "bfloat16", "nf4") for name in FORMS],
+)
+def test_every_method_keeps_what_is_estimated(tmp_path, name, dtype, quantization):
     """Even where the estimate says nothing of its own about the method: the rest is LoRA of the same shape."""
-    model, config = ModelConfig(), MethodConfig(rank=8)
+    model, config = ModelConfig(dtype=dtype, quantization=quantization), MethodConfig(rank=8)
     kept = kept_bytes(tmp_path, model, config, name)
     assert kept == pytest.approx(expected_bytes(model, config, name), rel=0.05)
 

@@ -54,6 +54,43 @@ def test_a_pissa_adapter_goes_on_as_lora_of_twice_the_rank(tmp_path):
     )
 
 
+@pytest.mark.parametrize(
+    ("method", "settings", "words"),
+    [
+        ("hira", {"config": {"alpha": 8}}, r"methods.hira.alpha: 8.0; HiRA has no such factor, leave it out"),
+        ("miss", {"config": {"alpha": 8}}, r"methods.miss.alpha: 8.0; MiSS has no such factor"),
+        ("gralora", {"config": {"rank": 5}}, r"methods.gralora.rank: 5 is no multiple of methods.gralora.blocks: 2"),
+        ("gralora", {"model": {"quantization": "int8"}}, r"no gradient on an int8 base, take nf4 or none"),
+        ("corda", {"model": {"quantization": "nf4"}}, r"CorDA starts from passes over the whole base unquantised"),
+        ("lora_ga", {"model": {"quantization": "int8"}}, r"LoRA-GA starts from passes over the whole base unquantised"),
+        ("olora", {"config": {"rank": 65}}, r"OLoRA of rank 65 takes at most 64 here"),
+    ],
+)
+def test_settings_that_a_method_cannot_use_are_refused(tmp_path, method, settings, words):
+    with pytest.raises(InputError, match=words):
+        train(small_plan(tmp_path, method, **settings))
+
+
+@pytest.mark.parametrize(("method", "rank"), [("miss", 4), ("gralora", 8)])
+def test_what_is_saved_as_lora_goes_on_as_lora(tmp_path, method, rank):
+    first = trained(tmp_path, method)
+    with pytest.raises(InputError, match=f"{method} cannot start from an adapter; continue one with --method lora"):
+        train(going_on(first, tmp_path, method))
+    assert outcome(first)["saved_rank"] == rank
+    second = going_on(first, tmp_path, "lora", config={"rank": rank})
+    train(second)
+    assert outcome(second)["validation"]["first"]["loss"] == pytest.approx(
+        outcome(first)["validation"]["best"]["loss"], abs=1e-5
+    )
+
+
+def test_a_hira_adapter_does_not_go_on_as_lora(tmp_path):
+    first = trained(tmp_path, "hira", train={"max_steps": 1})
+    assert "peft's HiRA (which is no LoRA)" in (first.output / "README.md").read_text()
+    with pytest.raises(InputError, match=r"is of another method than methods\.lora"):
+        train(going_on(first, tmp_path, "lora"))
+
+
 def test_what_does_not_fit_is_refused_with_the_settings_that_do(tmp_path):
     first = trained(tmp_path, train={"max_steps": 1})
     for config, words in (

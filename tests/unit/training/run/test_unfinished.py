@@ -2,10 +2,12 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
 
+from tests.support.imports import LONG
 from tests.support.small_world import small_plan
 from training import trainer
 from training.plan import is_finished
@@ -51,6 +53,21 @@ def weights(plan):
 )
 def test_a_change_that_changes_no_result_continues_the_run(tmp_path, change):
     assert small_plan(tmp_path, **change).run_folder == small_plan(tmp_path).run_folder
+
+
+@pytest.mark.parametrize(
+    "method", ["olora", "eva", "corda", "lora_ga", "miss", "gralora", "hira"] if LONG else ["corda", "hira"]
+)
+def test_a_stopped_run_ends_with_the_bytes_of_a_whole_one(tmp_path, monkeypatch, method):
+    """Even where the factors of the start are gone and are computed again."""
+    settings = {"max_steps": 6, "checkpoint_every": 2, "validate_every": 6}
+    whole = small_plan(tmp_path, method, run="whole", train=settings)
+    train(whole)
+    stopped = small_plan(tmp_path, method, run="stopped", train=settings)
+    stop_during_step(monkeypatch, stopped, 3)
+    shutil.rmtree(stopped.scratch / "starts", ignore_errors=True)
+    train(stopped)
+    assert weights(stopped) == weights(whole)
 
 
 def test_dropout_is_drawn_by_micro_batch_so_there_it_counts(tmp_path):

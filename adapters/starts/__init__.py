@@ -1,0 +1,1 @@
+"""Where A and B stand before the first step, method by method."""
