@@ -105,9 +105,11 @@ def test_a_file_that_is_not_yaml_is_named(tmp_path: Path) -> None:
     assert "not valid YAML" in fault
 
 
-def test_a_method_outside_the_profile_says_what_to_add() -> None:
-    with pytest.raises(InputError, match=r"methods\.dora"):
-        load_profile("mini").method("dora")
+def test_a_method_outside_the_profile_follows_lora() -> None:
+    profile = load_profile("mini")
+    lora, dora = profile.method("lora"), profile.method("dora")
+    assert dora == lora.model_copy(update={"learning_rate": profile.train.learning_rate})
+    assert profile.method("olora-seed2").alpha is None
     with pytest.raises(InputError, match="not a method"):
         load_profile("mini").method("lorra")
 
