@@ -60,6 +60,21 @@ def modules_of(seed=0):
     return target_modules(small_model(seed), PROJECTIONS)
 
 
+@pytest.mark.parametrize("iterations", [None, 8])
+def test_factors_of_a_small_weight_have_the_same_bytes_for_all_numbers_of_threads(iterations):
+    weights = [torch.randn(256, 128, generator=torch.Generator().manual_seed(seed)) for seed in range(3)]
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2):
+            torch.set_num_threads(count)
+            found.append([principal_factors(weight, 32, iterations) for weight in weights])
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    for one, other in zip(*found, strict=True):
+        assert all(torch.equal(*pair) for pair in zip(one, other, strict=True))
+
+
 def test_cached_factors_are_read_back_without_a_decomposition(tmp_path, monkeypatch):
     first = cached_factors(modules_of(), 4, 2, tmp_path)
 

@@ -34,5 +34,5 @@ def test_a_lock_that_a_killed_run_left_is_released_without_a_word(
     assert "had been killed" in caplog.messages[0]
     caplog.clear()
     assert repro.main(["--force"]) == 3
-    assert asked == [[], ["repro", "--force"]]
+    assert asked == [[], ["--wait-for-lock", "repro", "--force"]]
     assert caplog.messages == ["another notice"]

@@ -1,0 +1,107 @@
+"""Stages of a graph side by side, each a process of its own, in the order that their needs allow."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from queue import Empty, Queue
+
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from common.progress import console
+
+Needs = Mapping[str, set[str]]
+"""A stage -> the stages that must be done before it."""
+
+
+def leading_chain(needs: Needs) -> list[str]:
+    """The stages at the beginning that have nobody beside them, in order."""
+    chain: list[str] = []
+    while len(ready := [stage for stage in needs if stage not in chain and needs[stage] <= set(chain)]) == 1:
+        chain += ready
+    return chain
+
+
+def run_side_by_side(needs: Needs, start: Callable[[str], subprocess.Popen[str]], jobs: int) -> int:
+    """Run every stage, at most `jobs` at once, in the order of `needs` where several could start.
+
+    After a failure nothing more is started, and what runs may end. SIGINT and SIGTERM are passed on, and then nothing
+    more is started either.
+
+    Args:
+        start: starts a stage's process, the leader of its group, with a pipe as its stderr; what comes from it is shown
+            line by line.
+
+    Returns:
+        0; after a failure the exit status of the first stage that failed; after a signal 128 + its number.
+    """
+    done: set[str] = set()
+    running: dict[str, subprocess.Popen[str]] = {}
+    ended: Queue[str] = Queue()
+    status = 0
+    with _signals() as received, _spinners() as bars:
+        while True:
+            if received and not status:
+                status = 128 + received[0]
+                for process in running.values():
+                    with suppress(ProcessLookupError):
+                        os.killpg(process.pid, received[0])
+            ready = [stage for stage in needs if stage not in done and stage not in running and needs[stage] <= done]
+            for stage in [] if status else ready[: jobs - len(running)]:
+                running[stage] = start(stage)
+                bars.add_task(stage, total=None)
+                threading.Thread(target=_show, args=(stage, running[stage], ended), daemon=True).start()
+            if not running:
+                return status
+            with suppress(Empty):  # a signal's handler does not run while a queue is waited for without end
+                stage = ended.get(timeout=0.2)
+                failed = running.pop(stage).wait()
+                _remove(bars, stage)
+                done.add(stage)
+                status = status or failed
+
+
+def _show(stage: str, process: subprocess.Popen[str], ended: Queue[str]) -> None:
+    assert process.stderr is not None
+    with process.stderr:
+        for line in process.stderr:
+            console.print(line.rstrip("\n"), soft_wrap=True)
+    ended.put(stage)
+
+
+@contextmanager
+def _spinners() -> Iterator[Progress]:
+    """What runs and for how long, below the lines of what has ended; on a terminal alone."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}", markup=False), TimeElapsedColumn())
+    terminal = console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=not terminal, redirect_stdout=False) as bars:
+        yield bars
+
+
+def _remove(bars: Progress, stage: str) -> None:
+    for task in bars.tasks:
+        if task.description == stage:
+            bars.remove_task(task.id)
+
+
+@contextmanager
+def _signals() -> Iterator[list[int]]:
+    """The first SIGINT or SIGTERM that comes, in a list; a second one ends this process as usual."""
+    received: list[int] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def take(number: int, frame: object) -> None:
+        received.append(number)
+        signal.signal(number, before[number])
+
+    for number in before:
+        signal.signal(number, take)
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
