@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
@@ -40,6 +40,9 @@ class Profile(Section):
         description="the profile's name, and its artefacts' folder",
     )
     seed: int = Field(42, ge=0, le=LARGEST_SEED, description="the only seed; every random draw is derived from it")
+    language: Literal["en", "id"] = Field(
+        "en", description="of the report's frame, the chat page and the terminal chat: English or Indonesian"
+    )
     data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
     train: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))

@@ -36,9 +36,10 @@ overridden for one command with `--set KEY=VALUE`, dotted (`--set train.learning
 refused, with a suggestion.
 
 At the top: `name` (the profile's name and its artefacts' folder), `seed` (the only seed; every random draw is derived
-from it), and the sections below. `methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also
-`rslora`, `dora`, `loraplus_pissa`, `olora`, `eva`, `corda`, `lora_ga`, `miss`, `gralora`, `hira`. A method without a
-section takes rank, targets, dropout and scaling of `lora`, see `docs/method.md`.
+from it), `language` (`en` or `id`: of the report's frame, the chat page and the terminal chat), and the sections below.
+`methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also `rslora`, `dora`, `loraplus_pissa`,
+`olora`, `eva`, `corda`, `lora_ga`, `miss`, `gralora`, `hira`. A method without a section takes rank, targets, dropout
+and scaling of `lora`, see `docs/method.md`.
 """
 
 

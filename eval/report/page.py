@@ -34,7 +34,9 @@ NOT_OF_THE_RUN = ("provenance", "settings", "files")
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a page or a card is made of. sweep: sweep.json, where one was run. permutations: per comparison."""
+    """Everything a page or a card is made of. sweep: sweep.json, where one was run. permutations: per comparison.
+    language: of the pages' frame as they open, `en` or `id`.
+    """
 
     profile: str
     systems: Sequence[System]
@@ -44,6 +46,7 @@ class Findings:
     provenance: Mapping[str, Any]
     sweep: Mapping[str, Any] | None = None
     permutations: int = 5000
+    language: str = "en"
 
     @cached_property
     def labels(self) -> Labels:
@@ -64,6 +67,7 @@ class IndexPage:
     """What index.html.j2 and report.md.j2 show; every section under the name of its template."""
 
     profile: str
+    language: str
     items: int
     verdict: verdict.VerdictSection
     comparison: comparison.ComparisonSection
@@ -83,6 +87,7 @@ class AdapterPage:
     """What adapter.html.j2 shows: one adapter beside the base."""
 
     profile: str
+    language: str
     items: int
     system: System
     sentences: list[str]
@@ -100,6 +105,7 @@ def index_page(findings: Findings) -> IndexPage:
     systems, labels = findings.systems, findings.labels
     return IndexPage(
         profile=findings.profile,
+        language=findings.language,
         items=systems[0].metrics["n"],
         verdict=verdict.build(findings.verdict, systems, labels),
         comparison=comparison.build(systems, labels, findings.comparisons),
@@ -119,6 +125,7 @@ def adapter_page(findings: Findings, system: System) -> AdapterPage:
     shown, labels = findings.beside_base(system), findings.labels
     return AdapterPage(
         profile=findings.profile,
+        language=findings.language,
         items=system.metrics["n"],
         system=system,
         sentences=findings.sentences(system),

@@ -49,6 +49,7 @@ def write_report(
     output: Path,
     sweep: Path | None = None,
     tasks: dict[str, Path] | None = None,
+    language: str = "en",
 ) -> str:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
@@ -56,6 +57,7 @@ def write_report(
         adapters: name -> adapter folder, for the systems that have one.
         sweep: the sweep.json of a matched sweep, where one was run.
         tasks: name -> folder of the public suites that were measured by hand.
+        language: of the pages' frame as they open, `en` or `id`; a switch on each page changes it.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
     Returns:
@@ -84,6 +86,7 @@ def write_report(
         provenance,
         read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
         evaluation.permutations,
+        language,
     )
     index = index_page(findings)
     with atomic_folder(output) as folder:

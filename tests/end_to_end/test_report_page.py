@@ -7,18 +7,25 @@ in $AXE_CORE, for example from `npm pack axe-core`). Without them the tests are 
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.browser import Page, browser_page, find_browser
-from tests.support.report import write_nasty_report, write_planted_report
+from tests.support.report import SUBSETS, write_nasty_report, write_planted_report
 
 CHROMIUM = find_browser()
 AXE = os.environ.get("AXE_CORE")
 SCREENS = [(1280, 900, False), (1280, 900, True), (390, 844, False), (390, 844, True)]
 PAGES = ("index.html", "pissa.html")
+
+NOT_TRANSLATED = re.compile(  # names, data, and what is the same in both languages
+    "|".join(SUBSETS)
+    + r"|Base − .*|planted|XCOPA.*|n = .*|advice.*|city|year|chrF\+\+.*|Data|Level|Subset|p \(Holm\)|Distinct",
+    re.DOTALL,
+)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH and $CHROMIUM is not set")
 
@@ -76,7 +83,7 @@ def test_no_text_runs_as_a_script_or_asks_for_anything(browser: Page, nasty: Pat
     browser.run("new Promise((done) => setTimeout(done, 300))")
     assert browser.run("window.ran ?? 0") == 0
     assert browser.run("document.querySelectorAll('iframe, base, form, img:not([src^=\"data:\"])').length") == 0
-    assert browser.run("document.scripts.length") == browser.run("document.querySelectorAll('body script').length") <= 3
+    assert browser.run("document.scripts.length") == browser.run("document.querySelectorAll('body script').length") <= 4
     assert [url for url in browser.requests if not url.startswith("data:")] == [(nasty / name).resolve().as_uri()]
     assert browser.errors == []
     assert browser.run("document.documentElement.scrollWidth") <= 1280
@@ -170,6 +177,47 @@ def test_the_map_is_read_by_arrow_keys_and_by_pointer(index: Page) -> None:
             index.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
             seen.add(index.run("document.getElementById('map-text').textContent"))
     assert len(seen) > 3
+
+
+FRAME = """(() => {
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT), found = [];
+  for (let node = texts.nextNode(); node; node = texts.nextNode())
+    if (!node.parentElement.closest('[lang]:not(html), script, style, code, pre, .facts')) found.push(node.data.trim());
+  return found;
+})()"""
+DATA = "[...document.querySelectorAll('[lang]:not(html):not(button)')].map((n) => n.textContent)"
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_the_switch_puts_the_frame_into_indonesian_and_back(browser: Page, report: Path, name: str) -> None:
+    browser.screen(1280, 900, False)
+    browser.open(report / name)
+    before, data = browser.run(FRAME), browser.run(DATA)
+    focus(browser, "language")
+    browser.press("Enter")
+    after = browser.run(FRAME)
+    assert browser.run("document.documentElement.lang") == "id"
+    assert browser.run("document.querySelector('h2, h3').textContent") in ("Tiga jawaban", "Ukuran", "Peringatan")
+    assert browser.run(DATA) == data  # what was asked, answered and found stays as it is
+    numbers = [[re.findall(r"\d+", text) for text in texts] for texts in (before, after)]
+    assert numbers[0] == numbers[1]
+    words = {one.strip("0123456789 .,%#·-") for one, other in zip(before, after, strict=True) if one == other}
+    assert [word for word in words if re.search("[a-z]{3}", word) and not NOT_TRANSLATED.fullmatch(word)] == []
+    browser.press("Enter")
+    assert browser.run(FRAME) == before
+    assert browser.run("document.documentElement.lang") == "en"
+
+
+def test_the_language_goes_along_to_the_other_pages(browser: Page, report: Path) -> None:
+    browser.screen(1280, 900, False)
+    browser.open(report / "index.html")
+    focus(browser, "language")
+    browser.press("Enter")
+    address = browser.run("document.querySelector('a[href*=\".html\"]').href")
+    assert address.endswith(".html?language=id")
+    browser.send("Page.navigate", url=address)
+    browser.wait_for("document.documentElement?.lang === 'id'")
+    assert browser.run("document.querySelector('nav a').textContent") == "Ringkasan"
 
 
 def test_everything_is_printed(index: Page) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 from eval.report.formatting import fact_text, flatten
 
+FILES = "files"  # hashes of what a stage read and wrote: for the next stage, not for a reader
 MAXIMUM_POINTS = 2500  # of the cluster map
 POINT_TEXT = 140  # characters shown on hover
 STEP_LABELS = {
@@ -102,8 +103,12 @@ def build(data: DataFacts) -> DataSection:
         map=cluster_map(data.points),
         clusters=sorted({point["cluster"] for point in data.points}),
         picture=data.picture,
-        facts={title: flatten(content) for title, content in facts.items()},
+        facts={title: _shown(content) for title, content in facts.items()},
     )
+
+
+def _shown(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return flatten({key: fact for key, fact in content.items() if key != FILES})
 
 
 def funnel(select: Mapping[str, Any], split_sizes: Mapping[str, int]) -> Funnel:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.escaping import markdown, markdown_code, visible, visible_everywhere
+from common.files import read_json
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,5 +48,6 @@ def environment() -> Environment:
     made.filters["code"] = lambda text: Markup(markdown_code(str(text)))
     # our own files, not data: they go into the page as they are
     made.globals["stylesheet"] = Markup((TEMPLATES / "report.css").read_text(encoding="utf-8"))
+    made.globals["words"] = read_json(TEMPLATES / "indonesian.json")
     made.globals["script"] = Markup((TEMPLATES / "report.js").read_text(encoding="utf-8"))
     return made

@@ -3,9 +3,56 @@
   const byId = (id) => document.getElementById(id);
   const data = (id) => (byId(id) ? JSON.parse(byId(id).textContent) : null);
 
+  const say = frame();
   answers();
   player();
   map();
+
+  /* The page's frame in Indonesian: whole texts between tags, by a table in which numbers are `#`. What has a language of
+     its own (prompts, answers, sentences) stays. Returns what puts a text that a script writes into the chosen language;
+     the event `language` asks for it again. */
+  function frame() {
+    const table = data("words") || {}, choice = byId("language"), root = document.documentElement;
+    const NUMBER = /\d+(?:[.,]\d+)*/g, ATTRIBUTES = ["aria-label", "placeholder", "title"];
+    const NOT = "[lang]:not(html), script, style, code, pre, .facts";
+    let indonesian = false;
+    const english = new Map(); // text nodes, and [element, attribute] by the element
+    const say = (text) => {
+      if (!indonesian) return text;
+      const plain = text.trim().replace(/\s+/g, " "), numbers = plain.match(NUMBER) || [];
+      const found = table[plain.replace(NUMBER, "#")];
+      return found === undefined ? text : text.replace(/\S[^]*\S|\S/, () => found.replace(/#/g, () => numbers.shift()));
+    };
+    function collect() {
+      const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+      for (let node = texts.nextNode(); node; node = texts.nextNode())
+        if (node.data.trim() && !node.parentElement.closest(NOT)) english.set(node, node.data);
+      for (const name of ATTRIBUTES)
+        document.querySelectorAll(`[${name}]`).forEach((element) => {
+          if (!element.closest(NOT)) english.set([element, name], element.getAttribute(name));
+        });
+    }
+    function choose(language) {
+      indonesian = language === "id";
+      root.lang = language;
+      choice.textContent = indonesian ? "English" : "Bahasa Indonesia";
+      choice.lang = indonesian ? "en" : "id";
+      english.forEach((text, place) => {
+        if (Array.isArray(place)) place[0].setAttribute(place[1], say(text)); else place.data = say(text);
+      });
+      document.querySelectorAll('a[href*=".html"]').forEach((link) => {
+        link.setAttribute("href", `${link.getAttribute("href").split("?")[0]}?language=${language}`);
+      });
+      document.dispatchEvent(new Event("language"));
+    }
+    if (!choice) return say;
+    collect();
+    choice.hidden = false;
+    choice.addEventListener("click", () => choose(indonesian ? "en" : "id"));
+    const asked = new URLSearchParams(location.search).get("language") || root.dataset.language;
+    if (asked === "id") choose("id");
+    return say;
+  }
 
   /* Answers side by side: filter, order, and ten at a time. */
   function answers() {
@@ -15,7 +62,6 @@
     const all = [...list.children].map((node) => ({ node, text: node.textContent.toLowerCase() }));
     const search = byId("answer-search"), subset = byId("answer-subset"), order = byId("answer-order");
     const more = byId("answer-more"), count = byId("answer-count");
-    const remark = count.textContent.slice(count.textContent.indexOf(". ") + 2);
     let shown = PAGE;
     const rank = {
       number: (a) => Number(a.node.dataset.number),
@@ -33,13 +79,14 @@
       all.forEach((a) => { a.node.hidden = true; });
       found.forEach((a, index) => { list.append(a.node); a.node.hidden = index >= shown; });
       more.hidden = found.length <= shown;
-      count.textContent = `${Math.min(shown, found.length)} of ${found.length} items. ${remark}`;
+      count.textContent = say(`${Math.min(shown, found.length)} of ${found.length} items`);
     }
     const restart = () => { shown = PAGE; update(); };
     search.addEventListener("input", restart);
     subset.addEventListener("change", restart);
     order.addEventListener("change", restart);
     more.addEventListener("click", () => { shown += PAGE; update(); });
+    document.addEventListener("language", update);
     update();
     // on paper there is no button: print what was found, all of it
     addEventListener("beforeprint", () => { shown = Infinity; update(); });
@@ -67,7 +114,7 @@
     function panel(replay) {
       const box = document.createElement("div"), head = document.createElement("h3");
       const name = document.createElement("span"), note = document.createElement("span"), tokens = document.createElement("div");
-      name.textContent = replay.title; name.className = replay.style;
+      name.textContent = say(replay.title); name.className = replay.style;
       note.className = "note"; tokens.className = "tokens"; tokens.lang = "id";
       head.append(name, note); box.append(head, tokens);
       return box;
@@ -82,12 +129,12 @@
           at.commit.forEach(([place, text, confidence]) => { cells[place] = { text, confidence, number }; });
         });
         const finished = end === replay.steps.length;
-        box.querySelector(".note").textContent = `step ${end} of ${replay.steps.length}`;
+        box.querySelector(".note").textContent = say(`step ${end} of ${replay.steps.length}`);
         box.querySelector(".tokens").replaceChildren(...spans(cells, end - 1, finished));
       });
       const longest = Number(slider.max);
-      slider.setAttribute("aria-valuetext", `step ${step} of ${longest}`);
-      if (!timer) status.textContent = `Step ${step} of ${longest}`;
+      slider.setAttribute("aria-valuetext", say(`step ${step} of ${longest}`));
+      if (!timer) status.textContent = say(`Step ${step} of ${longest}`);
     }
     function spans(cells, current, finished) {
       const stopAt = finished ? cells.findIndex((cell) => cell && cell.text && /^<\|.*\|>$/.test(cell.text)) : -1;
@@ -103,13 +150,13 @@
         if (/^<\|.*\|>$/.test(cell.text)) { span.className += " stop"; span.textContent = "stop"; } else span.textContent = cell.text;
         if (cell.number === current && !finished) span.className += " new";
         if (cell.confidence < 0.5) span.className += " unsure";
-        span.title = `confidence ${cell.confidence.toFixed(2)}, step ${cell.number + 1}`;
+        span.title = say(`confidence ${cell.confidence.toFixed(2)}, step ${cell.number + 1}`);
         return span;
       });
     }
     function stop() {
       clearTimeout(timer); timer = null;
-      play.textContent = "Play"; play.setAttribute("aria-pressed", "false");
+      play.textContent = say("Play"); play.setAttribute("aria-pressed", "false");
     }
     function tick() {
       if (Number(slider.value) >= Number(slider.max)) { stop(); draw(); return; }
@@ -120,13 +167,14 @@
     play.addEventListener("click", () => {
       if (timer) { stop(); draw(); return; }
       if (Number(slider.value) >= Number(slider.max)) slider.value = 0;
-      play.textContent = "Pause"; play.setAttribute("aria-pressed", "true");
-      status.textContent = "Playing";
+      play.textContent = say("Pause"); play.setAttribute("aria-pressed", "true");
+      status.textContent = say("Playing");
       draw();
       timer = setTimeout(tick, Number(speed.value));
     });
     slider.addEventListener("input", () => { stop(); draw(); });
     pick.addEventListener("change", choose);
+    document.addEventListener("language", choose);
     choose();
   }
 
@@ -174,7 +222,7 @@
     function activate(point) {
       if (point === active) return;
       active = point;
-      text.textContent = point ? `Cluster ${point[2]} · ${content.subsets[point[3]]} · ${point[4]}` : "\u00a0";
+      text.textContent = point ? `${say("Cluster")} ${point[2]} · ${content.subsets[point[3]]} · ${point[4]}` : "\u00a0";
       draw();
     }
     function nearest(event) {
@@ -190,7 +238,7 @@
     function filter() {
       visible = content.points.filter((point) =>
         (!cluster.value || String(point[2]) === cluster.value) && (!subset.value || point[3] === Number(subset.value)));
-      active = null; text.textContent = `${visible.length} points`;
+      active = null; text.textContent = say(`${visible.length} points`);
       draw();
     }
     canvas.addEventListener("pointermove", (event) => { const point = nearest(event); if (point) activate(point); });

@@ -99,7 +99,7 @@ def test_answers_cannot_inject_markup(tmp_path: Path) -> None:
     text = (root / "index.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in text
     assert "<img src=x" not in text
-    assert text.count("<script") == 3  # two blocks of data and our own script
+    assert text.count("<script") == 4  # three blocks of data and our own script
 
 
 def test_metrics_are_copied_per_system(report: Path) -> None:

@@ -65,7 +65,7 @@ def test_pairs_are_compared_on_accuracy_over_the_items_that_count(systems: list[
 
 def test_without_keys_there_is_no_accuracy(tmp_path: Path) -> None:
     report = write_planted_report(tmp_path, STANDARD[:2], count=8, points=30, keyed=False)
-    assert "ccuracy by kind" not in (report / "index.html").read_text()
+    assert "<h2>Accuracy by kind" not in (report / "index.html").read_text()
     assert "Accuracy" not in (report / "report.md").read_text()
     row = json.loads((tmp_path / "evaluation" / "base" / "items.jsonl").read_text().split("\n")[0])
     assert not {"kind", "right"} & row.keys()
