@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from chat.conversation import Conversation, changed, whole_characters
 from chat.serving.listening import listen
+from chat.wording import Language, Say, wording
 from common.errors import InputError
 from common.escaping import visible
 from common.section import attribute_docstrings
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from chat.systems import Systems
 
 TITLE = "LLaDA, in Indonesian"
+LANGUAGES = [("English", "en"), ("Bahasa Indonesia", "id")]
 MASK = "░░"
 PATHS = re.compile(
     r"/|/(config|theme\.css|favicon\.ico|manifest\.json|robots\.txt)/?|/(assets|static|svelte)/[\w./@-]{1,200}"
@@ -56,14 +58,7 @@ CSS = """
 .fault { color: #b3261e; font-weight: 600; }
 .dark .fault { color: #ff8a80; }
 """
-LEGEND = (
-    "<p>Confidence of a new token: "
-    + " ".join(
-        f'<span class="token new level-{level}">&nbsp;{words}&nbsp;</span>'
-        for level, words in enumerate(("below 0.25", "0.25 to 0.5", "0.5 to 0.75", "0.75 to 0.9", "0.9 and above"))
-    )
-    + f' <span class="token masked">{MASK}</span> masked</p>'
-)
+CONFIDENCES = ("below 0.25", "0.25 to 0.5", "0.5 to 0.75", "0.75 to 0.9", "0.9 and above")
 
 
 @dataclass
@@ -73,6 +68,7 @@ class Shown:
     question: str = ""
     before: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     rounds: list[dict[str, Frame]] = field(default_factory=list)
+    language: Language = "en"
 
 
 def require_gradio() -> None:
@@ -81,18 +77,18 @@ def require_gradio() -> None:
         raise InputError("the web page needs gradio, which is not installed; run `pip install --editable '.[demo]'`")
 
 
-def serve(systems: Systems, conversation: Conversation, host: str, port: int) -> None:
-    """Serve the page until Ctrl-C. Each browser tab starts from its own copy of `conversation`.
+def serve(systems: Systems, conversation: Conversation, host: str, port: int, language: Language = "en") -> None:
+    """Serve the page until Ctrl-C. Each browser tab starts from its own copy of `conversation`, and in `language`.
 
     Raises:
         InputError: the port is taken, or the address is not one of this machine's.
     """
     with TemporaryDirectory() as folder:
-        app = application(systems, conversation, folder)
+        app = application(systems, conversation, folder, language)
         listen(app, host, port, PATHS, MOST_BYTES, "open {url} in a browser; Ctrl-C ends")
 
 
-def application(systems: Systems, conversation: Conversation, folder: str) -> Any:
+def application(systems: Systems, conversation: Conversation, folder: str, language: Language = "en") -> Any:
     """The page as an ASGI application; it stands behind `chat.serving.guard` with PATHS and MOST_BYTES.
 
     Args:
@@ -102,7 +98,7 @@ def application(systems: Systems, conversation: Conversation, folder: str) -> An
     import gradio as gr  # pyright: ignore[reportMissingImports]
     from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
 
-    page, look = build(systems, conversation)
+    page, look = build(systems, conversation, language)
     page.queue(max_size=MOST_WAITING, default_concurrency_limit=4)
     page.state_session_capacity = MOST_SESSIONS
     return gr.mount_gradio_app(
@@ -111,31 +107,41 @@ def application(systems: Systems, conversation: Conversation, folder: str) -> An
     )  # fmt: skip
 
 
-def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, Any]]:
+def build(systems: Systems, conversation: Conversation, language: Language) -> tuple[Any, dict[str, Any]]:
     """The page, and what gives it its look."""
     import gradio as gr  # pyright: ignore[reportMissingImports]
 
-    with gr.Blocks(title=TITLE, analytics_enabled=False) as page:
+    say = wording(language)
+    with gr.Blocks(title=say(TITLE), analytics_enabled=False) as page:
         state = gr.State(conversation, time_to_live=KEPT_SECONDS)
-        shown = gr.State(Shown(), time_to_live=KEPT_SECONDS)
-        gr.Markdown(f"# {TITLE}")
+        shown = gr.State(Shown(language=language), time_to_live=KEPT_SECONDS)
+        title = gr.Markdown(_title(say))
+        choice = gr.Radio(LANGUAGES, value=language, show_label=False, container=False, elem_id="language")
         with gr.Row():
-            panels = [_column(gr, panel(name, [], "", None)) for name in systems.names]
-        gr.HTML(LEGEND)
-        slider = gr.Slider(0, 1, value=0, step=1, label="Denoising step", interactive=False, elem_id="step")
+            panels = [_column(gr, panel(name, [], "", None, say)) for name in systems.names]
+        colours = gr.HTML(legend(say))
+        slider = gr.Slider(0, 1, value=0, step=1, label=say("Denoising step"), interactive=False, elem_id="step")
         status = gr.HTML("", elem_id="status")
-        question = gr.Textbox(label="Question", lines=2, max_lines=8, elem_id="question")
+        question = gr.Textbox(label=say("Question"), lines=2, max_lines=8, elem_id="question")
         with gr.Row():
-            send = gr.Button("Send", variant="primary", elem_id="send")
-            stop = gr.Button("Stop", elem_id="stop")
-            reset = gr.Button("New conversation", elem_id="reset")
-        with gr.Accordion("Sampler settings", open=False):
+            send = gr.Button(say("Send"), variant="primary", elem_id="send")
+            stop = gr.Button(say("Stop"), elem_id="stop")
+            reset = gr.Button(say("New conversation"), elem_id="reset")
+        with gr.Accordion(say("Sampler settings"), open=False) as settings:
             controls = _controls(gr, conversation)
 
-        def answer(text: str, talk: Conversation, *values: Any) -> Iterator[list[Any]]:
+        def speak(language: Language, step: float, now: Shown) -> list[Any]:
+            """Everything that the page itself says, in the language, and what remembers it."""
+            now.language, say = language, wording(language)
+            labelled = [gr.update(label=say(text)) for text in ("Denoising step", "Question", "Sampler settings")]
+            buttons = [gr.update(value=say(text)) for text in ("Send", "Stop", "New conversation")]
+            panels = _painted(systems.names, now, int(step))
+            return [_title(say), *panels, legend(say), "", *labelled, *buttons, now]
+
+        def answer(text: str, talk: Conversation, language: Language, *values: Any) -> Iterator[list[Any]]:
             """Yields the panels, the slider, the status, the question box and the two states."""
-            text = whole_characters(text)
-            now = Shown(text.strip(), {name: list(past) for name, past in talk.histories.items()})
+            text, say = whole_characters(text), wording(language)
+            now = Shown(text.strip(), {name: list(past) for name, past in talk.histories.items()}, language=language)
             still = [gr.skip() for _ in panels]
             try:
                 _apply(talk, dict(zip(controls, values, strict=True)))
@@ -155,30 +161,33 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
                 yield [*still, gr.skip(), _fault(error), gr.skip(), gr.skip(), gr.skip()]
                 return
             last, left_out = len(now.rounds), talk.left_out
-            note = f"The {left_out} oldest messages did not fit and were left out." if left_out else ""
+            note = say("The {count} oldest messages did not fit and were left out.").format(count=left_out)
             slider_at = gr.update(maximum=last, value=last, interactive=True)
-            yield [*_painted(systems.names, now, last), slider_at, note, "", now, talk]
+            yield [*_painted(systems.names, now, last), slider_at, note if left_out else "", "", now, talk]
 
         def back_to(step: float, now: Shown) -> list[str]:
             return _painted(systems.names, now, int(step))
 
         def stopped(now: Shown) -> list[Any]:
             last = len(now.rounds)
-            words = "Stopped; the question and the answer are not remembered."
+            words = wording(now.language)("Stopped; the question and the answer are not remembered.")
             return [gr.update(maximum=max(1, last), value=last, interactive=last > 0), words]
 
-        def forget(talk: Conversation) -> list[Any]:
+        def forget(talk: Conversation, language: Language) -> list[Any]:
             talk.reset()
-            empty = [panel(name, [], "", None) for name in systems.names]
-            return [*empty, gr.update(maximum=1, value=0, interactive=False), "", "", Shown(), talk]
+            now = Shown(language=language)
+            slider_at = gr.update(maximum=1, value=0, interactive=False)
+            return [*_painted(systems.names, now, 0), slider_at, "", "", now, talk]
 
         outputs = [*panels, slider, status, question, shown, state]
-        inputs = [question, state, *controls.values()]
+        inputs = [question, state, choice, *controls.values()]
         asking = gr.on([send.click, question.submit], answer, inputs, outputs, show_progress="hidden")
         stop.click(stopped, [shown], [slider, status], cancels=[asking], show_progress="hidden")
         # "always_last": gradio would otherwise drop the steps that the slider reaches while an earlier one is painted.
         slider.input(back_to, [slider, shown], panels, show_progress="hidden", trigger_mode="always_last")
-        reset.click(forget, [state], outputs, cancels=[asking], show_progress="hidden")
+        reset.click(forget, [state, choice], outputs, cancels=[asking], show_progress="hidden")
+        said = [title, *panels, colours, status, slider, question, settings, send, stop, reset, shown]
+        choice.change(speak, [choice, slider, shown], said, show_progress="hidden")
     fonts = ("ui-sans-serif", "system-ui", "sans-serif")
     theme = gr.themes.Default(primary_hue="blue", font=fonts, font_mono=("ui-monospace", "monospace"))
     theme.set(  # gradio's own greys and its button are too pale to read for many (WCAG AA: 4.5 to 1)
@@ -190,7 +199,21 @@ def build(systems: Systems, conversation: Conversation) -> tuple[Any, dict[str, 
     return page, {"theme": theme, "css": CSS}
 
 
-def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: Frame | None) -> str:
+def _title(say: Say) -> str:
+    return f"# {say(TITLE)}"
+
+
+def legend(say: Say) -> str:
+    """What the colours mean, as HTML."""
+    parts = [
+        f'<span class="token new level-{level}">&nbsp;{say(words)}&nbsp;</span>'
+        for level, words in enumerate(CONFIDENCES)
+    ]
+    masked = f'<span class="token masked">{MASK}</span> {say("masked")}'
+    return f"<p>{say('Confidence of a new token:')} {' '.join(parts)} {masked}</p>"
+
+
+def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: Frame | None, say: Say = str) -> str:
     """One system's conversation as HTML; whatever was typed or generated is escaped."""
     parts = [f'<section class="panel" aria-label="{_text(name)}"><h2>{_text(name)}</h2>']
     for message in before:
@@ -199,13 +222,21 @@ def panel(name: str, before: Sequence[Mapping[str, str]], question: str, frame: 
     if question:
         parts.append(f'<p class="question">{_text(question)}</p>')
     if frame is not None:
-        tokens = "".join(_token(frame, token) for token in frame.tokens) or '<span class="cost">(empty answer)</span>'
-        parts.append(f'<p class="answer now">{tokens}</p>')
-        back = f", {frame.taken_back} taken back" if frame.taken_back else ""
-        parts.append(
-            f'<p class="cost">step {frame.step + 1}, {frame.forward_passes} passes, {frame.seconds:.1f} s{back}</p>'
-        )
+        tokens = "".join(_token(frame, token, say) for token in frame.tokens)
+        parts.append(f'<p class="answer now">{tokens or _cost([say("(empty answer)")], "span")}</p>')
+        cost = [
+            say("step {step}").format(step=frame.step + 1),
+            say("{passes} passes").format(passes=frame.forward_passes),
+        ]
+        cost.append(f"{frame.seconds:.1f} s")
+        if frame.taken_back:
+            cost.append(say("{count} taken back").format(count=frame.taken_back))
+        parts.append(_cost(cost, "p"))
     return "".join([*parts, "</section>"])
+
+
+def _cost(parts: Sequence[str], tag: str) -> str:
+    return f'<{tag} class="cost">{", ".join(parts)}</{tag}>'
 
 
 def _text(text: str) -> str:
@@ -213,19 +244,20 @@ def _text(text: str) -> str:
     return html.escape(visible(text))
 
 
-def _token(frame: Frame, token: TokenView) -> str:
+def _token(frame: Frame, token: TokenView, say: Say) -> str:
     if token.masked:
         return f'<span class="token masked"> {MASK}</span>'
     if not frame.new(token):
         return f'<span class="token">{_text(token.text)}</span>'
-    title = f"confidence {token.confidence:.2f}"
+    title = say("confidence {value:.2f}").format(value=token.confidence)
     return f'<span class="token new level-{token.level}" title="{title}">{_text(token.text)}</span>'
 
 
 def _painted(names: Sequence[str], now: Shown, step: int) -> list[str]:
     """The panels after so many steps; after none there is no answer yet."""
     latest = now.rounds[min(step, len(now.rounds)) - 1] if step and now.rounds else {}
-    return [panel(name, now.before.get(name, []), now.question, latest.get(name)) for name in names]
+    say = wording(now.language)
+    return [panel(name, now.before.get(name, []), now.question, latest.get(name), say) for name in names]
 
 
 def _column(gr: Any, content: str) -> Any:

@@ -22,6 +22,7 @@ from rich.text import Text
 from chat.conversation import Conversation
 from chat.frames import LEVELS, Frame
 from chat.systems import Systems
+from chat.wording import Language, Say, wording
 from common.errors import InputError
 from common.escaping import visible
 from common.progress import plain_console
@@ -46,17 +47,22 @@ HELP = """/settings        show the sampler's settings
 Ctrl-C stops an answer; a stopped answer is not remembered."""
 
 
-def talk(systems: Systems, conversation: Conversation, prompt: str | None, pace: float) -> None:
+def talk(
+    systems: Systems, conversation: Conversation, prompt: str | None, pace: float, language: Language = "en"
+) -> None:
     """Answer `prompt`, or whatever the user types until they leave. Frames are drawn where stdout is a terminal.
+
+    Args:
+        language: of what is said around the answers.
 
     Raises:
         InputError: the prompt is empty or too long, or the settings do not fit the model.
     """
     console = plain_console()
     if prompt is None:
-        Terminal(systems, conversation, console, pace).run()
+        Terminal(systems, conversation, console, pace, language).run()
     elif console.is_terminal and prompt.strip():
-        Terminal(systems, conversation, console, pace).ask(prompt)
+        Terminal(systems, conversation, console, pace, language).ask(prompt)
     else:
         print_answer(systems, conversation, prompt)
 
@@ -68,15 +74,19 @@ class Terminal:
         pace: seconds that a step lasts at the least, so that a fast model can be watched.
     """
 
-    def __init__(self, systems: Systems, conversation: Conversation, console: Console, pace: float) -> None:
+    def __init__(
+        self, systems: Systems, conversation: Conversation, console: Console, pace: float, language: Language = "en"
+    ) -> None:
         self.systems, self.conversation, self.console, self.pace = systems, conversation, console, pace
+        self.say = wording(language)
 
     def run(self) -> None:
         """Ask and answer until the user leaves."""
         import readline  # noqa: F401  (line editing and history for `input`)
 
-        self.console.print(f"{' · '.join(self.systems.names)}   /help for the commands", style="bold")
-        self.console.print(legend())
+        greeting = self.say("{names}   /help for the commands")
+        self.console.print(greeting.format(names=" · ".join(self.systems.names)), style="bold")
+        self.console.print(legend(self.say))
         while True:
             try:
                 line = self.console.input(Text("\n> ", style="bold")).strip()
@@ -84,7 +94,7 @@ class Terminal:
                 self.console.print()
                 return
             except KeyboardInterrupt:
-                self.console.print("\n/quit or Ctrl-D leaves", style="dim")
+                self.console.print("\n" + self.say("/quit or Ctrl-D leaves"), style="dim")
                 continue
             if line == "/quit":
                 return
@@ -103,32 +113,31 @@ class Terminal:
             with _no_echo(), Live(console=self.console, transient=True, auto_refresh=False) as live:
                 begin = time.monotonic()
                 for latest in self.conversation.ask(self.systems, question):
-                    live.update(side_by_side(latest, self.console), refresh=True)
+                    live.update(side_by_side(latest, self.console, say=self.say), refresh=True)
                     time.sleep(max(0.0, begin + self.pace - time.monotonic()))
                     begin = time.monotonic()
         except KeyboardInterrupt:
             if latest:
-                self.console.print(side_by_side(latest, self.console))
-            self.console.print("stopped; the question and the answer are not remembered", style="dim")
+                self.console.print(side_by_side(latest, self.console, say=self.say))
+            self.console.print(self.say("Stopped; the question and the answer are not remembered."), style="dim")
             return
-        self.console.print(side_by_side(latest, self.console, finished=True))
+        self.console.print(side_by_side(latest, self.console, finished=True, say=self.say))
         if self.conversation.left_out:
-            self.console.print(
-                f"the {self.conversation.left_out} oldest messages did not fit and were left out", style="dim"
-            )
+            text = self.say("The {count} oldest messages did not fit and were left out.")
+            self.console.print(text.format(count=self.conversation.left_out), style="dim")
 
     def _obey(self, line: str) -> None:
         command, *words = line.split(maxsplit=2)
         if command == "/reset":
             self.conversation.reset()
-            self.console.print("forgotten", style="dim")
+            self.console.print(self.say("forgotten"), style="dim")
         elif command == "/settings":
             self.console.print(_settings(self.conversation))
         elif command == "/set" and len(words) == 2:
             self.conversation.change(*words)
             self.console.print(f"{words[0]} = {self.conversation.settings()[words[0]]}", style="dim")
         else:
-            self.console.print(HELP, style="dim")
+            self.console.print(self.say(HELP), style="dim")
 
 
 def print_answer(systems: Systems, conversation: Conversation, question: str) -> None:
@@ -141,14 +150,16 @@ def print_answer(systems: Systems, conversation: Conversation, question: str) ->
     print(visible(text) if sys.stdout.isatty() else text)
 
 
-def side_by_side(latest: Mapping[str, Frame], console: Console, finished: bool = False) -> RenderableType:
+def side_by_side(
+    latest: Mapping[str, Frame], console: Console, finished: bool = False, say: Say = str
+) -> RenderableType:
     """One panel per system: in a row where the terminal is wide enough, else one below the other."""
     panels = [
         Panel(
-            paint(frame, finished),
+            paint(frame, finished, say),
             title=Text(name, style="bold"),
             title_align="left",
-            subtitle=_subtitle(frame),
+            subtitle=_subtitle(frame, say),
             subtitle_align="right",
         )
         for name, frame in latest.items()
@@ -162,10 +173,10 @@ def side_by_side(latest: Mapping[str, Frame], console: Console, finished: bool =
     return table
 
 
-def paint(frame: Frame, finished: bool = False) -> Text:
+def paint(frame: Frame, finished: bool = False, say: Say = str) -> Text:
     """The answer with its newest tokens coloured and its masks as shaded blocks; `finished`: as plain text."""
     if finished:
-        return Text(visible(frame.answer) or "(empty answer)", style="" if frame.answer else "dim")
+        return Text(visible(frame.answer) or say("(empty answer)"), style="" if frame.answer else "dim")
     text = Text()
     for token in frame.tokens:
         if token.masked:
@@ -175,13 +186,14 @@ def paint(frame: Frame, finished: bool = False) -> Text:
     return text
 
 
-def legend() -> RenderableType:
+def legend(say: Say) -> RenderableType:
     """What the colours mean."""
     bounds = ("0", *(f"{bound:g}" for bound in LEVELS), "1")
     parts = [
-        Text(f" {low} to {high} ", style=style) for low, high, style in zip(bounds, bounds[1:], STYLES, strict=False)
+        Text(f" {say('{low} to {high}').format(low=low, high=high)} ", style=style)
+        for low, high, style in zip(bounds, bounds[1:], STYLES, strict=False)
     ]
-    return Columns([Text("confidence of a new token:"), *parts, Text(f"{MASK} masked", style="dim")])
+    return Columns([Text(say("Confidence of a new token:")), *parts, Text(f"{MASK} {say('masked')}", style="dim")])
 
 
 @contextmanager
@@ -200,13 +212,19 @@ def _no_echo() -> Iterator[None]:
         termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
-def _subtitle(frame: Frame) -> str:
+def _subtitle(frame: Frame, say: Say) -> str:
     """Short, because three panels share a line; the passes only where caches or verification make them differ."""
     step, passes = frame.step + 1, frame.forward_passes
-    spent = f"step {step}" if passes == step else f"step {step} · {passes} passes"
-    tokens = sum(not token.masked for token in frame.tokens)
-    back = f" · {frame.taken_back} taken back" if frame.taken_back else ""
-    return f"{tokens} tokens · {frame.seconds:.1f} s · {spent}{back}"
+    parts = [
+        say("{count} tokens").format(count=sum(not token.masked for token in frame.tokens)),
+        f"{frame.seconds:.1f} s",
+    ]
+    parts.append(say("step {step}").format(step=step))
+    if passes != step:
+        parts.append(say("{passes} passes").format(passes=passes))
+    if frame.taken_back:
+        parts.append(say("{count} taken back").format(count=frame.taken_back))
+    return " · ".join(parts)
 
 
 def _settings(conversation: Conversation) -> RenderableType:

@@ -58,7 +58,7 @@ def chat(
         systems, conversation = open_conversation(settings, paths, method, compare, seed, context.args)
         from chat.terminal import talk
 
-        talk(systems, conversation, prompt=prompt, pace=pace)
+        talk(systems, conversation, prompt=prompt, pace=pace, language=settings.language)
 
 
 def open_conversation(

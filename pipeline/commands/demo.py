@@ -30,4 +30,4 @@ def demo(
 
         require_gradio()
         systems, conversation = open_conversation(settings, paths, method, compare, seed, context.args)
-        serve(systems, conversation, host=host, port=port)
+        serve(systems, conversation, host=host, port=port, language=settings.language)

@@ -69,6 +69,18 @@ def test_an_answer_is_written_and_the_slider_goes_back(page: Page) -> None:
     assert page.run("document.querySelectorAll('.panel .token.new').length") == 1
 
 
+def test_the_switch_puts_the_page_into_indonesian_and_leaves_the_conversation(page: Page) -> None:
+    words = "document.body.innerText"
+    question = page.run("document.querySelector('.panel .question').innerText")
+    page.run("document.querySelectorAll('#language input')[1].click()")
+    for text in ("Kirim", "Percakapan baru", "Langkah penyingkapan", "Keyakinan token baru:", "LLaDA, dalam bahasa"):
+        page.wait_for(f"{words}.includes({json.dumps(text)})")
+    assert page.run("document.querySelector('.panel .question').innerText") == question
+    assert "langkah" in page.run(PANEL)
+    page.run("document.querySelectorAll('#language input')[0].click()")
+    page.wait_for(f"{words}.includes('New conversation')")
+
+
 def test_no_question_runs_as_a_script_or_asks_for_anything(page: Page) -> None:
     """Each nasty text is asked; most are answered by a conversation that shows all of them."""
     before = page.run("document.scripts.length")
