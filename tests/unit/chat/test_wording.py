@@ -22,7 +22,7 @@ def said(file: str) -> set[str]:
     saying = [
         call for call in calls if ast.unparse(call.func).split(".")[-1] == "say" or "wording(" in ast.unparse(call.func)
     ]
-    return {call.args[0].value for call in saying if isinstance(call.args[0], ast.Constant)}
+    return {str(call.args[0].value) for call in saying if isinstance(call.args[0], ast.Constant)}
 
 
 def test_the_table_holds_what_is_said_and_nothing_else() -> None:
