@@ -67,6 +67,10 @@ class Paths:
         """Public suites measured by hand: one folder per task."""
         return self.root / "tasks" / system
 
+    def safety(self, system: str) -> Path:
+        """Refusals measured by hand."""
+        return self.root / "safety" / system
+
 
 class _Place(Record):
     path: str

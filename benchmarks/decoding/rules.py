@@ -43,23 +43,26 @@ GAPS = [{"exit_gap_first": first, "exit_gap_last": last} for first, last in ((7.
 
 
 def curves(gen_length: int) -> dict[str, list[Settings]]:
-    """What is measured, under the names of the report: a rule and the values of the setting that is varied."""
+    """What is measured, under the names of the report: a rule and values of the setting that is varied, its paper's
+    first."""
+    growing = {"gen_length": gen_length // 4, "steps": gen_length // 4, "max_gen_length": gen_length}
     quota = [{"steps": gen_length // count} for count in PER_STEP]
     return {
         "quota": quota,
         "quota, positional": [{"remasking": "positional", **settings} for settings in quota],
         "threshold": [{"rule": "threshold", **settings} for settings in ABOVE],
-        "factor": [{"rule": "factor", "factor": value} for value in (0.5, 1.0, 2.0)],
+        "factor": [{"rule": "factor", "factor": value} for value in (1.0, 0.5, 2.0)],
         "entropy_bound": [{"rule": "entropy_bound", "entropy_bound": value} for value in (0.1, 0.3, 1.0)],
-        "revoke": [{"rule": "revoke", "draft_threshold": value} for value in (0.8, 0.6, 0.3)],
+        "revoke": [{"rule": "revoke", "draft_threshold": value} for value in (0.6, 0.8, 0.3)],
         "local_leap": [{"rule": "local_leap", "leap_threshold": value} for value in (0.75, 0.6, 0.4)],
         "credit": [{"rule": "credit", **settings} for settings in ABOVE],
         "klass": [{"rule": "klass", **settings} for settings in ABOVE],
-        "hierarchy": [{"rule": "hierarchy", "run_threshold": value} for value in (0.6, 0.4, 0.2)],
+        "hierarchy": [{"rule": "hierarchy", "run_threshold": value} for value in (0.4, 0.6, 0.2)],
         "quota, SchED linear": [{"early_exit": "sched_linear", **gaps} for gaps in GAPS],
         "quota, SchED cosine": [{"early_exit": "sched_cosine", **gaps} for gaps in GAPS],
         "quota, stable": [{"early_exit": "stable", "exit_entropy": value} for value in (0.005, 0.2)],
         "quota, drafts": [{"draft_steps": 3}],
+        "quota, growing": [{**growing, "insert_masks": masks} for masks in (0, 8)],
         "threshold, drafts": [{"rule": "threshold", "draft_steps": 3}],
     }
 
@@ -82,7 +85,7 @@ def main() -> None:
         torch.set_num_threads(options.threads)
     model, tokenizer = load(options)
     items = read_items(options, model)
-    report: dict[str, Any] = {**environment(options), "points": []}
+    report: dict[str, Any] = {**environment(options), "points": measured_before(options)}
     base = SamplerConfig(
         gen_length=options.gen_length,
         block_length=options.block_length,
@@ -91,8 +94,11 @@ def main() -> None:
         eos_policy=options.eos_policy,
     )
     exact = answers_of(model, items, base, max(options.batches))[0]
-    chosen = {name: points for name, points in curves(options.gen_length).items() if name in options.curves}
+    known = curves(options.gen_length)
+    chosen = {name: points[: options.values] for name, points in known.items() if name in options.curves}
     work = [(name, point, cache) for cache in options.caches for name, points in chosen.items() for point in points]
+    there = [(point["curve"], point["varied"], point["cache"]) for point in report["points"]]
+    work = [point for point in work if point not in there]
     for name, point, cache in track(work, "points", total=len(work)):
         config = replace(base, **point, cache=cache)
         measured = measure(model, tokenizer, items, config, exact, options)
@@ -119,13 +125,27 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 100], help="items at a time")
     parser.add_argument("--caches", nargs="+", default=["none", "prefix", "dual"])
     parser.add_argument("--curves", nargs="+", default=list(curves(64)), metavar="NAME", help="default: all")
+    parser.add_argument(
+        "--values", type=int, default=None, help="of each curve's setting, its paper's first; default all"
+    )
     parser.add_argument("--gen-length", type=int, default=64)
     parser.add_argument("--block-length", type=int, default=16)
     parser.add_argument("--eos-policy", choices=["none", "last"], default="last")
     parser.add_argument("--bound-samples", type=int, default=8, help="of the likelihood bound, per item")
-    parser.add_argument("--json", type=Path, default=None, help="write the result here")
+    parser.add_argument("--json", type=Path, default=None, help="write the result here; goes on with what is there")
     parser.add_argument("--plot", type=Path, default=None, help="draw quality against passes here (.svg, .png)")
     return parser.parse_args()
+
+
+def measured_before(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The points of a file that a run of the same items has left."""
+    if options.json is None or not options.json.is_file():
+        return []
+    before = json.loads(options.json.read_text(encoding="utf-8"))
+    same = {"rows": options.rows, "timed_rows": min(options.rows, options.timed_rows), "dtype": options.dtype}
+    if any(before[name] != value for name, value in same.items()):
+        sys.exit(f"{options.json}: of another run, needed {same}; give --json another name")
+    return before["points"]
 
 
 def load(options: argparse.Namespace) -> tuple[Any, Any]:

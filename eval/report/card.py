@@ -14,7 +14,7 @@ from eval.metrics.definitions import PRIMARY, SECONDARY
 from eval.report.formatting import flatten, number
 from eval.report.load import System
 from eval.report.page import Findings
-from eval.report.sections import comparison, data
+from eval.report.sections import comparison, data, refusals, suites
 from eval.report.templates.environment import environment
 
 REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")
@@ -48,6 +48,8 @@ def model_card(findings: Findings, system: System) -> str:
             flags=[flag for flag in findings.verdict.flags if flag.system == system.name],
             sentences=[*findings.sentences(system), *seeds_sentences(system)],
             comparison=comparison.build(alone, findings.labels),
+            suites=suites.of_one(system, alone, findings.labels),
+            refusals=refusals.build(alone, findings.labels) if system.refusals is not None else None,
             data=data.build(findings.data),
             lineage=flatten(
                 without_machine_paths({"base": base, "dataset": dataset, "encoder": inputs.get("encoder", {})})

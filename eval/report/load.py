@@ -23,7 +23,7 @@ from eval.metrics.scoring import SCHEMA_VERSION
 from eval.metrics.statistics import Array, counted
 from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
-from eval.report.records import LARGEST, Accounting, HandRunTask, Item, Metrics, Run, Trace
+from eval.report.records import LARGEST, Accounting, HandRunTask, Item, Metrics, Refusals, Run, Trace
 
 ENGLISH = ("english", "english_file")  # what is measured of English: the built-in sample, and a file
 
@@ -33,7 +33,7 @@ class System:
     """Everything known about one system; `run` and `curve` are empty for the base.
 
     others: the same method trained with other seeds. left_out: why further ones are not among them. by_hand: results of
-    `python -m pipeline tasks`, by the task's name.
+    `python -m pipeline tasks`, by the task's name. refusals: the result of `python -m pipeline safety`.
     """
 
     name: str
@@ -47,6 +47,7 @@ class System:
     others: tuple[System, ...] = ()
     left_out: tuple[str, ...] = ()
     by_hand: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refusals: dict[str, Any] | None = None
 
     @property
     def title(self) -> str:
@@ -92,8 +93,10 @@ class System:
         return None if entry is None else entry["value"]
 
 
-def read_system(name: str, evaluation: Path, adapter: Path | None, tasks: Path | None = None) -> System:
-    """Read one system's folders. tasks: of what was measured by hand.
+def read_system(
+    name: str, evaluation: Path, adapter: Path | None, tasks: Path | None = None, safety: Path | None = None
+) -> System:
+    """Read one system's folders. tasks, safety: of what was measured by hand.
 
     Raises:
         InputError: a file is missing or damaged, or was written by another version of the schema.
@@ -127,6 +130,7 @@ def read_system(name: str, evaluation: Path, adapter: Path | None, tasks: Path |
         curve=read_curve(adapter / "curve.csv") if adapter and (adapter / "curve.csv").is_file() else [],
         adapter_sha256=sha256,
         by_hand=read_hand_run(name, tasks, sha256) if tasks is not None and tasks.is_dir() else {},
+        refusals=read_refusals(name, safety, sha256) if safety is not None and safety.is_dir() else None,
     )
 
 
@@ -139,14 +143,25 @@ def read_hand_run(system: str, folder: Path, adapter_sha256: str | None) -> dict
     found = {}
     for path in sorted(folder.glob("*/result.json")):
         command = f"python -m pipeline tasks --method {system}"
-        result = read_checked(path, HandRunTask, command)
-        if adapter_sha256 is not None and result["adapter_sha256"] != adapter_sha256:
-            raise InputError(
-                f"{path}: measured with another adapter than the one in its folder now; run `{command}` with its suite "
-                "again, or remove the folder"
-            )
+        result = _of_this_adapter(path, HandRunTask, command, adapter_sha256, "its suite")
         found[result["name"]] = result
     return found
+
+
+def read_refusals(system: str, folder: Path, adapter_sha256: str | None) -> dict[str, Any]:
+    """The result of `python -m pipeline safety`; raises InputError as `read_hand_run` does."""
+    command = f"python -m pipeline safety --method {system}"
+    return _of_this_adapter(folder / "result.json", Refusals, command, adapter_sha256, "its file")
+
+
+def _of_this_adapter(path: Path, kind: Any, command: str, adapter_sha256: str | None, needs: str) -> dict[str, Any]:
+    result = read_checked(path, kind, command)
+    if adapter_sha256 is not None and result["adapter_sha256"] != adapter_sha256:
+        raise InputError(
+            f"{path}: measured with another adapter than the one in its folder now; run `{command}` with {needs} "
+            "again, or remove the folder"
+        )
+    return result
 
 
 def read_checked(path: Path, kind: Any, made_by: str) -> Any:
@@ -186,7 +201,10 @@ def _reducible(items: Sequence[dict[str, Any]]) -> bool:
 
 
 def read_systems(
-    evaluations: dict[str, Path], adapters: dict[str, Path], tasks: dict[str, Path] | None = None
+    evaluations: dict[str, Path],
+    adapters: dict[str, Path],
+    tasks: dict[str, Path] | None = None,
+    safety: dict[str, Path] | None = None,
 ) -> list[System]:
     """All systems, which must have been measured on the same items in the same order. Adapters of other training seeds
     (`lora-seed2`) become `others` of their method's system.
@@ -195,8 +213,11 @@ def read_systems(
         InputError: other items; other training seeds of a method whose own adapter was not evaluated; or what
         `read_system` raises.
     """
-    by_hand = tasks or {}
-    read = [read_system(name, folder, adapters.get(name), by_hand.get(name)) for name, folder in evaluations.items()]
+    suites, refusals = tasks or {}, safety or {}
+    read = [
+        read_system(name, folder, adapters.get(name), suites.get(name), refusals.get(name))
+        for name, folder in evaluations.items()
+    ]
     systems = [system for system in read if AdapterName.parse(system.name).seed is None]
     for system in systems[1:]:
         if _ids(system) != _ids(systems[0]):

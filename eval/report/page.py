@@ -20,6 +20,7 @@ from eval.report.sections import (
     data,
     evidence,
     failures,
+    refusals,
     replay,
     retention,
     suites,
@@ -78,6 +79,7 @@ class IndexPage:
     data: data.DataSection
     retention: retention.RetentionSection
     suites: suites.SuitesSection | None
+    refusals: refusals.RefusalsSection | None
     failures: failures.FailuresSection
     evidence: evidence.EvidenceSection
 
@@ -103,11 +105,12 @@ class AdapterPage:
 
 def index_page(findings: Findings) -> IndexPage:
     systems, labels = findings.systems, findings.labels
+    measured = suites.build(systems, labels, findings.permutations)
     return IndexPage(
         profile=findings.profile,
         language=findings.language,
         items=systems[0].metrics["n"],
-        verdict=verdict.build(findings.verdict, systems, labels),
+        verdict=verdict.build(findings.verdict, systems, labels, measured),
         comparison=comparison.build(systems, labels, findings.comparisons),
         accuracy=accuracy.build(systems, labels),
         answers=answers.build(systems, labels),
@@ -115,7 +118,8 @@ def index_page(findings: Findings) -> IndexPage:
         training=training.build(systems, labels, findings.sweep),
         data=data.build(findings.data),
         retention=retention.build(systems, labels),
-        suites=suites.build(systems, labels, findings.permutations),
+        suites=measured,
+        refusals=refusals.build(systems, labels),
         failures=failures.build(systems, labels),
         evidence=evidence.build(systems, findings.provenance),
     )

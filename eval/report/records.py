@@ -149,6 +149,26 @@ class HandRunTask(Task):
     adapter_sha256: str | None
 
 
+class RefusalRule(Strict):
+    """What the rule that counts refusals gets wrong."""
+
+    labelled: Count
+    sensitivity: Score
+    specificity: Score
+
+
+class Refusals(Strict):
+    """result.json of `python -m pipeline safety`."""
+
+    system: str
+    file_sha256: str
+    adapter_sha256: str | None
+    n: Annotated[int, Field(ge=1)]
+    refusals: Score
+    tables: dict[str, dict[str, Score]]
+    rule: RefusalRule
+
+
 class Settings(Strict):
     """Of the measurement; more is copied as it is."""
 

@@ -49,6 +49,7 @@ def write_report(
     output: Path,
     sweep: Path | None = None,
     tasks: dict[str, Path] | None = None,
+    safety: dict[str, Path] | None = None,
     language: str = "en",
 ) -> str:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
@@ -56,7 +57,7 @@ def write_report(
     Args:
         adapters: name -> adapter folder, for the systems that have one.
         sweep: the sweep.json of a matched sweep, where one was run.
-        tasks: name -> folder of the public suites that were measured by hand.
+        tasks: name -> folder of the public suites that were measured by hand. safety: that of refusals.
         language: of the pages' frame as they open, `en` or `id`; a switch on each page changes it.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
@@ -67,7 +68,7 @@ def write_report(
         InputError: an evaluation is missing, damaged, or was made on other test items.
     """
     as_record(Path("inputs.json"), provenance.get("inputs", {}), Inputs, "python -m pipeline inputs")
-    systems = read_systems(evaluations, adapters, tasks)
+    systems = read_systems(evaluations, adapters, tasks, safety)
     comparisons = compare_all(systems, evaluation, seed=int(systems[0].metrics["settings"]["seed"]))
     findings = Findings(
         profile_name,

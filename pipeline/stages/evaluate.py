@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.lineage import check_base, check_rows
 from eval.measure.evaluate import Measurement, evaluate
 from pipeline.paths import Paths, answer_keys, read_inputs, require
+from pipeline.watched import Sources, check_watched
 
 if TYPE_CHECKING:
     from pipeline.profile import Profile
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
 
 def run(profile: Profile, paths: Paths, system: str) -> None:
     """Measure the base (`system="base"`) or one adapter on the test set."""
+    check_watched(local_files(profile))
     if system != "base":
         profile.method(system)
         require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
@@ -31,6 +34,15 @@ def run(profile: Profile, paths: Paths, system: str) -> None:
         encoder=resolved.encoder,
         answer_keys=answer_keys(paths),
     )
+
+
+def local_files(profile: Profile) -> Sources:
+    """The public test files that are measured besides."""
+    evaluation = profile.evaluation
+    files = {"evaluation.english_file": evaluation.english_file}
+    for number, task in enumerate(evaluation.tasks):
+        files |= {f"evaluation.tasks[{number}].{key}": getattr(task, key) for key in ("file", "shots_file")}
+    return {key: (file, Path(file).absolute()) for key, file in files.items() if file is not None}
 
 
 def measurement_of(profile: Profile) -> Measurement:

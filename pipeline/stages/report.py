@@ -40,6 +40,7 @@ def run(profile: Profile, paths: Paths) -> None:
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
         tasks={system: paths.tasks(system) for system in systems},
+        safety={system: paths.safety(system) for system in systems},
         language=profile.language,
     )
     print(f"{headline}\n{paths.report / 'index.html'}")

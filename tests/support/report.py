@@ -410,5 +410,7 @@ def report_of(root: Path, systems: Sequence[Planted] = STANDARD, provenance: dic
         provenance=provenance,
         output=root / "report",
         sweep=root / "sweep" / "sweep.json",
+        tasks={planted.name: root / "tasks" / planted.name for planted in systems},
+        safety={planted.name: root / "safety" / planted.name for planted in systems},
     )
     return root / "report"

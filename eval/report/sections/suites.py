@@ -44,14 +44,17 @@ class SuitePair:
     p: str
     detectable: str
     better: str
+    beaten: str  # empty where the two cannot be told apart
 
 
 @dataclass(frozen=True)
 class SuiteTable:
-    """A suite: a row per system, a column per reading; pairs by the reading `compared`; facets by it too."""
+    """A suite: a row per system, a column per reading; pairs by the reading `compared`; facets by it too; in short the
+    accuracies by it, and which systems are shown to be better than which."""
 
     title: str
     about: str
+    summary: str
     readings: list[str]
     rows: list[SuiteRow]
     compared: str
@@ -66,6 +69,14 @@ class SuitesSection:
 
     tables: list[SuiteTable]
     comparisons: int
+
+    def sentence(self) -> str:
+        """All suites in a sentence."""
+        pairs = [pair for table in self.tables for pair in table.pairs]
+        shown = [pair for pair in pairs if pair.beaten]
+        other = " other" if shown else ""
+        rest = f"; no{other} pair of systems can be told apart there" if len(pairs) > len(shown) else ""
+        return f"On public suites: {'; '.join(table.summary for table in self.tables)}{rest}."
 
 
 def build(systems: Sequence[System], labels: Labels, permutations: int) -> SuitesSection | None:
@@ -91,16 +102,34 @@ def suite_table(
     facts = alike[0].tasks[name]
     readings = [key for key in READINGS if key in facts]
     compared = _compared(facts)
+    printed = [_pair(comparison) for comparison in pairs]
     return SuiteTable(
         title=name,
         about=about(facts),
+        summary=summary_of(name, facts["chance"], [one.tasks[name][compared]["value"] for one in alike], printed),
         readings=[READINGS[key] for key in readings],
         rows=[SuiteRow(labels[one.name], [share_cell(one.tasks[name][key]) for key in readings]) for one in alike],
         compared=READINGS[compared].lower(),
-        pairs=[_pair(comparison) for comparison in pairs],
+        pairs=printed,
         facets=[facet_table(name, facet, compared, alike, labels) for facet in facts["tables"]],
         left_out=[one.title for one in systems if name in one.tasks and one not in alike],
     )
+
+
+def of_one(system: System, systems: Sequence[System], labels: Labels) -> list[SuiteTable]:
+    """Its accuracies beside those of the others, without comparisons: those are a matter of the whole report."""
+    tables = []
+    for name in system.tasks:
+        alike = [one for one in systems if name in one.tasks and _agree(one, [system], name)]
+        tables.append(suite_table(name, alike, systems, labels, []))
+    return tables
+
+
+def summary_of(name: str, chance: float, shares: Sequence[float], pairs: Sequence[SuitePair]) -> str:
+    low, high = f"{100 * min(shares):.1f}", f"{100 * max(shares):.1f}%"
+    accuracy = high if f"{low}%" == high else f"{low} to {high}"
+    wins = [f"{pair.better} better than {pair.beaten}" for pair in pairs if pair.beaten]
+    return f"{name} {accuracy} ({', '.join([f'chance {100 * chance:.0f}%', *wins])})"
 
 
 def about(facts: Mapping[str, Any]) -> str:
@@ -195,9 +224,10 @@ def _right(system: System, name: str, key: str) -> Array:
 
 
 def _pair(comparison: Comparison) -> SuitePair:
-    better = "–"
+    better, beaten = "–", ""
     if comparison.p_adjusted <= SIGNIFICANT and comparison.difference:
-        better = system_title(comparison.first if comparison.difference > 0 else comparison.second)
+        order = (comparison.first, comparison.second)
+        better, beaten = map(system_title, order if comparison.difference > 0 else reversed(order))
     return SuitePair(
         f"{system_title(comparison.first)} − {system_title(comparison.second)}",
         _points(comparison.difference),
@@ -205,6 +235,7 @@ def _pair(comparison: Comparison) -> SuitePair:
         p_value(comparison.p_adjusted),
         f"{100 * comparison.detectable:.1f} points",
         better,
+        beaten,
     )
 
 

@@ -14,6 +14,7 @@ from eval.report.labels import Labels
 from eval.report.load import System
 from eval.report.sections.comparison import interval_panel
 from eval.report.sections.parts import examples
+from eval.report.sections.suites import SuitesSection
 from eval.report.verdict import Verdict
 
 
@@ -28,11 +29,14 @@ class VerdictSection:
     flags: tuple[Flag, ...]
 
 
-def build(verdict: Verdict, systems: Sequence[System], labels: Labels) -> VerdictSection:
+def build(
+    verdict: Verdict, systems: Sequence[System], labels: Labels, suites: SuitesSection | None = None
+) -> VerdictSection:
+    """With a sentence on the public suites, where any was measured."""
     shown = [key for key in (ACCURACY, SECONDARY) if systems[0].value(key) is not None]
     return VerdictSection(
         verdict.headline,
-        verdict.sentences,
+        (*verdict.sentences, *([suites.sentence()] if suites else [])),
         plots=[interval_panel(METRICS[key], systems, labels) for key in shown],
         examples=examples.build(systems, labels),
         flags=verdict.flags,

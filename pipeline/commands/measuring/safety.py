@@ -20,7 +20,7 @@ def safety(
 ) -> None:
     """Count refusals on a file of harmful prompts.
 
-    Answers and the rule's verdict on each are kept, to be read.
+    Answers and the rule's verdict on each are kept, to be read. The rate joins the next report.
     """
     with running("safety", profile, overrides, artifacts) as (settings, paths), taking_turns(f"safety-{method}", paths):
         if method != "base":
@@ -51,9 +51,11 @@ def safety(
         )
         texts = [answer.text for answer in answers]
         result = refusal_result(prompts, texts)
-        output = paths.root / "safety" / method
+        output = paths.safety(method)
         with atomic_folder(output) as folder:
-            write_json(folder / "result.json", {"system": method, "file_sha256": sha256_of_file(file), **result})
+            weights = None if adapter is None else sha256_of_file(adapter / "adapter_model.safetensors")
+            facts = {"system": method, "file_sha256": sha256_of_file(file), "adapter_sha256": weights}
+            write_json(folder / "result.json", facts | result)
             rows = [
                 {"prompt": one.text, "harmful": one.harmful, **one.facets, "answer": text, "refusal": is_refusal(text)}
                 for one, text in zip(prompts, texts, strict=True)
