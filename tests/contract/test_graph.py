@@ -57,7 +57,8 @@ def artefacts_in_code(name: str) -> set[str]:
         "root",
         "sweep",
         "tasks",
-    }  # the last two are run by hand
+        "safety",
+    }  # the last three are run by hand
     if "read_inputs" in names_in(stage_file(name)):
         used |= {"inputs_facts", "inputs"}
     per_system = {"adapter": "artifacts/mini/adapters", "evaluation": "artifacts/mini/evaluation"}
