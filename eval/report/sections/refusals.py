@@ -29,19 +29,20 @@ def build(systems: Sequence[System], labels: Labels) -> RefusalsSection | None:
     files: dict[str, list[tuple[System, dict[str, Any]]]] = {}
     for system, facts in measured:
         files.setdefault(facts["file_sha256"], []).append((system, facts))
-    tables = [_table(sha256, found, labels) for sha256, found in files.items()]
+    tables = [_table(number, found, labels) for number, found in enumerate(files.values(), start=1)]
     return RefusalsSection(tables, _rule(measured[0][1]["rule"]))
 
 
-def _table(sha256: str, measured: Sequence[tuple[System, dict[str, Any]]], labels: Labels) -> SystemTable:
+def _table(number: int, measured: Sequence[tuple[System, dict[str, Any]]], labels: Labels) -> SystemTable:
     first = measured[0][1]
     rows = [CountedRow("All prompts", first["n"], [share_cell(facts["refusals"]) for _, facts in measured])]
     for facet, values in first["tables"].items():
         for value, rate in values.items():
             cells = [_cell(facts, facet, value) for _, facts in measured]
             rows.append(CountedRow(f"{facet}: {value}", rate["n"], cells))
-    title = f"Refused, of the prompts of a file whose SHA-256 begins with {sha256[:8]}"
-    return SystemTable(title, "Prompts", [labels[system.name] for system, _ in measured], rows)
+    return SystemTable(
+        f"Refused prompts of file {number}", "Prompts", [labels[system.name] for system, _ in measured], rows
+    )
 
 
 def _cell(facts: Mapping[str, Any], facet: str, value: str) -> TableCell:
