@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.base import quantise, target_modules
+from adapters.base import layout_of, quantise, target_modules
 from adapters.config import MethodConfig, ModelConfig
 from adapters.forms import HOLDERS, peft_config
 from adapters.methods import Method
@@ -100,7 +100,7 @@ def wrap(base: Any, method: Method, config: MethodConfig, seed: int) -> Any:
 
     with torch.random.fork_rng():
         torch.manual_seed(seed + INITIAL_SEED)
-        adapted = get_peft_model(base, peft_config(method, config, base.config.layout))
+        adapted = get_peft_model(base, peft_config(method, config, layout_of(base)))
     assert_adapted(adapted, config)
     if method.weight_decomposed:
         for layer in adapted_layers(adapted).values():
@@ -121,11 +121,11 @@ def assert_adapted(adapted: Any, config: MethodConfig) -> None:
         ValueError: otherwise.
     """
     layers = adapted_layers(adapted)
-    network = adapted.get_base_model().config
-    expected = network.n_layers * len(set(config.targets))
+    base = adapted.get_base_model()
+    expected = base.config.num_hidden_layers * len(set(config.targets))
     if len(layers) != expected:
         raise ValueError(f"{len(layers)} modules carry an adapter, expected {expected}")
-    outside = [name for name in layers if not name.startswith(f"{network.layout.blocks}.")]
+    outside = [name for name in layers if not name.startswith(f"{layout_of(base).blocks}.")]
     if outside:
         raise ValueError(f"adapters outside the blocks: {', '.join(outside)}")
     for name, parameter in adapted.named_parameters():

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from adapters.config import ModelConfig, Projection
+from llada.network.layout import ILLADA as LLAMA
 from llada.network.layout import LLADA, Layout
 
 PROJECTIONS: tuple[str, ...] = get_args(Projection)
@@ -38,53 +39,67 @@ def target_pattern(targets: Sequence[str], layout: Layout = LLADA) -> str:
     return re.escape(layout.blocks) + r"\.\d+\.(?:" + "|".join(paths) + ")"
 
 
+def layout_of(model: Any) -> Layout:
+    """Where a network keeps its parts: as its configuration says, or, of a causal one of transformers, as Llama."""
+    return getattr(model.config, "layout", LLAMA)
+
+
 def target_modules(model: nn.Module, targets: Sequence[str]) -> dict[str, nn.Module]:
     """The linear layers inside the blocks that `targets` names, by their full names, in model order.
 
     Raises:
         ValueError: the model does not have each target exactly once in every block, or an unknown target was named.
     """
-    pattern = re.compile(target_pattern(targets, model.config.layout))  # type: ignore[union-attr,arg-type]
+    pattern = re.compile(target_pattern(targets, layout_of(model)))
     modules = {name: module for name, module in model.named_modules() if pattern.fullmatch(name)}
-    expected = model.config.n_layers * len(set(targets))  # type: ignore[union-attr,operator]
+    expected = model.config.num_hidden_layers * len(set(targets))  # type: ignore[union-attr,operator]
     if len(modules) != expected:
         raise ValueError(f"{len(modules)} modules match {list(targets)}, expected {expected}: one per target and block")
     return modules
 
 
-def load_base(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
+def load_base(
+    model: ModelConfig, folder: Path, device: torch.device | str | None = None, *, causal: bool = False
+) -> Any:
     """Load the base from a folder in the published layout: frozen, in eval mode, quantised where `model` says so.
 
     Args:
         model: storage type and quantisation.
         folder: config.json and safetensors weights under the published key names.
         device: where it ends up; default CUDA where there is one, else the CPU.
+        causal: it is a causal language model of transformers, not LLaDA.
 
     Returns:
-        LLaDAModelLM whose parameters need no gradient.
+        LLaDAModelLM, or transformers' class of a causal one, whose parameters need no gradient.
 
     Raises:
         llada.errors.CheckpointError: no weights there, or they do not fit the configuration.
     """
-    base = load_unquantised(model, folder, device)
+    base = load_unquantised(model, folder, device, causal=causal)
     quantise(base, model, device)
     return base
 
 
-def load_unquantised(model: ModelConfig, folder: Path, device: torch.device | str | None = None) -> Any:
+def load_unquantised(
+    model: ModelConfig, folder: Path, device: torch.device | str | None = None, *, causal: bool = False
+) -> Any:
     """The base in `model.dtype` on its device; or, where it is still to be quantised, on the CPU in its file's type.
 
     A tensor in the type of its file is a view of the file's pages, which take no memory of the process. So what goes
     to another place or type goes there one tensor after the other, and neither host nor GPU holds a 16-bit copy.
     """
+    from causal.network import load_causal
     from llada.network.checkpoint import stored_dtype
     from llada.network.modeling import LLaDAModelLM
 
     quiet_bitsandbytes()
     place, dtype = torch.device(device or default_device()), getattr(torch, model.dtype)
     passes_through = model.quantization != "none" or place.type != "cpu"
-    loaded = stored_dtype(folder) if passes_through else None
-    base = LLaDAModelLM.from_pretrained(folder, dtype=loaded or dtype, **model.token_ids)
+    loaded = stored_dtype(folder) if passes_through and not causal else None
+    if causal:
+        base = load_causal(folder, "auto" if passes_through else dtype)
+    else:
+        base = LLaDAModelLM.from_pretrained(folder, dtype=loaded or dtype, **model.token_ids)
     base.requires_grad_(False)
     base.eval()
     if model.quantization == "none":

@@ -13,6 +13,10 @@ MethodName = Literal[
     "gralora", "hira",
 ]  # fmt: skip
 METHOD_NAMES: tuple[str, ...] = get_args(MethodName)
+TwinName = Literal["ar-lora", "ar-loraplus", "ar-pissa"]
+"""The same methods on the autoregressive twin."""
+SystemMethod = Literal[MethodName, TwinName]
+SYSTEM_METHODS: tuple[str, ...] = get_args(SystemMethod)
 LARGEST_ID = 2**31 - 1
 """Of a token; tokenizers and torch hold them in 32 bits at least."""
 Projection = Literal["q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out"]

@@ -25,6 +25,7 @@ from typing import Literal
 
 from adapters.config import MethodConfig
 from common.errors import InputError
+from common.systems import TWIN
 
 Start = Literal["random", "pissa", "olora", "eva", "corda", "lora_ga"]
 Form = Literal["lora", "miss", "gralora", "hira"]
@@ -99,10 +100,14 @@ def lora_alpha(config: MethodConfig) -> float:
 
 
 def method_named(name: str) -> Method:
-    """Raises InputError, naming the methods there are, for a name that is none of them."""
-    if name not in METHODS:
+    """The method; of `ar-lora`, which trains the autoregressive twin, that of `lora`.
+
+    Raises:
+        InputError: a name of none of the methods, which are named.
+    """
+    if name.removeprefix(TWIN) not in METHODS:
         raise InputError(f"--method {name}: unknown method; one of {', '.join(METHODS)}")
-    return METHODS[name]
+    return METHODS[name.removeprefix(TWIN)]
 
 
 def like_lora(name: str, lora: MethodConfig, learning_rate: float) -> MethodConfig:

@@ -1,7 +1,8 @@
 """The name of an adapter: its method, and the seed of its training where that is not the profile's own.
 
 `lora` is the method trained with the profile's seed, `lora-seed2` the same on the same splits with seed 2. The name is
-the only key: folder of the adapter and of its evaluation, `--method` of every command.
+the only key: folder of the adapter and of its evaluation, `--method` of every command. `ar-lora` is the same method on
+the profile's autoregressive twin, and `ar-base` that twin itself.
 """
 
 from __future__ import annotations

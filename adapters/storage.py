@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from adapters.attach import adapted_layers, wrap
-from adapters.base import quantised_linear, target_modules
+from adapters.base import layout_of, quantised_linear, target_modules
 from adapters.config import MethodConfig, ModelConfig
 from adapters.forms import lora_of_gralora, lora_of_miss, parts_of, stored_config
 from adapters.lineage import RETRAIN, read_run
@@ -38,6 +38,7 @@ from adapters.stored import (
 from common.errors import InputError
 from common.files import inside, write_json
 from common.records import Record, read_record
+from common.systems import TWIN
 from llada.network.configuration import CONFIGS
 from llada.network.published import title_of
 
@@ -100,7 +101,7 @@ def save_adapter(
         raise ValueError(f"{len(tensors)} tensors to save of {len(layers)} layers, {len(parts_of(method))} of each")
     inputs = {name: int(layer.in_features) for name, layer in layers.items()}
     plain = plain_tensors(tensors, method, initial, inputs)
-    written = stored_config(method, config, adapted.get_base_model().config.layout)
+    written = stored_config(method, config, layout_of(adapted.get_base_model()))
     written.base_model_name_or_path = base_name
     written.revision = base_revision
     written.task_type = "CAUSAL_LM"  # for peft's AutoPeftModelForCausalLM
@@ -208,6 +209,8 @@ def refuse_another_kind(network: Any, folder: Path, tensors: Collection[str]) ->
     inner = network.get_base_model() if hasattr(network, "get_base_model") else network
     here = inner.config
     for kind, config in CONFIGS.items():
+        if config.layout.blocks == layout_of(inner).blocks:
+            continue  # names alone do not tell iLLaDA from Llama; the hash of the base does (`adapters.lineage`)
         if kind != here.model_type and any(key.startswith(f"{PREFIX}{config.layout.blocks}.") for key in tensors):
             name = read_run(folder).base.name
             raise InputError(
@@ -239,7 +242,7 @@ def _quantised_residual(folder: Path) -> ModelConfig | None:
     if not (folder / "run.json").is_file():
         return None
     run = read_record(folder / "run.json", _Run, RETRAIN)
-    method = METHODS.get(run.method)
+    method = METHODS.get(run.method.removeprefix(TWIN))
     model = run.settings.model if method is not None and method.leaves_residual else None
     return model if model is not None and model.quantization != "none" else None
 
@@ -256,7 +259,7 @@ class _Run(Record):
 
 def _load_on_residual(model: Any, folder: Path, trained_on: ModelConfig) -> Any:
     run = read_record(folder / "run.json", _Run, RETRAIN)
-    method, config = METHODS[run.method], run.settings.method
+    method, config = METHODS[run.method.removeprefix(TWIN)], run.settings.method
     scaling, rank = method.scaling(config), config.rank
     saved = read_tensors(folder)
     originals = _original_weights(Path(model.name_or_path), list(target_modules(model, config.targets)))

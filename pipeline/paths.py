@@ -9,8 +9,10 @@ from common import seals
 from common.errors import InputError
 from common.files import recover
 from common.records import Record, read_record
+from common.systems import is_twin
 
 SPLITS = ("train", "validation", "test")
+TWIN_SPLITS = "twin"
 ANSWER_KEYS = "answer_keys.jsonl"  # in `inputs`, where it is known which answers are right
 
 
@@ -92,6 +94,16 @@ class _InputsFacts(Record):
     dataset: _Dataset
     encoder: _Place
     base: _Base
+    twin: _Base | None = None
+
+
+@dataclass(frozen=True)
+class Base:
+    """A base on this machine. revision: the commit, where it came from the hub."""
+
+    folder: Path
+    sha256: str
+    revision: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,6 +117,20 @@ class Inputs:
     base_sha256: str
     base_revision: str | None = None
     """The commit, where the base came from the hub."""
+    twin: Base | None = None
+    """The autoregressive base, where the profile has one."""
+
+    def base_of(self, system: str) -> Base:
+        """The base of a system: the twin for `ar-lora`, else the diffusion model.
+
+        Raises:
+            InputError: a system of the twin, where there is none.
+        """
+        if not is_twin(system):
+            return Base(self.base, self.base_sha256, self.base_revision)
+        if self.twin is None:
+            raise InputError(f"--method: {system!r}: the profile has no twin, or `inputs` was run before it had")
+        return self.twin
 
 
 def read_inputs(paths: Paths) -> Inputs:
@@ -119,7 +145,15 @@ def read_inputs(paths: Paths) -> Inputs:
         base=_present(paths, Path(facts.base.path)),
         base_sha256=facts.base.sha256,
         base_revision=facts.base.revision,
+        twin=None
+        if facts.twin is None
+        else Base(_present(paths, Path(facts.twin.path)), facts.twin.sha256, facts.twin.revision),
     )
+
+
+def formatted_for(system: str, formatted: Path) -> Path:
+    """The folder of a system's formatted splits: the twin's, in its own chat form, lie in a folder of their own."""
+    return formatted / TWIN_SPLITS if is_twin(system) else formatted
 
 
 def answer_keys(paths: Paths) -> Path | None:

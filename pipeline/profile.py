@@ -16,11 +16,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from adapters.config import METHOD_NAMES, MethodConfig, MethodName, ModelConfig
+from adapters.config import METHOD_NAMES, SYSTEM_METHODS, MethodConfig, ModelConfig, SystemMethod
 from adapters.methods import like_lora
 from adapters.naming import AdapterName
 from common.errors import InputError, in_words
 from common.section import LARGEST_SEED, Section, refuse_truth_value
+from common.systems import is_twin
 from common.yaml_text import parse_yaml, read_yaml
 from data_prep.config import DataConfig
 from eval.config import EvaluationConfig
@@ -45,8 +46,13 @@ class Profile(Section):
     )
     data: DataConfig = Field(default_factory=lambda: DataConfig.model_validate({}))
     model: ModelConfig = Field(default_factory=lambda: ModelConfig.model_validate({}))
+    twin: ModelConfig | None = Field(
+        None, description="an autoregressive base to compare with, for the systems ar-base, ar-lora ...; null: none"
+    )
     train: TrainConfig = Field(default_factory=lambda: TrainConfig.model_validate({}))
-    methods: dict[MethodName, MethodConfig] = Field(min_length=1, description="the adapters, by method")
+    methods: dict[SystemMethod, MethodConfig] = Field(
+        min_length=1, description="the adapters, by method; ar-lora, ar-loraplus, ar-pissa: on the twin"
+    )
     sampling: SamplerConfig = Field(default_factory=SamplerConfig, description="how answers are generated")
     evaluation: EvaluationConfig = Field(default_factory=lambda: EvaluationConfig.model_validate({}))
 
@@ -63,7 +69,7 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Profile:
-        faults = [*self._split_faults(), *self._budget_faults(), *self._embedded_faults()]
+        faults = [*self._split_faults(), *self._budget_faults(), *self._embedded_faults(), *self._twin_faults()]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -105,6 +111,13 @@ class Profile(Section):
                 f"{sizes.vocabulary}"
             )
 
+    def _twin_faults(self) -> Iterator[str]:
+        names = [name for name in self.methods if is_twin(name)]
+        if names and self.twin is None:
+            yield f"methods.{names[0]} needs a twin; write a section twin with a causal base, or remove {names[0]}"
+        if names and len(names) == len(self.methods):
+            yield f"methods: {', '.join(names)} are all of the twin; a method of the diffusion model has to be there"
+
     def method(self, name: str) -> MethodConfig:
         """The configuration of an adapter's method, whatever seed it was trained with (`lora`, `lora-seed2`): its
         section, or where the profile has none, what follows from the section `lora`.
@@ -114,7 +127,7 @@ class Profile(Section):
             adapter has the method's name alone.
         """
         adapter = AdapterName.parse(name)
-        if adapter.method not in METHOD_NAMES:
+        if adapter.method not in SYSTEM_METHODS:
             raise InputError(
                 f"--method: {adapter.method!r} is not a method; choose one of {', '.join(METHOD_NAMES)}, "
                 "with -seedN behind it for another training seed"
@@ -124,6 +137,10 @@ class Profile(Section):
         for known, config in self.methods.items():
             if known == adapter.method:
                 return config
+        if is_twin(adapter.method) and self.twin is None:
+            raise InputError(
+                f"--method: {name!r}: profile {self.name!r} has no section twin, whose adapter it would be"
+            )
         lora = next((config for known, config in self.methods.items() if known == "lora"), MethodConfig())
         return like_lora(adapter.method, lora, self.train.learning_rate)
 
@@ -204,7 +221,7 @@ def _fault(error: Any, path: Path, changed: Sequence[str]) -> str:
     if not key or message.startswith(key):
         return f"{origin}: {message}"
     if location[0] == "methods" and "[key]" in error["loc"]:
-        hint = _suggestion(str(value), METHOD_NAMES)
+        hint = _suggestion(str(value), SYSTEM_METHODS)
         return f"{origin}: unknown method {key}{hint}; there are {', '.join(METHOD_NAMES)}"
     if isinstance(value, dict):
         return f"{origin}: {key}: {message}"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,10 +18,14 @@ from adapters.stored import WEIGHTS, missing_files
 from common.errors import InputError
 from common.files import read_json, sha256_of_file
 from common.progress import console
+from common.systems import is_twin
 from training.batching import Rows, read_rows, steps_per_epoch
 from training.config import TrainConfig
 from training.optimizer import peak_rate
 from training.run.fingerprint import data_hashes, deciding, fingerprint, ingredients, run_settings
+
+if TYPE_CHECKING:
+    from llada.network.configuration import LLaDAConfig
 
 MOST_STEPS = 99_999_999  # a checkpoint's name has eight digits
 
@@ -119,6 +123,25 @@ class TrainingPlan:
             )
         if method.form == "gralora" and self.model.quantization == "int8":
             yield "model.quantization: int8; peft's GraLoRA has no gradient on an int8 base, take nf4 or none"
+
+    @property
+    def causal(self) -> bool:
+        """Whether the base is the autoregressive twin."""
+        return is_twin(self.method_name)
+
+    def shape(self) -> LLaDAConfig:
+        """The base's sizes, from its config.json; a causal one's in the form of ours.
+
+        Raises:
+            llada.errors.CheckpointError, OSError: there is no usable config.json.
+        """
+        if self.causal:
+            from causal.network import read_causal_config, shape_of
+
+            return shape_of(read_causal_config(self.base))
+        from llada.network.checkpoint import read_config
+
+        return read_config(self.base)
 
     @property
     def is_first_process(self) -> bool:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from adapters.attach import Adapted, attach
-from adapters.base import load_unquantised
+from adapters.base import layout_of, load_unquantised
 from adapters.forms import HOLDERS
 from adapters.merged_forward import merge_forward_passes, spare_casts
 from adapters.storage import set_trainable, trainable_tensors
@@ -30,7 +30,8 @@ from common.files import write_json
 from common.progress import console, progress_bar
 from llada.diffusion.importance import level_density
 from training import loss_scale
-from training.batching import accumulation_steps, share
+from training.batching import accumulation_steps, batch_of_step, share
+from training.causal import CausalBatch, CausalMicroBatch, CausalObjective, answer_batches, answer_draws
 from training.global_batch import GlobalBatch, MicroBatch, batch_of
 from training.memory.dry_run import check_memory
 from training.objective import Objective
@@ -52,6 +53,8 @@ from training.run.processes import Processes, make_accelerator, processes_end
 from training.run.start import start_rows, starting_tensors
 from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
 from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
+
+PADDING = 0  # behind a causal row's end, where no token that counts sees it
 
 
 def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False, on_cpu: bool = False) -> None:
@@ -122,7 +125,7 @@ class Trainer:
         plan, processes = self.plan, self.processes
         # The first process computes the initial factors, the others then find them in the cache.
         with processes.accelerator.main_process_first():
-            base = load_unquantised(plan.model, plan.base, processes.device)
+            base = load_unquantised(plan.model, plan.base, processes.device, causal=plan.causal)
             rows = start_rows(plan, base.config, processes.device) if plan.method.reads_rows else None
             parts = (plan.method, plan.config, plan.model, plan.scratch / "starts", plan.seed)
             self.adapted: Adapted = attach(base, *parts, progress=processes.main, rows=rows)
@@ -132,11 +135,12 @@ class Trainer:
         if plan.model.dtype != "float32":
             spare_casts(model)
         if plan.model.activation_checkpointing:
-            model.get_base_model().model.gradient_checkpointing = True
+            _recompute_activations(model.get_base_model(), plan.causal)
         if plan.model.compile and processes.device.type == "cuda":
-            model.get_base_model().compile_blocks()
+            _compile_blocks(model.get_base_model(), plan.causal)
         self.base_config = model.get_base_model().config
-        self.objective = Objective(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
+        kind = CausalObjective if plan.causal else Objective
+        self.objective = kind(model, plan.train.normalizer, getattr(torch, plan.model.dtype))
         if plan.init_from is not None:
             set_trainable(model, starting_tensors(plan, model))
         self.optimizer: Any = make_optimizer(model, plan.method, plan.config, plan.train)
@@ -167,9 +171,14 @@ class Trainer:
         train = self.plan.train
         rows = chosen_rows(self.plan.validation_rows, train.validation_rows)
         self.validated_rows = rows.ids
-        self.draws = validation_draws(rows, train.validation_draws)
-        mask_token_id, device = self.base_config.mask_token_id, self.processes.device
-        batches = drawn_batches(rows, self.draws, train.micro_batch_size, mask_token_id, device)
+        device = self.processes.device
+        if self.plan.causal:
+            self.draws = answer_draws(rows)
+            batches = answer_batches(rows, self.draws, train.micro_batch_size, PADDING, device)
+        else:
+            self.draws = validation_draws(rows, train.validation_draws)
+            mask_token_id = self.base_config.mask_token_id
+            batches = drawn_batches(rows, self.draws, train.micro_batch_size, mask_token_id, device)
         self.validation_batches = share_of(batches, self.processes.rank, self.processes.count)
 
     # --- the loop ---
@@ -218,15 +227,18 @@ class Trainer:
         self.progress.add_step(loss, norm, batch.tokens, time.perf_counter() - began)
         return loss
 
-    def _batch(self) -> GlobalBatch:
+    def _batch(self) -> GlobalBatch | CausalBatch:
         """The global batch of step `self.step`."""
         plan, density = self.plan, None
+        if plan.causal:
+            indices = batch_of_step(self.lengths, plan.train.distinct_rows, plan.seed, self.step, self._epochs)
+            return CausalBatch(plan.rows, indices, PADDING, plan.train.objective)
         if plan.train.levels == "importance":
             density = level_density(self.progress.level_squares, self.lengths - plan.rows.prompt_lengths)
         config, epochs = self.base_config, self._epochs
         return batch_of(plan.train, plan.rows, self.lengths, config, plan.seed, self.step, epochs, density)
 
-    def _gradient(self, batch: GlobalBatch, total: float) -> tuple[float, float]:
+    def _gradient(self, batch: GlobalBatch | CausalBatch, total: float) -> tuple[float, float]:
         """Leave the global batch's clipped gradient in the adapter; its loss, and its norm before clipping.
 
         A float16 gradient that overflows is computed again with a smaller scale. All processes see the same norm.
@@ -242,7 +254,7 @@ class Trainer:
                 return loss, norm
             self.optimizer.zero_grad(set_to_none=True)
 
-    def _accumulate(self, batch: GlobalBatch, total: float) -> Tensor:
+    def _accumulate(self, batch: GlobalBatch | CausalBatch, total: float) -> Tensor:
         """Forward and backward, one micro-batch after the other; gradients and losses add up."""
         plan, processes = self.plan, self.processes
         loss = torch.zeros((), device=processes.device)
@@ -253,7 +265,7 @@ class Trainer:
             loss += self._backward(batch.micro_batch(part), total, last=i == len(parts) - 1)
         return loss
 
-    def _backward(self, micro: MicroBatch, total: float, last: bool) -> Tensor:
+    def _backward(self, micro: MicroBatch | CausalMicroBatch, total: float, last: bool) -> Tensor:
         """Add the gradient of a micro-batch's share of the loss, and return that share."""
         with nullcontext() if last else self.processes.accelerator.no_sync(self.module):
             loss = self.module(micro.to(self.processes.device), total)
@@ -309,7 +321,8 @@ class Trainer:
                 shutil.rmtree(path)
             bounds = run["validation"]
             change = f"{bounds['first']['loss']:.3f} before, {bounds['best']['loss']:.3f} after"
-            console.print(f"{self.plan.output}: validation bound {change}, nats per answer token", soft_wrap=True)
+            what = "loss" if self.plan.causal else "bound"
+            console.print(f"{self.plan.output}: validation {what} {change}, nats per answer token", soft_wrap=True)
             if bounds["best"]["step"] == 0:
                 console.print(f"{self.plan.output}: {no_gain(run)}", soft_wrap=True)
         self.processes.accelerator.wait_for_everyone()
@@ -321,6 +334,21 @@ class Trainer:
 def _adapter_modules(model: nn.Module) -> list[nn.Module]:
     """The modules that hold nothing but adapter weights."""
     return [module for name, module in model.named_modules() if name.endswith(HOLDERS)]
+
+
+def _recompute_activations(network: Any, causal: bool) -> None:
+    if causal:
+        network.gradient_checkpointing_enable({"use_reentrant": False})
+    else:
+        network.model.gradient_checkpointing = True
+
+
+def _compile_blocks(network: Any, causal: bool) -> None:
+    if not causal:
+        network.compile_blocks()
+        return
+    for block in network.get_submodule(layout_of(network).blocks):
+        block.compile(dynamic=True)
 
 
 def _dropout_seed(seed: int, step: int, part: int, rank: int) -> int:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from llada.diffusion.bound import MaskedBatch, masked_batch
-from training.batching import Rows
+from training.batching import Batch, Rows
 
 VALIDATION_SEED = 0
 """Of the validation's rows and noise: not the run's own, so that runs of different seeds are measured alike."""
@@ -54,7 +54,7 @@ class DrawnBatch:
     """Draws of like length that share a forward pass."""
 
     draws: list[int]  # indices into the list of draws; none in an idle batch
-    masked: MaskedBatch
+    masked: MaskedBatch | Batch  # the causal twin's has nothing masked
     counts: list[int]  # masked tokens per draw
 
 
@@ -107,7 +107,7 @@ def share_of(batches: Sequence[DrawnBatch], rank: int, processes: int) -> list[D
 
 
 def validate(
-    token_losses: Callable[[MaskedBatch], Tensor],
+    token_losses: Callable[[Any], Tensor],
     batches: Sequence[DrawnBatch],
     draws: Sequence[Draw],
     rows: int,

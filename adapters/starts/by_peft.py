@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adapters.base import target_pattern
+from adapters.base import layout_of, target_pattern
 from adapters.config import MethodConfig
 from adapters.methods import Method
 from adapters.starts.factors import Factors, cached, rank_too_large, weight_hashes, weight_of
@@ -101,7 +101,7 @@ def _lora_config(method: Method, config: MethodConfig, base: Any = None) -> Any:
         r=config.rank,
         lora_alpha=method.scaling(config) * config.rank,  # type: ignore[arg-type]  # peft takes any number
         init_lora_weights=method.start,  # type: ignore[arg-type]
-        target_modules=None if base is None else target_pattern(config.targets, base.config.layout),
+        target_modules=None if base is None else target_pattern(config.targets, layout_of(base)),
         **own,
     )
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerFast
 
 SPLITS = ("train", "validation", "test")
+TWIN = "twin"
 KEPT_SHARE = 4
 """The side that is not the first to be truncated may take all but 1 / KEPT_SHARE of the tokens."""
 CHARACTERS_PER_TOKEN = 64
@@ -80,9 +81,19 @@ class _Split(Record):
 
 
 def format_splits(
-    data: DataConfig, *, splits: Path, tokenizer: Path, formatted: Path, facts: Path, split_facts: Path | None = None
+    data: DataConfig,
+    *,
+    splits: Path,
+    tokenizer: Path,
+    formatted: Path,
+    facts: Path,
+    split_facts: Path | None = None,
+    twin: Path | None = None,
 ) -> None:
     """Write `train`, `validation` and `test` parquet files with SCHEMA's columns, and the lengths and counts.
+
+    Args:
+        twin: folder of the autoregressive base; the same rows in its chat form go to the folder `twin`.
 
     Raises:
         InputError: no tokenizer with LLaDA's special tokens or a chat template; `max_length` too small for the chat
@@ -92,12 +103,15 @@ def format_splits(
     from llada.chat_format import load_tokenizer
     from llada.errors import CheckpointError
 
-    try:
-        loaded = load_tokenizer(tokenizer)
-    except CheckpointError as error:
-        raise InputError(f"model.base: {error}") from error
+    places = {"": ("model.base", tokenizer)} | ({TWIN: ("twin.base", twin)} if twin is not None else {})
+    tokenizers = {}
+    for place, (key, base) in places.items():
+        try:
+            tokenizers[place] = load_tokenizer(base)
+        except CheckpointError as error:
+            raise InputError(f"{key}: {error}") from error
     recorded = read_record(split_facts, _Split, "python -m pipeline split").rows if split_facts is not None else {}
-    described: dict[str, Any] = {}
+    described: dict[str, dict[str, Any]] = {place: {} for place in places}
     with atomic_folder(formatted) as folder:
         for name in SPLITS:
             rows = pq.read_table(splits / f"{name}.parquet")
@@ -106,10 +120,14 @@ def format_splits(
                     f"{splits / name}.parquet: {rows.num_rows:,} rows, but the stage split recorded "
                     f"{recorded[name]:,} ({split_facts}); run it again"
                 )
-            table, described[name] = _format(data, loaded, rows, name)
-            pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+            for place, loaded in tokenizers.items():
+                table, described[place][name] = _format(data, loaded, rows, name)
+                (folder / place).mkdir(exist_ok=True)
+                pq.write_table(table, folder / place / f"{name}.parquet", compression="zstd")
     settings = {"max_length": data.max_length, "overlong": data.overlong, "system_prompt": data.system_prompt}
-    result = {**settings, "splits": described}
+    result = {**settings, "splits": described[""]}
+    if twin is not None:
+        result["twin"] = {"splits": described[TWIN]}
     read = [path for path in (splits, split_facts) if path is not None]
     write_json(facts, seals.sealed(facts, result, read=read, wrote=[formatted]))
     _print(result)

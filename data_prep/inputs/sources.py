@@ -39,11 +39,14 @@ def prepare_inputs(
     folder: Path,
     facts: Path,
     token_ids: Mapping[str, int] | None = None,
+    twin: str | None = None,
+    twin_revision: str | None = None,
 ) -> None:
     """Resolve or make everything a run reads, and write `facts`.
 
     Args:
         token_ids: of the base, by their keys, where the profile sets any.
+        twin: an autoregressive base, or None.
 
     What needs only a look (folders, files, columns) is done before what takes minutes (training the bundled models).
 
@@ -57,6 +60,9 @@ def prepare_inputs(
         "base": lambda: _base(data, base, base_revision, seed, folder, token_ids or {}),
     }
     sources = {"dataset": data.source, "encoder": data.encoder, "base": base}
+    if twin is not None:
+        makers["twin"] = lambda: _twin(data, twin, twin_revision, seed, folder)
+        sources["twin"] = twin
     resolved, faults = {}, []
     for name in sorted(makers, key=lambda name: (sources[name] == EMBEDDED, list(makers).index(name))):
         if faults and sources[name] == EMBEDDED:
@@ -69,7 +75,7 @@ def prepare_inputs(
         raise InputError(faults)
     content = _relative({name: resolved[name] for name in makers}, facts.parent)
     places = [file["path"] for file in resolved["dataset"]["files"]]
-    models = [file for name in ("encoder", "base") for file in model_files(resolved[name]["path"])]
+    models = [file for name in makers if name != "dataset" for file in model_files(resolved[name]["path"])]
     read = [*places, *models, *sorted(folder.glob("*.jsonl"))]
     write_json(facts, seals.sealed(facts, content, read=read, wrote=()))
 
@@ -171,6 +177,42 @@ def _base(
         path = Path(base).expanduser()
     _check_base(path, token_ids)
     return _model_facts(base, kind, commit, path, "base")
+
+
+def _twin(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
+    kind, commit, path = _kind(base), None, folder / "twin"
+    if kind == EMBEDDED:
+        from data_prep.bundled.models.base import provide_twin
+
+        with atomic_folder(path) as temporary:
+            provide_twin(data.embedded, seed=seed, folder=temporary)
+    elif kind == "hub":
+        from data_prep.inputs.hub import fetch_model
+
+        snapshot = fetch_model(base, revision)
+        path, commit = snapshot.folder, snapshot.revision
+    else:
+        path = Path(base).expanduser()
+    _check_twin(path)
+    return _model_facts(base, kind, commit, path, "twin")
+
+
+def _check_twin(path: Path) -> None:
+    """Raises InputError unless the folder holds a causal language model that adapters fit, and a tokenizer."""
+    from causal.network import check_causal_folder
+    from llada.chat_format import load_tokenizer
+    from llada.errors import CheckpointError
+
+    if not path.is_dir():
+        raise InputError(f"twin.base: {path}: no such folder; give the folder of a causal language model, or a hub id")
+    faults: list[str] = []
+    for check in (check_causal_folder, load_tokenizer):
+        try:
+            check(path)
+        except CheckpointError as error:
+            faults += [fault for fault in str(error).splitlines() if fault not in faults]
+    if faults:
+        raise InputError([f"twin.base: {fault}" for fault in faults])
 
 
 def local_place(source: str) -> Path | None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 LATER = ("confidence", "repetition_penalty")
 LATER_OF_EVALUATION = ("english_file", "english_rows", "rouge_tokenizer")
+TIMED_ALONE = 8  # answers
 COLUMNS = ("id", "subset_name", "template_name", "cluster", "prompt", "answer", "input_ids", "prompt_length")
 
 
@@ -51,6 +52,10 @@ class Measurement:
     sampling: SamplerConfig
     model: ModelConfig
     seed: int
+    causal: bool = False
+    """Whether it is the autoregressive twin that is measured."""
+    beside: bool = False
+    """Whether the profile compares two paradigms: then a few answers are timed alone too."""
 
     @property
     def _still_off(self) -> set[str]:
@@ -117,57 +122,73 @@ def evaluate(
     pairs = read_english(english, evaluation.english_rows) if english else []
     budgets = budget_configs(evaluation, sampling)
     clock = _Clock()
-    network, tokenizer = load_system(measurement.model, base, adapter)
+    causal = measurement.causal
+    network, tokenizer = load_system(measurement.model, base, adapter, causal=causal)
     for config in (sampling, *budgets):
-        check_sampling(network.config, config, max(map(len, test_set.prompts)))
+        check_sampling(network.config, config, max(map(len, test_set.prompts)), causal=causal)
     clock.lap("load_seconds")
-    from eval.measure.generation import generate_answers, trace_answers
+    from eval.measure.generation import answers_alone, generate_answers, trace_answers
     from eval.measure.likelihood import bounds, fit_by_mask_share
     from eval.measure.retention import english_bound
     from eval.suites.run import run_task
 
-    estimates = bounds(network, test_set.prompts, test_set.answers, samples=evaluation.likelihood_samples, seed=seed)
+    samples = evaluation.likelihood_samples
+    estimates = bounds(network, test_set.prompts, test_set.answers, samples=samples, seed=seed, causal=causal)
     in_english = partial(
         english_bound,
         network,
         tokenizer,
-        samples=evaluation.likelihood_samples,
+        samples=samples,
         resamples=evaluation.bootstrap_resamples,
         seed=seed,
+        causal=causal,
     )
-    extra = {
-        "noise_levels": fit_by_mask_share(network, test_set.prompts, test_set.answers, seed=seed),
+    extra: dict[str, Any] = {
+        "noise_levels": [],
         "english": in_english(),
         **({"english_file": in_english(pairs)} if english else {}),
-        "tasks": {
-            task.config.name: run_task(
-                network, tokenizer, task, samples=evaluation.likelihood_samples, seed=seed
-            ).result
-            for task in tasks
-        },
+        "tasks": {},
+        "eos_overflow": [],
     }
+    if causal:
+        extra["exact_likelihood"] = True
+    else:
+        extra["noise_levels"] = fit_by_mask_share(network, test_set.prompts, test_set.answers, seed=seed)
+        extra["tasks"] = {
+            task.config.name: run_task(network, tokenizer, task, samples=samples, seed=seed).result for task in tasks
+        }
     clock.lap("likelihood_seconds")
     generated = [
         generate_answers(
-            network, tokenizer, test_set.prompts, sampling, batch_size=evaluation.batch_size, seed=seed + decoding
+            network,
+            tokenizer,
+            test_set.prompts,
+            sampling,
+            batch_size=evaluation.batch_size,
+            seed=seed + decoding,
+            causal=causal,
         )
         for decoding in range(evaluation.decoding_seeds)
     ]
     decodings = [answers for answers, _ in generated]
     clock.lap("generation_seconds")
-    traced = traced_rows(test_set.items, evaluation.trace_items)
+    alone = [test_set.prompts[row] for row in traced_rows(test_set.items, TIMED_ALONE if measurement.beside else 0)]
+    timed = answers_alone(network, tokenizer, alone, sampling, seed=seed, causal=causal) if alone else None
+    clock.lap("alone_seconds")
+    traced = traced_rows(test_set.items, 0 if causal else evaluation.trace_items)
     traces = trace_answers(network, tokenizer, test_set.prompts, sampling, rows=traced, seed=seed)
     clock.lap("trace_seconds")
     few = traced_rows(test_set.items, evaluation.eos_overflow_items)
-    extra["eos_overflow"] = lengths_by_budget(
-        network,
-        tokenizer,
-        [test_set.prompts[row] for row in few],
-        budgets,
-        batch_size=evaluation.batch_size,
-        resamples=evaluation.bootstrap_resamples,
-        seed=seed,
-    )
+    if not causal:
+        extra["eos_overflow"] = lengths_by_budget(
+            network,
+            tokenizer,
+            [test_set.prompts[row] for row in few],
+            budgets,
+            batch_size=evaluation.batch_size,
+            resamples=evaluation.bootstrap_resamples,
+            seed=seed,
+        )
     clock.lap("overflow_seconds")
     cut = cut_references(tokenizer, test_set.answers, sampling.longest)
     vectors = None if encoder is None else embed_texts_of(encoder, test_set.items, decodings, cut, seed)
@@ -192,6 +213,10 @@ def evaluate(
         write_json_lines(folder / "items.jsonl", scored.items)
         write_json(folder / "trace.json", trace_content(test_set.items, traced, traces))
         accounting = clock.laps | accounting_content([cost for _, cost in generated])
+        if timed is not None:
+            accounting["batch_size"] = evaluation.batch_size
+            spent = {"items": len(alone), "seconds": round(timed.seconds, 3)}
+            accounting["alone"] = spent | accounting_content([timed])
         accounting |= {"measured": measured_hashes(adapter, test, answer_keys)}
         path = folder / "accounting.json"
         write_json(path, accounting | seals.files(path, read=(), wrote=[folder]))
@@ -242,14 +267,15 @@ def read_test_set(path: Path) -> TestSet:
     return TestSet(items, [row["input_ids"][: row["prompt_length"]] for row in rows], answers)
 
 
-def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[Any, Any]:
+def load_system(model: ModelConfig, base: Path, adapter: Path | None, *, causal: bool = False) -> tuple[Any, Any]:
     """The network with the adapter active, in eval mode, and its tokenizer."""
     from adapters.base import load_base
     from llada.chat_format import load_tokenizer, stop_at_end_of_turn
 
     tokenizer = load_tokenizer(base)
-    network = load_base(model, base)
-    stop_at_end_of_turn(network.config, tokenizer)
+    network = load_base(model, base, causal=causal)
+    if not causal:
+        stop_at_end_of_turn(network.config, tokenizer)
     if adapter is not None and model.quantization == "none" and model.dtype == "float32":
         from adapters.update import add_adapter
 
@@ -262,19 +288,21 @@ def load_system(model: ModelConfig, base: Path, adapter: Path | None) -> tuple[A
     return network, tokenizer
 
 
-def check_sampling(model_config: Any, sampling: SamplerConfig, longest_prompt: int) -> None:
+def check_sampling(model_config: Any, sampling: SamplerConfig, longest_prompt: int, *, causal: bool = False) -> None:
     """Raises InputError, before anything is run, where the settings do not fit the model or the prompts."""
     from llada.sampling.sequences import Vocabulary
 
     try:
-        Vocabulary.of(model_config, sampling)
+        if not causal:
+            Vocabulary.of(model_config, sampling)
     except ValueError as error:
         raise InputError(f"sampling: {error}") from None
-    room = model_config.max_sequence_length - longest_prompt
+    room = model_config.max_position_embeddings - longest_prompt
     if sampling.longest > room:
         raise InputError(
             f"sampling: an answer of {sampling.longest} tokens, the longest prompt ({longest_prompt}) leaves {room} "
-            f"of the model's {model_config.max_sequence_length}; lower sampling.gen_length, or evaluation.eos_overflow"
+            f"of the model's {model_config.max_position_embeddings}; lower sampling.gen_length, or "
+            "evaluation.eos_overflow"
         )
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 import torch
 
+from causal.generation import generate_causal
 from common.progress import progress_bar
 from eval.metrics.scoring import Answer
-from llada.chat_format import decode_answer
+from llada.chat_format import decode_answer, end_of_turn_id
 from llada.sampling.batches import generate_many, left_pad
 from llada.sampling.generate import denoise
 from llada.sampling.settings import SamplerConfig
@@ -44,12 +45,17 @@ def generate_answers(
     *,
     batch_size: int,
     seed: int,
+    causal: bool = False,
 ) -> tuple[list[Answer], Accounting]:
     """One answer per prompt (token ids, ending with the assistant's header), in the order given.
 
     A batch has as many positions as `batch_size` rows of the longest prompt: more rows where prompts are shorter.
+
+    Args:
+        causal: the model is a causal one, which writes from left to right; of the sampler's settings it takes the
+            longest answer, the temperature and the stop tokens.
     """
-    stops = stop_tokens(model, config)
+    stops = causal_stops(tokenizer, config) if causal else stop_tokens(model, config)
     longest = max(len(prompt) for prompt in prompts) + config.longest
     answers: dict[int, Answer] = {}
     passes = tokens = stopped_early = 0
@@ -57,7 +63,20 @@ def generate_answers(
     begin = time.perf_counter()
     with progress_bar() as progress:
         task = progress.add_task("generating answers", total=len(prompts), note="")
-        for batch in generate_many(model, prompts, config, seed=seed, token_budget=batch_size * longest):
+        if causal:
+            batches = generate_causal(
+                model,
+                prompts,
+                longest=config.longest,
+                stops=stops,
+                pad=tokenizer.pad_token_id,
+                temperature=config.temperature,
+                seed=seed,
+                token_budget=batch_size * longest,
+            )
+        else:
+            batches = generate_many(model, prompts, config, seed=seed, token_budget=batch_size * longest)
+        for batch in batches:
             for item, generated in zip(batch.items, batch.answers, strict=True):
                 answers[item] = read_answer(tokenizer, generated, stops)
                 tokens += len(generated)
@@ -67,6 +86,24 @@ def generate_answers(
             progress.advance(task, len(batch.items))
     accounting = Accounting(passes, tokens, time.perf_counter() - begin, stopped_early, peak)
     return [answers[item] for item in range(len(prompts))], accounting
+
+
+def answers_alone(
+    model: Any, tokenizer: Any, prompts: Sequence[Sequence[int]], config: SamplerConfig, *, seed: int, causal: bool
+) -> Accounting:
+    """What these answers cost one after the other, as of a single user."""
+    costs = [
+        generate_answers(model, tokenizer, [prompt], config, batch_size=1, seed=seed, causal=causal)[1]
+        for prompt in prompts
+    ]
+    peaks = [cost.peak_memory_bytes for cost in costs if cost.peak_memory_bytes is not None]
+    return Accounting(
+        sum(cost.forward_passes for cost in costs),
+        sum(cost.tokens for cost in costs),
+        sum(cost.seconds for cost in costs),
+        sum(cost.rows_stopped_early for cost in costs),
+        max(peaks) if peaks else None,
+    )
 
 
 def read_answer(tokenizer: Any, generated: Sequence[int], stops: set[int]) -> Answer:
@@ -134,6 +171,14 @@ def stop_tokens(model: Any, config: SamplerConfig) -> set[int]:
     if config.stop_token_ids is not None:
         return set(config.stop_token_ids)
     ends = (model.config.eos_token_id, getattr(model.config, "eot_token_id", None))
+    return {token for token in ends if token is not None}
+
+
+def causal_stops(tokenizer: Any, config: SamplerConfig) -> set[int]:
+    """Where a causal model's answer ends: the configured tokens, or end of turn and end of text."""
+    if config.stop_token_ids is not None:
+        return set(config.stop_token_ids)
+    ends = (end_of_turn_id(tokenizer), tokenizer.eos_token_id)
     return {token for token in ends if token is not None}
 
 

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from causal.likelihood import exact_log_likelihoods
+from causal.network import causal_network
 from common.errors import InputError
 from common.progress import progress_bar
 from llada.diffusion.likelihood import LikelihoodEstimate, log_likelihoods
@@ -28,8 +30,10 @@ def bounds(
     samples: int,
     seed: int,
     label: str = "likelihood bound",
+    causal: bool = False,
 ) -> list[LikelihoodEstimate]:
-    """Lower bounds on log p(answer | prompt) in nats, one per item, in the order given.
+    """Lower bounds on log p(answer | prompt) in nats, one per item, in the order given; of a causal model the exact
+    values.
 
     The masks of an item depend on (seed, its number, its answer's length): every system is measured on the same masks.
 
@@ -42,9 +46,11 @@ def bounds(
         task = progress.add_task(label, total=len(prompts), note="")
         for start in range(0, len(order), SLICE):
             rows = order[start : start + SLICE]
-            estimates = log_likelihoods(
-                model, [prompts[row] for row in rows], [answers[row] for row in rows], samples, seed=seed, items=rows
-            )
+            given = [prompts[row] for row in rows], [answers[row] for row in rows]
+            if causal:
+                estimates = exact_log_likelihoods(model, *given)
+            else:
+                estimates = log_likelihoods(model, *given, samples, seed=seed, items=rows)
             refuse_what_is_not_finite(model, estimates)
             by_row.update(zip(rows, estimates, strict=True))
             progress.advance(task, len(rows))
@@ -55,8 +61,9 @@ def refuse_what_is_not_finite(model: Any, estimates: Sequence[LikelihoodEstimate
     """Raises InputError where the model gives no number for an answer: everything measured after it would be void."""
     wrong = sum(not math.isfinite(one.estimate) for one in estimates)
     if wrong:
+        dtype = causal_network(model).dtype
         raise InputError(
-            f"the likelihood of {wrong} of {len(estimates)} answers is not a finite number in {base_of(model).dtype}; "
+            f"the likelihood of {wrong} of {len(estimates)} answers is not a finite number in {dtype}; "
             "use float32 or bfloat16 (model.dtype), or check the weights of base and adapter"
         )
 

@@ -23,10 +23,11 @@ def english_bound(
     samples: int,
     resamples: int,
     seed: int,
+    causal: bool = False,
 ) -> dict[str, Any]:
     """The likelihood bound of English answers, with the statistics per item for paired comparisons."""
     prompts, answers = _encode(tokenizer, pairs)
-    estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label="English")
+    estimates = bounds(model, prompts, answers, samples=samples, seed=seed, label="English", causal=causal)
     nats = [-one.estimate for one in estimates]
     sizes = [len(answer.encode()) for _, answer in pairs]
     statistics = bound_statistics(nats, [len(answer) for answer in answers], sizes)

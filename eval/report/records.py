@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from adapters.methods import METHODS
 from common.records import Record
+from common.systems import TWIN
 from eval.metrics.definitions import METRICS
 from eval.metrics.floors import FLOOR_LABELS
 
@@ -216,6 +217,7 @@ class Metrics(Strict):
     english_file: English | None = None
     eos_overflow: list[Budget] = Field([])
     tasks: dict[str, Task] = Field({})
+    exact_likelihood: bool = False
 
     @model_validator(mode="after")
     def _holds_what_every_system_is_judged_by(self) -> Self:
@@ -301,15 +303,28 @@ class Measured(Strict):
     test_sha256: str | None = None
 
 
+class Alone(Strict):
+    """Some answers written one after the other."""
+
+    items: Annotated[int, Field(ge=1)]
+    seconds: Number
+    forward_passes: Count
+    tokens_per_second: Number
+
+
 class Accounting(Strict):
     """accounting.json."""
+
+    alone: Alone | None = None
+    batch_size: Count | None = None
+    peak_memory_bytes: Count | None = None
+    tokens_per_second: Number | None = None
+    generated_tokens: Count | None = None
 
     measured: Measured = Measured()
 
     generation_seconds: Number | None = None
     forward_passes: Count | None = None
-    tokens_per_second: Number | None = None
-    peak_memory_bytes: Count | None = None
 
 
 class Best(Strict):
@@ -375,7 +390,7 @@ class Sweep(Strict):
     def _methods_have_their_runs(self) -> Self:
         runs = {(run.method, run.learning_rate) for run in self.runs}
         for method, best in self.best.items():
-            if method not in METHODS:
+            if method.removeprefix(TWIN) not in METHODS:
                 raise ValueError(f"best: {method} is no method")
             if (method, best.learning_rate) not in runs:
                 raise ValueError(f"best.{method}: no run has the rate {best.learning_rate}")

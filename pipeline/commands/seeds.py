@@ -58,22 +58,23 @@ def train_and_evaluate(profile: Profile, paths: Paths, adapters: Sequence[Adapte
     """
     from common.progress import console
     from eval.measure.evaluate import is_measured
-    from pipeline.paths import answer_keys, command_for, require
+    from pipeline.paths import answer_keys, command_for, formatted_for, require
     from pipeline.stages import evaluate as evaluation
     from pipeline.stages.train import training_plan
     from training.plan import is_finished
     from training.trainer import train
 
-    test, keys = require(paths.formatted / "test.parquet", "format", paths), answer_keys(paths)
+    keys = answer_keys(paths)
     for adapter in adapters:
         name = str(adapter)
+        test = require(formatted_for(name, paths.formatted) / "test.parquet", "format", paths)
         plan = training_plan(profile, paths, name)
         with taking_turns(f"train-{name}", paths):
             if is_finished(plan):
                 console.print(f"{name}: trained with these settings before")
             else:
                 train(plan)
-        measured = evaluation.measurement_of(profile)
+        measured = evaluation.measurement_of(profile, name)
         with taking_turns(f"evaluate-{name}", paths):
             if is_measured(paths.evaluation(name), measured, adapter=plan.output, test=test, answer_keys=keys):
                 console.print(f"{name}: evaluated with these settings before")

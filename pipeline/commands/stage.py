@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from common.systems import BASES
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running, taking_turns, values
 
 SUMMARIES = {
@@ -48,7 +49,7 @@ def evaluate(
     with running("evaluate", profile, overrides, artifacts) as (settings, paths):
         systems = values("--method", methods, str)
         for system in systems:
-            if system != "base":
+            if system not in BASES:
                 settings.method(system)  # a misspelt name is refused before anything is measured
         from pipeline.stages.evaluate import run
 

@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.lineage import check_base, check_rows
+from common.errors import InputError
+from common.systems import BASES, is_twin
 from eval.measure.evaluate import Measurement, evaluate
-from pipeline.paths import Paths, answer_keys, read_inputs, require
+from pipeline.paths import Paths, answer_keys, formatted_for, read_inputs, require
 from pipeline.watched import Sources, check_watched
 
 if TYPE_CHECKING:
@@ -17,19 +19,21 @@ if TYPE_CHECKING:
 def run(profile: Profile, paths: Paths, system: str) -> None:
     """Measure the base (`system="base"`) or one adapter on the test set."""
     check_watched(local_files(profile))
-    if system != "base":
+    adapter = None if system in BASES else paths.adapter(system)
+    if adapter is not None:
         profile.method(system)
-        require(paths.adapter(system) / "adapter_config.json", f"train --method {system}", paths)
+        require(adapter / "adapter_config.json", f"train --method {system}", paths)
     resolved = read_inputs(paths)
-    if system != "base":
-        check_base(paths.adapter(system), resolved.base, resolved.base_sha256)
-        check_rows(paths.adapter(system), paths.formatted)
+    base, formatted = resolved.base_of(system), formatted_for(system, paths.formatted)
+    if adapter is not None:
+        check_base(adapter, base.folder, base.sha256)
+        check_rows(adapter, formatted)
     evaluate(
-        measurement_of(profile),
+        measurement_of(profile, system),
         system=system,
-        base=resolved.base,
-        adapter=None if system == "base" else paths.adapter(system),
-        test=require(paths.formatted / "test.parquet", "format", paths),
+        base=base.folder,
+        adapter=adapter,
+        test=require(formatted / "test.parquet", "format", paths),
         output=paths.evaluation(system),
         encoder=resolved.encoder,
         answer_keys=answer_keys(paths),
@@ -45,5 +49,14 @@ def local_files(profile: Profile) -> Sources:
     return {key: (file, Path(file).absolute()) for key, file in files.items() if file is not None}
 
 
-def measurement_of(profile: Profile) -> Measurement:
-    return Measurement(profile.evaluation, profile.sampling, profile.model, profile.seed)
+def measurement_of(profile: Profile, system: str = "base") -> Measurement:
+    """What the profile says of measuring a system. Beside a twin, a few answers are timed alone too.
+
+    Raises:
+        InputError: a system of the twin, where there is none.
+    """
+    if not is_twin(system):
+        return Measurement(profile.evaluation, profile.sampling, profile.model, profile.seed, beside=bool(profile.twin))
+    if profile.twin is None:
+        raise InputError(f"--method: {system!r}: profile {profile.name!r} has no section twin")
+    return Measurement(profile.evaluation, profile.sampling, profile.twin, profile.seed, causal=True, beside=True)

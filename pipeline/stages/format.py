@@ -12,12 +12,14 @@ if TYPE_CHECKING:
 
 
 def run(profile: Profile, paths: Paths) -> None:
-    """Tokenise the splits in chat form."""
+    """Tokenise the splits in chat form, in the twin's too where there is one."""
+    resolved = read_inputs(paths)
     format_splits(
         profile.data,
         splits=require(paths.splits, "split", paths),
         split_facts=require(paths.leakage_facts, "split", paths),
-        tokenizer=read_inputs(paths).base,
+        tokenizer=resolved.base,
+        twin=resolved.twin and resolved.twin.folder,
         formatted=paths.formatted,
         facts=paths.format_facts,
     )

@@ -27,6 +27,8 @@ def run(profile: Profile, paths: Paths) -> None:
         folder=paths.inputs,
         facts=paths.inputs_facts,
         token_ids=profile.model.token_ids,
+        twin=profile.twin and profile.twin.base,
+        twin_revision=profile.twin and profile.twin.revision,
     )
 
 
@@ -36,5 +38,5 @@ def local_sources(profile: Profile) -> Sources:
         "data.source": profile.data.source,
         "data.encoder": profile.data.encoder,
         "model.base": profile.model.base,
-    }
+    } | ({} if profile.twin is None else {"twin.base": profile.twin.base})
     return {key: (source, local_place(source)) for key, source in sources.items()}

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from adapters.naming import AdapterName
 from common.errors import InputError
-from pipeline.paths import Paths, read_inputs, require
+from common.systems import is_twin
+from pipeline.paths import Paths, formatted_for, read_inputs, require
 from pipeline.provenance import provenance
 from training import trainer
 from training.memory import dry_run as counting
@@ -41,18 +42,21 @@ def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
         InputError: a stage before is missing.
     """
     name = AdapterName.parse(adapter)
-    resolved = read_inputs(paths)
+    base, config = read_inputs(paths).base_of(adapter), profile.method(adapter)
+    formatted = formatted_for(adapter, paths.formatted)
     for split in ("train", "validation"):
-        require(paths.formatted / f"{split}.parquet", "format", paths)
+        require(formatted / f"{split}.parquet", "format", paths)
+    model = profile.twin if is_twin(adapter) else profile.model
+    assert model is not None  # a profile with a method of the twin has one
     return TrainingPlan(
         method_name=name.method,
-        model=profile.model,
+        model=model,
         train=profile.train,
-        config=profile.method(adapter),
-        base=resolved.base,
-        base_sha256=resolved.base_sha256,
-        base_revision=resolved.base_revision,
-        formatted=paths.formatted,
+        config=config,
+        base=base.folder,
+        base_sha256=base.sha256,
+        base_revision=base.revision,
+        formatted=formatted,
         output=paths.adapter(adapter),
         scratch=paths.scratch,
         seed=profile.seed if name.seed is None else name.seed,

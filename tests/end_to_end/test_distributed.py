@@ -76,7 +76,7 @@ def assert_equal_curves(one, two):
     assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
 
 
-@pytest.mark.parametrize(("method", "also"), [("lora", {}), ("pissa", {}), ("lora", NOT_THE_DEFAULT)])
+@pytest.mark.parametrize(("method", "also"), [("lora", {}), ("pissa", {}), ("lora", NOT_THE_DEFAULT), ("ar-pissa", {})])
 def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     """The two come from `accelerate launch`; the one is this process."""
     settings = SETTINGS | also

@@ -18,7 +18,8 @@ LONG = "LONG_TESTS" in os.environ
 """Whether tests that take minutes run whole; without it they take a sample, or skip, saying so."""
 REPOSITORY = Path(__file__).resolve().parents[2]
 PACKAGES = (
-    "common", "llada", "data_prep", "adapters", "training", "experiments", "release", "eval", "chat", "pipeline",
+    "common", "llada", "causal", "data_prep", "adapters", "training", "experiments", "release", "eval", "chat",
+    "pipeline",
 )  # fmt: skip
 LAZY_FACES = ("llada", "adapters", "pipeline")
 STAGES = ("inputs", "select", "embed", "cluster", "split", "format", "train", "evaluate", "report")

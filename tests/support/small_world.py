@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from adapters.config import MethodConfig, ModelConfig
 from adapters.starts.by_peft import StartRows
+from common.systems import is_twin
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.diffusion.loss import masked_diffusion_loss
 from llada.network.configuration import ILLaDAConfig
@@ -45,6 +47,8 @@ def small_illada_config(**changes: Any) -> ILLaDAConfig:
 def small_model(seed: int = 0, kind: str = "llada", **changes: Any) -> Any:
     with torch.random.fork_rng():
         torch.manual_seed(seed)
+        if kind == "llama":
+            return small_causal_model(**changes)
         if kind == "llada":
             return LLaDAModelLM(small_config(**changes)).eval()
         return network_of(small_illada_config(**{"init_std": 0.15} | changes)).eval()
@@ -69,6 +73,16 @@ def start_rows(seed: int = 0, batches: int = 3) -> StartRows:
             masked_diffusion_loss(network, *loss).backward()
 
     return StartRows(made, backward)
+
+
+def small_causal_model(**changes: Any) -> Any:
+    """transformers' own Llama of these sizes, with its causal mask, drawn from torch's global generator."""
+    sizes: dict[str, Any] = {
+        "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2, "num_hidden_layers": LAYERS,
+        "intermediate_size": 128, "vocab_size": WORDS, "max_position_embeddings": 128, "initializer_range": 0.15,
+        "eos_token_id": EOS, "pad_token_id": EOS, "bos_token_id": EOS,
+    } | changes  # fmt: skip
+    return LlamaForCausalLM(LlamaConfig(**sizes)).eval()
 
 
 def write_base(folder: Path, kind: str = "llada") -> Path:
@@ -115,8 +129,11 @@ def small_plan(
     run: str = "a",
     kind: str = "llada",
 ) -> TrainingPlan:
-    """A training of seconds. Base and rows lie in `folder` and are made once; `run` names the output."""
-    base, formatted = folder / "base", folder / f"formatted-{rows}"
+    """A training of seconds. Base and rows lie in `folder` and are made once; `run` names the output. A method of the
+    autoregressive twin has a Llama of its own.
+    """
+    kind = "llama" if is_twin(method) else kind
+    base, formatted = folder / ("twin" if is_twin(method) else "base"), folder / f"formatted-{rows}"
     if not base.exists():
         write_base(base, kind)
     if not formatted.exists():

@@ -61,9 +61,7 @@ def check_memory(plan: TrainingPlan, processes: Processes, fits: bool) -> None:
 
 def estimate_of(plan: TrainingPlan, processes: int = 1) -> Estimate:
     """The estimate of a plan on this machine; its rows and its base's config.json are read."""
-    from llada.network.checkpoint import read_config
-
-    shape, lengths = read_config(plan.base), plan.rows.lengths
+    shape, lengths = plan.shape(), plan.rows.lengths
     return estimate(plan.method, plan.config, plan.model, plan.train, shape, lengths, plan.seed, processes=processes)
 
 

@@ -17,6 +17,7 @@ from adapters.stored import CONFIG, WEIGHTS
 from common import seals
 from common.files import atomic_folder, write_json, write_text
 from common.memory import peak_resident_bytes
+from common.systems import is_twin
 from llada.network.published import title_of
 from training.plan import TrainingPlan
 from training.progress import CURVE_COLUMNS, CurveRow, Progress
@@ -62,7 +63,7 @@ def run_facts(
         "validation": {
             "unit": "nats per answer token, mean over rows, 95% interval",
             "rows": validated_rows,
-            "draws": plan.train.validation_draws,
+            "draws": 1 if plan.causal else plan.train.validation_draws,
             "first": progress.first_validation,
             "best": progress.best_validation,
             "last": progress.last_validation,
@@ -117,19 +118,22 @@ def card(run: dict[str, Any]) -> str:
     bound = run["validation"]["best"]
     base, revision = run["base"]["name"], run["base"]["revision"]
     on = f" of {base}" + (f" at revision {revision}" if revision else "") if base else ""
+    causal = is_twin(run["method"])
+    loss, what = ("causal cross-entropy", "loss") if causal else ("the masked-diffusion loss", "bound")
+    tags = "causal-lm" if causal else "llada, masked-diffusion"
     unchanged = "" if bound["step"] else f"\n\n**{no_gain(run)}**"
     form = "plain LoRA" if run.get("form", "LoRA") == "LoRA" else f"peft's {run['form']} (which is no LoRA)"
     front = f"base_model: {base}\n" if base else ""
     return f"""---
 library_name: peft
 language: id
-{front}tags: [llada, masked-diffusion, {run["method"]}]
+{front}tags: [{tags}, {run["method"]}]
 ---
 
 # {run["title"]} adapter of {title_of(run["base"]["model_type"])} for Indonesian{unchanged}
 
-Trained with the masked-diffusion loss on {run["data"]["train_rows"]} instruction rows for {run["steps"]} optimizer
-steps. Validation bound: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to
+Trained with {loss} on {run["data"]["train_rows"]} instruction rows for {run["steps"]} optimizer
+steps. Validation {what}: {bound["loss"]:.4f} nats per answer token (95% interval {bound["low"]:.4f} to
 {bound["high"]:.4f}), {run["validation"]["first"]["loss"]:.4f} before training.
 
 The weights are {form} on the original base{on}, rank {run["saved_rank"]}:

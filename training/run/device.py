@@ -8,7 +8,7 @@ import torch
 
 from common.errors import InputError
 from common.progress import console
-from llada.network.checkpoint import published_shapes, read_config
+from llada.network.checkpoint import published_shapes
 from training.plan import TrainingPlan
 
 LARGE = 1_000_000_000  # weights of a base that takes months on a CPU
@@ -62,4 +62,4 @@ def why_no_gpu() -> str:
 
 def weights_of(plan: TrainingPlan) -> int:
     """Weights of the base, from its config.json."""
-    return sum(map(math.prod, published_shapes(read_config(plan.base)).values()))
+    return sum(map(math.prod, published_shapes(plan.shape()).values()))

@@ -17,6 +17,7 @@ from training.config import TrainConfig
 CODE = (
     "common",
     "adapters",
+    "causal",
     "training",
     "llada/errors.py",
     "llada/network",

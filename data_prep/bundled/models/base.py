@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from data_prep.bundled.models.pretraining import Pretraining, Recipe
 from data_prep.config import BundledConfig
 
 SHIPPED = Path(__file__).parents[1] / "base"
+SHIPPED_TWIN = Path(__file__).parents[1] / "twin"
 MODEL_FILES = (
     "config.json",
     "model.safetensors",
@@ -22,17 +24,30 @@ MODEL_FILES = (
     "tokenizer_config.json",
     "chat_template.jinja",
 )
+OPTIONAL_FILES = ("generation_config.json",)
+"""Which transformers writes for a model that it can generate with."""
 
 
 def provide_base(config: BundledConfig, seed: int, folder: Path) -> None:
     """Copy the shipped base to `folder`, or pretrain one from `seed` and save it there."""
     folder.mkdir(parents=True, exist_ok=True)
+    _provide(SHIPPED, fresh_recipe(config, seed), config, folder)
+
+
+def provide_twin(config: BundledConfig, seed: int, folder: Path) -> None:
+    """The same of the autoregressive twin, which has the base's tokenizer."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _provide(SHIPPED_TWIN, replace(fresh_recipe(config, seed), paradigm="causal"), config, folder)
+
+
+def _provide(shipped: Path, recipe: Recipe, config: BundledConfig, folder: Path) -> None:
     if config.base == "shipped":
-        for name in MODEL_FILES:
-            shutil.copyfile(SHIPPED / name, folder / name)
+        for name in (*MODEL_FILES, *OPTIONAL_FILES):
+            if name in MODEL_FILES or (shipped / name).is_file():
+                shutil.copyfile(shipped / name, folder / name)
         return
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
-        run = Pretraining(fresh_recipe(config, seed), Path(work))
+        run = Pretraining(recipe, Path(work))
         run.train(config.base_steps)
         run.publish(folder)
 
