@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipeline.commands import chat, demo, plan, preview, release, seeds, serve, stage, status, sweep
-from pipeline.commands.measuring import judge, safety, tasks
+from pipeline.commands.measuring import judge, reversal, safety, tasks
 from pipeline.options import main
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ for name, summary in stage.SUMMARIES.items():
     app.command(name, help=summary)(stage.command_of(name))
 for command in (stage.evaluate, tasks.tasks, safety.safety, preview.preview, sweep.sweep, seeds.seeds, judge.judge):
     app.command()(command)
-for command in (plan.plan, status.status):
+for command in (reversal.reversal, plan.plan, status.status):
     app.command()(command)
 for talking in (chat.chat, demo.demo, serve.serve):
     app.command(context_settings=chat.TAKES_SAMPLER_FLAGS, epilog=chat.sampler_flags_help())(talking)

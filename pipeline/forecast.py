@@ -20,6 +20,7 @@ from adapters.methods import METHODS
 from adapters.naming import AdapterName
 from common.errors import InputError
 from common.files import read_json
+from common.systems import is_twin
 from pipeline.paths import Paths
 from pipeline.profile import Profile
 from training.batching import read_rows, steps_per_epoch
@@ -83,6 +84,11 @@ class Forecast:
         return self.variants[0].memory.total <= self.machine.available
 
 
+def diffusing(profile: Profile) -> list[str]:
+    """The methods of the diffusion model."""
+    return [name for name in profile.methods if not is_twin(name)]
+
+
 def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tflops: float | None) -> Forecast:
     """Plan the training of one adapter.
 
@@ -95,6 +101,10 @@ def forecast(profile: Profile, paths: Paths, method: str, gpu: float | None, tfl
     """
     import training.trainer  # noqa: F401  # the memory of a CPU process is measured with all of it imported
 
+    if is_twin(method):
+        raise InputError(
+            f"--method: {method!r}: plan knows the diffusion model; `train_adapter.py --dry-run` counts a twin"
+        )
     config, adaptation = profile.method(method), METHODS[AdapterName.parse(method).method]
     shape, shape_source = network_shape(profile, paths)
     lengths, rows_source = row_lengths(profile, paths)
@@ -216,7 +226,7 @@ def typical_lengths(profile: Profile, paths: Paths, worst: np.ndarray) -> np.nda
 
 def measured_speed(profile: Profile, paths: Paths, method: str) -> tuple[float | None, str]:
     """Tokens per second in the run.json of this method's adapter, or of another one of the profile."""
-    for name in dict.fromkeys((method, *profile.methods)):
+    for name in dict.fromkeys((method, *diffusing(profile))):
         path = paths.adapter(name) / "run.json"
         run = read_json(path) if path.is_file() else {}
         same = run.get("settings", {}).get("model") == profile.model.model_dump(mode="json")
@@ -259,13 +269,15 @@ def disk(profile: Profile, paths: Paths, workload: Workload) -> dict[str, float]
     one = 4.0 * workload.counts.trainable
     moments = 8.0 if profile.train.optimizer == "adamw" else 2.04
     resumable = profile.train.keep_checkpoints * workload.counts.trainable * (4 + 4 + moments)
-    decomposed = [name for name in profile.methods if METHODS[name].start != "random"]
-    ranks = {name: METHODS[name].saved_rank(config) / config.rank for name, config in profile.methods.items()}
+    decomposed = [name for name in diffusing(profile) if METHODS[name].start != "random"]
+    ranks = {
+        name: METHODS[name].saved_rank(profile.method(name)) / profile.method(name).rank for name in diffusing(profile)
+    }
     adapters = sum(2 * one * times for times in ranks.values())  # the best and the last
     return {
         "base": float(workload.counts.base * published),
         **fetched(paths),
-        f"adapters ({len(profile.methods)} methods, best and last)": adapters,
+        f"adapters ({len(diffusing(profile))} methods, best and last)": adapters,
         "resumable state while one trains": resumable,
         **({"initial factors": one} if decomposed else {}),
     }

@@ -40,6 +40,8 @@ from it), `language` (`en` or `id`: of the report's frame, the chat page and the
 `methods` holds one section per adapter: `lora`, `loraplus`, `pissa`, and also `rslora`, `dora`, `loraplus_pissa`,
 `olora`, `eva`, `corda`, `lora_ga`, `miss`, `gralora`, `hira`. A method without a section takes rank, targets, dropout
 and scaling of `lora`, see `docs/method.md`.
+`twin` is `null`, or the section of an autoregressive base, with the keys of `model` but for the token ids, which are
+not read; its adapters are `ar-lora`, `ar-loraplus` and `ar-pissa` under `methods`.
 """
 
 

@@ -9,6 +9,7 @@ from markupsafe import Markup
 
 from adapters.methods import METHODS
 from adapters.naming import AdapterName
+from common.systems import TWIN, is_twin
 from eval.report.charts import marker_svg
 
 
@@ -26,9 +27,11 @@ Labels = dict[str, SystemLabel]
 
 
 def system_title(name: str) -> str:
-    """ "Base", or the method's title with the seed of a further training."""
+    """ "Base", or the method's title with the seed of a further training; of the twin it says so."""
     if name == "base":
         return "Base"
+    if is_twin(name):
+        return f"Autoregressive {system_title(name.removeprefix(TWIN)).replace('Base', 'base')}"
     adapter = AdapterName.parse(name)
     title = METHODS[adapter.method].title
     return title if adapter.seed is None else f"{title}, seed {adapter.seed}"

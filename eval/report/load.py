@@ -242,6 +242,16 @@ def read_systems(
     return [_with_trainings(system, seeded) for system in systems]
 
 
+def check_same_items(systems: Sequence[System], twins: Sequence[System]) -> None:
+    """Raises InputError where the twin was measured on other test items than the diffusion systems."""
+    for twin in twins:
+        if _ids(twin) != _ids(systems[0]):
+            raise InputError(
+                f"{twin.name}: measured on other test items than {systems[0].name}; "
+                f"run `python -m pipeline evaluate --method {twin.name}` again"
+            )
+
+
 def _with_trainings(system: System, seeded: Sequence[System]) -> System:
     """The system with its other trainings. One that differs in more than the seed is left out, and it is said why: an
     older run must not stop a report that it has no part in.

@@ -20,6 +20,7 @@ from eval.report.sections import (
     data,
     evidence,
     failures,
+    paradigms,
     refusals,
     replay,
     retention,
@@ -48,6 +49,9 @@ class Findings:
     sweep: Mapping[str, Any] | None = None
     permutations: int = 5000
     language: str = "en"
+    twins: Sequence[System] = ()
+    against: Sequence[Comparison] = ()
+    """Comparisons of the systems with their autoregressive twins."""
 
     @cached_property
     def labels(self) -> Labels:
@@ -73,6 +77,7 @@ class IndexPage:
     verdict: verdict.VerdictSection
     comparison: comparison.ComparisonSection
     accuracy: accuracy.AccuracySection | None
+    paradigms: paradigms.ParadigmsSection | None
     answers: answers.AnswersSection
     replay: replay.ReplaySection
     training: training.TrainingSection
@@ -113,6 +118,7 @@ def index_page(findings: Findings) -> IndexPage:
         verdict=verdict.build(findings.verdict, systems, labels, measured),
         comparison=comparison.build(systems, labels, findings.comparisons),
         accuracy=accuracy.build(systems, labels),
+        paradigms=paradigms.build(systems, findings.twins, findings.against),
         answers=answers.build(systems, labels),
         replay=replay.build(systems, labels),
         training=training.build(systems, labels, findings.sweep),

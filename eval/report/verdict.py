@@ -11,6 +11,7 @@ from itertools import combinations
 from typing import Any
 
 from adapters.naming import AdapterName
+from common.systems import BASES
 from eval.config import EvaluationConfig
 from eval.metrics.definitions import ACCURACY, HEADLINE, METRICS, PRIMARY, SECONDARY, Metric
 from eval.metrics.floors import FLOOR_LABELS
@@ -43,30 +44,37 @@ def compare_all(systems: Sequence[System], evaluation: EvaluationConfig, seed: i
     """
     metrics = compared_metrics(systems)
     family = len(metrics) * len(systems) * (len(systems) - 1) // 2
-    comparisons = []
-    for key in metrics:
-        for first, second in combinations(systems, 2):
-            names, reduce = (first.name, second.name), METRICS[key].reduce
-            seeds = seeds_in_common(first, second)
-            if len(seeds) > 1:
-                runs = (first.runs(key, seeds), second.runs(key, seeds))
-                scores = (item_score(key, runs[0].sum(axis=0)), item_score(key, runs[1].sum(axis=0)))
-                comparisons.append(compare_over_seeds(names, key, runs, scores, reduce))
-                continue
-            statistics = (first.statistics[key], second.statistics[key])
-            comparisons.append(
-                compare(
-                    names,
-                    key,
-                    statistics,
-                    (item_score(key, statistics[0]), item_score(key, statistics[1])),
-                    reduce,
-                    resamples=evaluation.bootstrap_resamples,
-                    permutations=max(evaluation.permutations, 100 * family),
-                    seed=seed,
-                )
-            )
-    return adjust(comparisons)
+    permutations = max(evaluation.permutations, 100 * family)
+    return adjust(
+        [
+            compare_pair(*pair, key, evaluation, permutations=permutations, seed=seed)
+            for key in metrics
+            for pair in combinations(systems, 2)
+        ]
+    )
+
+
+def compare_pair(
+    first: System, second: System, key: str, evaluation: EvaluationConfig, *, permutations: int, seed: int
+) -> Comparison:
+    """Two systems on one metric, over the training seeds that they have in common where these are several."""
+    names, reduce = (first.name, second.name), METRICS[key].reduce
+    seeds = seeds_in_common(first, second)
+    if len(seeds) > 1:
+        runs = (first.runs(key, seeds), second.runs(key, seeds))
+        scores = (item_score(key, runs[0].sum(axis=0)), item_score(key, runs[1].sum(axis=0)))
+        return compare_over_seeds(names, key, runs, scores, reduce)
+    statistics = (first.statistics[key], second.statistics[key])
+    return compare(
+        names,
+        key,
+        statistics,
+        (item_score(key, statistics[0]), item_score(key, statistics[1])),
+        reduce,
+        resamples=evaluation.bootstrap_resamples,
+        permutations=permutations,
+        seed=seed,
+    )
 
 
 def compared_metrics(systems: Sequence[System]) -> tuple[str, ...]:
@@ -80,9 +88,9 @@ def compared_metrics(systems: Sequence[System]) -> tuple[str, ...]:
 
 def seeds_in_common(first: System, second: System) -> list[int]:
     """The training seeds that both have, in the first one's order; the base, which has none, agrees with any."""
-    if first.name == "base":
+    if first.name in BASES:
         return list(second.trainings)
-    return [seed for seed in first.trainings if second.name == "base" or seed in second.trainings]
+    return [seed for seed in first.trainings if second.name in BASES or seed in second.trainings]
 
 
 def better(comparison: Comparison) -> str | None:
@@ -147,7 +155,7 @@ def verdict(systems: Sequence[System], comparisons: Sequence[Comparison]) -> Ver
     once = len(adapters) > 1 and not any(system.others for system in systems)
     sentences = (
         against_base(systems, comparisons),
-        _against_floors(systems),
+        against_floors(systems),
         between_adapters(comparisons),
         TRAINED_ONCE if once else "",
     )
@@ -280,9 +288,9 @@ def between_adapters(comparisons: Sequence[Comparison]) -> str:
 _EVEN = {True: "can be told apart", False: "cannot be told apart"}
 
 
-def _against_floors(systems: Sequence[System]) -> str:
+def against_floors(systems: Sequence[System]) -> str:
     """One sentence: where the adapters' chrF++ intervals lie beside every floor: above, below, or around it."""
-    adapters = [system for system in systems if system.name != "base"]
+    adapters = [system for system in systems if system.name not in BASES]
     places: dict[str, dict[str, list[str]]] = {}  # floor -> above, below, around -> titles
     for floor, values in adapters[0].metrics["floors"].items():
         places[floor] = {"above": [], "below": [], "around": []}

@@ -22,8 +22,9 @@ from common.files import atomic_folder, write_json, write_text
 from common.records import as_record
 from eval.config import EvaluationConfig
 from eval.report.card import model_card
-from eval.report.load import read_checked, read_systems
+from eval.report.load import check_same_items, read_checked, read_systems
 from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, index_page
+from eval.report.paradigms import compare_paradigms
 from eval.report.records import Facts, Inputs, Leakage, Select, Sweep
 from eval.report.sections.data import DataFacts
 from eval.report.templates.environment import environment
@@ -51,6 +52,7 @@ def write_report(
     tasks: dict[str, Path] | None = None,
     safety: dict[str, Path] | None = None,
     language: str = "en",
+    twins: dict[str, Path] | None = None,
 ) -> str:
     """Compare all systems of `evaluations` (name -> folder of the evaluate stage) and write `output`.
 
@@ -59,6 +61,7 @@ def write_report(
         sweep: the sweep.json of a matched sweep, where one was run.
         tasks: name -> folder of the public suites that were measured by hand. safety: that of refusals.
         language: of the pages' frame as they open, `en` or `id`; a switch on each page changes it.
+        twins: name -> folder of the evaluate stage, of the autoregressive twin's systems.
         provenance: commit, versions, seed, command, settings and inputs, shown as they are.
 
     Returns:
@@ -69,7 +72,10 @@ def write_report(
     """
     as_record(Path("inputs.json"), provenance.get("inputs", {}), Inputs, "python -m pipeline inputs")
     systems = read_systems(evaluations, adapters, tasks, safety)
-    comparisons = compare_all(systems, evaluation, seed=int(systems[0].metrics["settings"]["seed"]))
+    seed = int(systems[0].metrics["settings"]["seed"])
+    comparisons = compare_all(systems, evaluation, seed=seed)
+    opposite = read_systems(twins, adapters) if twins else []
+    check_same_items(systems, opposite)
     findings = Findings(
         profile_name,
         systems,
@@ -88,12 +94,14 @@ def write_report(
         read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
         evaluation.permutations,
         language,
+        opposite,
+        compare_paradigms(systems, opposite, evaluation, seed) if opposite else (),
     )
     index = index_page(findings)
     with atomic_folder(output) as folder:
         write_text(folder / "index.html", render("index.html.j2", index))
         write_text(folder / "report.md", render("report.md.j2", index))
-        for training in (training for system in systems for training in system.trainings.values()):
+        for training in (training for system in (*systems, *opposite) for training in system.trainings.values()):
             write_json(folder / "metrics" / f"{training.name}.json", training.metrics)
         for system in (system for system in systems if system.name != "base"):
             write_text(folder / f"{system.name}.html", render("adapter.html.j2", adapter_page(findings, system)))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from common.errors import InputError
 from common.files import read_json
+from common.systems import is_twin
 from common.yaml_text import read_yaml
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
 from pipeline.paths import Paths
@@ -159,7 +160,8 @@ def _stages(profile: Profile, paths: Paths) -> list[_Stage]:
     for name in methods:
         launch = f"accelerate launch train_adapter.py --method {name} {where}"
         data.append(_Stage(f"train@{name}", paths.adapter(name) / "run.json", launch, _train))
-    for name in ("base", *methods):
+    twin = ("ar-base",) if profile.twin is not None and any(map(is_twin, methods)) else ()
+    for name in ("base", *twin, *methods):
         evidence = paths.evaluation(name) / "metrics.json"
         data.append(_Stage(f"evaluate@{name}", evidence, command(f"evaluate --method {name}"), _evaluate))
     evidence = paths.report / "metrics" / "base.json"

@@ -9,8 +9,9 @@ from adapters.naming import AdapterName
 from common import seals
 from common.errors import InputError
 from common.files import read_json
+from common.systems import BASES, is_twin
 from eval.report.write import write_report
-from pipeline.paths import Paths, command_for, require
+from pipeline.paths import TWIN_SPLITS, Paths, command_for, require
 from pipeline.provenance import provenance
 
 if TYPE_CHECKING:
@@ -19,16 +20,17 @@ if TYPE_CHECKING:
 
 def run(profile: Profile, paths: Paths) -> None:
     """Compare everything that was evaluated, on one page."""
-    names = ["base", *profile.methods, *_other_seeds(profile, paths)]
-    systems = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
+    names = [*BASES, *profile.methods, *_other_seeds(profile, paths)]
+    evaluated = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
-    check_test_rows(paths, systems)
+    check_test_rows(paths, evaluated)
+    systems = [name for name in evaluated if not is_twin(name)]
     sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
     headline = write_report(
         profile.evaluation,
         profile_name=profile.name,
         evaluations={system: paths.evaluation(system) for system in systems},
-        adapters={system: paths.adapter(system) for system in systems if system != "base"},
+        adapters={system: paths.adapter(system) for system in evaluated if system not in BASES},
         cluster_facts=require(paths.cluster_facts, "cluster", paths),
         umap_points=require(paths.umap_points, "cluster", paths),
         umap_picture=require(paths.umap_picture, "cluster", paths),
@@ -42,6 +44,7 @@ def run(profile: Profile, paths: Paths) -> None:
         tasks={system: paths.tasks(system) for system in systems},
         safety={system: paths.safety(system) for system in systems},
         language=profile.language,
+        twins={name: paths.evaluation(name) for name in evaluated if is_twin(name)},
     )
     print(f"{headline}\n{paths.report / 'index.html'}")
 
@@ -56,8 +59,12 @@ def check_test_rows(paths: Paths, systems: Sequence[str]) -> None:
     """Raises InputError where a system was measured on another test split than `format` has written since."""
     formatted = require(paths.format_facts, "format", paths)
     wrote = seals.recorded_in(formatted, command_for("format", paths)).wrote
-    name, written = next(((key, wrote[key]) for key in wrote if key.endswith("/test.parquet")), ("test.parquet", None))
     for system in systems:
+        name = next(
+            (key for key in wrote if key.endswith("/test.parquet") and (f"/{TWIN_SPLITS}/" in key) == is_twin(system)),
+            "test.parquet",
+        )
+        written = wrote.get(name)
         command = command_for(f"evaluate --method {system}", paths)
         accounting = read_json(paths.evaluation(system) / "accounting.json", command)
         measured = accounting.get("measured") if isinstance(accounting, dict) else None

@@ -19,6 +19,7 @@ BESIDE_THE_STAGES = [
     "preview",
     "sweep",
     "seeds",
+    "reversal",
     "tasks",
     "safety",
     "plan",

@@ -57,6 +57,24 @@ def test_a_fault_names_its_origin(tmp_path: Path) -> None:
     assert second.startswith(f"{path}: data.clusters")
 
 
+def test_methods_of_a_twin_need_a_twin_and_a_method_of_the_diffusion_model(tmp_path: Path) -> None:
+    [fault] = faults_of("methods.ar-lora={rank: 4}")
+    assert "methods.ar-lora needs a twin" in fault
+    [fault] = faults_of("methods={ar-lora: {rank: 4}}", profile="mini-against-ar")
+    assert "a method of the diffusion model has to be there" in fault
+    [fault] = faults_of("methods.ar-dora={rank: 4}", profile="mini-against-ar")
+    assert "unknown method" in fault
+    profile = load_profile("mini-against-ar")
+    assert profile.method("ar-lora-seed2") == profile.methods["ar-lora"]
+
+
+def test_a_comparison_differs_from_its_profile_in_the_twin_alone() -> None:
+    for name in ("mini", "llada-8b"):
+        plain, against = (load_profile(one).model_dump() for one in (name, f"{name}-against-ar"))
+        methods = {key: value for key, value in against["methods"].items() if not key.startswith("ar-")}
+        assert against | {"name": name, "twin": None, "methods": methods} == plain
+
+
 def test_misspelt_sampler_and_leakage_keys_are_suggested() -> None:
     faults = faults_of("sampling.gen_lenght=8", "data.leakage.jacard=0.5")
     assert any("sampling.gen_lenght" in fault and "did you mean gen_length?" in fault for fault in faults)

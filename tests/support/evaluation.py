@@ -170,6 +170,34 @@ def name_mask_token(base: Path) -> Path:
     return base
 
 
+def write_tiny_twin(folder: Path, base: Path) -> Path:
+    """A causal Llama of 2 layers from a fixed seed, with the tokenizer of `base`."""
+    import shutil
+
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    from llada.chat_format import load_tokenizer
+
+    config = LlamaConfig(
+        vocab_size=len(load_tokenizer(base)),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=512,
+        initializer_range=0.3,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=1,
+    )
+    torch.manual_seed(0)
+    LlamaForCausalLM(config).save_pretrained(folder)
+    for file in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
+        shutil.copyfile(base / file, folder / file)
+    return folder
+
+
 def write_test_split(path: Path, base: Path, rows: int) -> Path:
     """A formatted test split with the columns that the format stage writes."""
     from llada.chat_format import encode_example, load_tokenizer

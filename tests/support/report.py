@@ -126,6 +126,7 @@ class Planted:
     bound: float
     stopped: float = 1.0
     extra: dict[str, Any] = field(default_factory=dict)
+    spent: dict[str, Any] = field(default_factory=dict)
 
 
 STANDARD = (
@@ -163,7 +164,8 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
     )
     write_json(
         folder / "accounting.json",
-        {"generation_seconds": 4.2, "forward_passes": 128, "tokens_per_second": 812.5, "peak_memory_bytes": 2**30},
+        {"generation_seconds": 4.2, "forward_passes": 128, "tokens_per_second": 812.5, "peak_memory_bytes": 2**30}
+        | planted.spent,
     )
 
 
@@ -393,7 +395,12 @@ def write_planted_report(
     return report_of(root, systems)
 
 
-def report_of(root: Path, systems: Sequence[Planted] = STANDARD, provenance: dict[str, Any] = PROVENANCE) -> Path:
+def report_of(
+    root: Path,
+    systems: Sequence[Planted] = STANDARD,
+    provenance: dict[str, Any] = PROVENANCE,
+    twins: Sequence[Planted] = (),
+) -> Path:
     """The report made from what lies under `root`; returns its folder."""
     write_report(
         EVALUATION,
@@ -412,5 +419,6 @@ def report_of(root: Path, systems: Sequence[Planted] = STANDARD, provenance: dic
         sweep=root / "sweep" / "sweep.json",
         tasks={planted.name: root / "tasks" / planted.name for planted in systems},
         safety={planted.name: root / "safety" / planted.name for planted in systems},
+        twins={planted.name: root / "evaluation" / planted.name for planted in twins},
     )
     return root / "report"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from causal.network import load_causal
 from data_prep.bundled.models import base, pretraining
 from data_prep.bundled.models.causal import next_token_loss
 from data_prep.config import BundledConfig
@@ -89,3 +91,19 @@ def test_the_loss_falls_and_later_tokens_change_nothing_before_them(tmp_path: Pa
     changed[0, 12:] = 500
     first, second = (trained.model(one).logits[0, :12] for one in (ids, changed))
     assert torch.equal(first, second)
+
+
+def test_the_shipped_twin_is_the_one_that_its_card_names(tmp_path: Path) -> None:
+    base.provide_twin(BundledConfig(), 1, tmp_path)
+    card = (base.SHIPPED_TWIN / "README.md").read_text()
+    weights = (tmp_path / "model.safetensors").read_bytes()
+    assert hashlib.sha256(weights).hexdigest() in card
+    kept = pretraining.Recipe(**json.loads((base.SHIPPED_TWIN / "recipe.json").read_text()))
+    log = [json.loads(line) for line in (base.SHIPPED_TWIN / "log.jsonl").read_text().splitlines()]
+    assert (log[-1]["step"], kept.paradigm) == (kept.all_steps, "causal")
+    assert f"{log[-1]['tokens']:,}" in card
+    loaded = load_causal(tmp_path)
+    config, diffusion = loaded.config, json.loads((base.SHIPPED / "config.json").read_text())
+    sizes = {"hidden_size": "d_model", "num_hidden_layers": "n_layers", "num_attention_heads": "n_heads"}
+    assert all(getattr(config, here) == diffusion[there] for here, there in sizes.items())
+    assert (tmp_path / "tokenizer.json").read_bytes() == (base.SHIPPED / "tokenizer.json").read_bytes()
