@@ -6,6 +6,9 @@ Two bases of the same shapes take each other's adapters without a word, and comp
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+from pydantic import NonNegativeInt
 
 from common import seals
 from common.errors import InputError
@@ -32,11 +35,22 @@ class TrainedRows(Record):
 
 
 class Run(Record):
-    """What run.json says of the adapter's origin; the rest is for the report."""
+    """What run.json says of the adapter's origin and of how its answers end; the rest is for the report."""
 
     title: str = "LoRA"
+    tail_tokens: dict[str, NonNegativeInt] = {}  # noqa: RUF012
     base: TrainedOn = TrainedOn()
     data: TrainedRows = TrainedRows()
+
+
+def note_tail(network: Any, adapter: Path) -> None:
+    """Let a network's config name what the adapter writes behind an answer's end, so that it ends one too."""
+    tokens = read_run(adapter).tail_tokens.values()
+    known = set(getattr(network.config, "tail_token_ids", None) or ())
+    if wrong := [token for token in tokens if token >= network.config.vocab_size]:
+        raise InputError(f"{adapter / RUN}: tail_tokens: {wrong[0]} is no token of this base; {RETRAIN} again")
+    if tokens:
+        network.config.tail_token_ids = sorted(known | set(tokens))
 
 
 def read_run(adapter: Path) -> Run:

@@ -22,7 +22,7 @@ from adapters.attach import adapted_layers, wrap
 from adapters.base import layout_of, quantised_linear, target_modules
 from adapters.config import MethodConfig, ModelConfig
 from adapters.forms import lora_of_gralora, lora_of_miss, parts_of, stored_config
-from adapters.lineage import RETRAIN, read_run
+from adapters.lineage import RETRAIN, note_tail, read_run
 from adapters.methods import METHODS, Method
 from adapters.starts.factors import Factors, residual
 from adapters.stored import (
@@ -176,6 +176,7 @@ def load_adapter(model: Any, folder: Path | str, name: str = "default") -> Any:
         raise InputError(faults)
     refuse_another_kind(model, folder, stored_shapes(inside(folder, WEIGHTS)))
     check_adapter(folder, model)
+    note_tail(model.get_base_model() if hasattr(model, "get_base_model") else model, folder)
     trained_on = _quantised_residual(folder)
     if trained_on is not None and _replaces_base(model, folder):
         try:

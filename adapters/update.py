@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from adapters.lineage import note_tail
 from adapters.storage import refuse_another_kind
 from adapters.stored import CONFIG, PREFIX, WEIGHTS, missing_files, read_config, read_tensors
 from common.errors import InputError
@@ -96,6 +97,7 @@ def add_adapter(network: Any, folder: Path) -> None:
     Raises:
         InputError: no adapter in the folder, a damaged one, or one that belongs to another base.
     """
+    note_tail(network, folder)
     weights = dict(network.named_parameters())
     updates = read_adapter(folder)
     refuse_another_kind(network, folder, [f"{PREFIX}{name}" for name in updates])

@@ -22,6 +22,7 @@ from adapters.storage import load_adapter, needs_own_base
 from chat.frames import Frame, frames
 from common.errors import InputError
 from llada.chat_format import encode_prompt, load_tokenizer, stop_at_end_of_turn
+from llada.network.token_ids import end_token_ids
 from llada.sampling.generate import denoise
 from llada.sampling.settings import SamplerConfig
 
@@ -151,5 +152,4 @@ class Systems:
     def stops(self, sampling: SamplerConfig) -> set[int]:
         """The tokens that end an answer."""
         configured = sampling.stop_token_ids
-        ids = (self.config.eos_token_id, self.config.eot_token_id) if configured is None else configured
-        return {token for token in ids if token is not None}
+        return set(end_token_ids(self.config) if configured is None else configured)

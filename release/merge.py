@@ -75,7 +75,7 @@ def merge(
     updates = read_adapter(adapter)
     with atomic_folder(output) as folder:
         write_weights(base, updates, folder, shard_bytes)
-        copy_companions(base, folder, model.token_ids)
+        copy_companions(base, folder, model.token_ids, sorted(read_run(adapter).tail_tokens.values()))
         check = compare(base, adapter, folder, rows) if rows else None
         if check is not None and not check.passed:
             raise InputError(
@@ -146,12 +146,14 @@ def plan_shards(tensors: Sequence[Stored], shard_bytes: int) -> list[list[Stored
     return shards
 
 
-def copy_companions(base: Path, folder: Path, token_ids: Mapping[str, int]) -> None:
+def copy_companions(base: Path, folder: Path, token_ids: Mapping[str, int], tail_token_ids: Sequence[int] = ()) -> None:
     """Config, tokenizer and chat template, as the base has them but for what points outside the folder, and for names
     that transformers 4 does not know. The config then names the mask token, and what else the profile sets of
-    `token_ids`, for whoever reads the folder without this project's table.
+    `token_ids` and the adapter's tail, for whoever reads the folder without this project's table.
     """
-    named = {"mask_token_id": settled_config(base, token_ids).mask_token_id} | dict(token_ids)
+    named: dict[str, Any] = {"mask_token_id": settled_config(base, token_ids).mask_token_id} | dict(token_ids)
+    if tail_token_ids:
+        named["tail_token_ids"] = list(tail_token_ids)
     for name in TOKENIZER_FILES:
         if (base / name).is_file():
             shutil.copyfile(base / name, folder / name)

@@ -155,15 +155,19 @@ class Batch:
         )
 
 
+RAINBOW_TURNS = 4  # the longest rainbow tail is so many turns of its colours
+
+
 def tail_lengths(lengths: np.ndarray, policy: str, limit: int, draws: np.ndarray | float = 1.0) -> np.ndarray:
-    """How many EOS tokens follow each answer of a global batch as supervised positions.
+    """How many tokens follow each answer of a global batch as supervised positions.
 
     `all` fills every row to the longest of the global batch, as the LLaDA guideline pads; `first:K` gives every row K,
     and padding after them is hidden by the attention mask; `random:K` gives 0 to K, so that where a row ends does not
-    give away where its answer does; `none` gives none. No row grows beyond `limit` positions.
+    give away where its answer does; `rainbow:K` gives 1 to 4 K; `none` gives none. No row grows beyond `limit`
+    positions.
 
     Args:
-        draws: of `random:K`, in [0, 1], one per row or one for all; the default 1 gives the longest tails.
+        draws: of `random:K` and `rainbow:K`, in [0, 1], one per row or one for all; the default 1 gives the longest.
     """
     if policy == "none":
         tails = np.zeros_like(lengths)
@@ -172,22 +176,36 @@ def tail_lengths(lengths: np.ndarray, policy: str, limit: int, draws: np.ndarray
     elif policy.startswith("random:"):
         most = int(policy.removeprefix("random:"))
         tails = np.minimum((draws * (most + 1) + 0 * lengths).astype(np.int64), most)
+    elif policy.startswith("rainbow:"):
+        most = RAINBOW_TURNS * int(policy.removeprefix("rainbow:"))
+        tails = 1 + np.minimum((draws * most + 0 * lengths).astype(np.int64), most - 1)
     else:
         tails = np.full_like(lengths, int(policy.removeprefix("first:")))
     return np.minimum(tails, np.maximum(limit - lengths, 0))
 
 
 def collate(
-    tokens: Sequence[np.ndarray], prompt_lengths: np.ndarray, tails: np.ndarray, eos_token_id: int, pad_token_id: int
+    tokens: Sequence[np.ndarray],
+    prompt_lengths: np.ndarray,
+    tails: np.ndarray,
+    eos_token_id: int,
+    pad_token_id: int,
+    rainbow: Sequence[int] = (),
 ) -> Batch:
-    """Pad rows on the right: prompt, answer, `tails` EOS tokens, then padding that nothing attends to."""
+    """Pad rows on the right: prompt, answer, a tail of so many tokens, then padding that nothing attends to.
+
+    Args:
+        rainbow: what follows the first EOS of a tail, in turn; none: EOS alone.
+    """
+    colours = [eos_token_id] if len(rainbow) == 0 else rainbow
+    tail = np.array([eos_token_id, *(colours[i % len(colours)] for i in range(max(tails, default=0)))])
     lengths = np.array([len(row) for row in tokens], dtype=np.int64)
     ends = lengths + tails
     width = int(ends.max())
     ids = np.full((len(tokens), width), pad_token_id, dtype=np.int64)
     for i, row in enumerate(tokens):
         ids[i, : len(row)] = row
-        ids[i, len(row) : ends[i]] = eos_token_id
+        ids[i, len(row) : ends[i]] = tail[: tails[i]]
     positions = np.arange(width)
     real = positions < ends[:, None]
     maskable = real & (positions >= prompt_lengths[:, None])

@@ -33,7 +33,12 @@ class TrainConfig(Section):
         "answer_length", description="the loss's denominator, see llada.diffusion.loss"
     )
     eos_tail: str = Field(
-        "first:8", description="EOS padding after the answer that is supervised: all | first:K | random:K | none"
+        "first:8",
+        description="padding after the answer that is supervised, with EOS: all | first:K | random:K | none; with one "
+        "EOS and then K tokens in turn that no text has: rainbow:K",
+    )
+    random_length: float = Field(
+        0.0, ge=0, le=1, description="share of the rows that are cut at a random place of their answer, without an end"
     )
     stratified_t: bool = Field(True, description="stratify the noise level over the global batch")
     masks: Literal["independent", "complementary"] = Field(
@@ -79,6 +84,8 @@ class TrainConfig(Section):
     @field_validator("eos_tail")
     @classmethod
     def _known_tail(cls, value: str) -> str:
-        if value in ("all", "none") or re.fullmatch(r"(first|random):[1-9][0-9]{0,4}", value):
+        if value in ("all", "none") or re.fullmatch(r"(first|random):[1-9][0-9]{0,4}|rainbow:([1-9]|1[0-3])", value):
             return value
-        raise ValueError("must be all, none, first:K or random:K with K from 1 to 99999, for example first:8")
+        raise ValueError(
+            "must be all, none, first:K or random:K with K from 1 to 99999, or rainbow:K with K from 1 to 13"
+        )

@@ -10,6 +10,9 @@ Objectives, by what may be masked:
     sequence  the prompt too, as in pretraining: a bound on the whole row's likelihood
     block     one block of the answer, those before it clean and those behind it all masked (arXiv 2508.19529): weighted
               by the number of blocks, a bound on the likelihood of writing block by block, as the sampler does
+
+With `random_length` a share of the rows is cut behind a token of the answer, all alike probable, and has no end: of
+these rows the loss is a bound on the likelihood of the answer's beginning, and no longer one of the whole answer.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from torch import Tensor
 
 from llada.diffusion.importance import levels_of
 from llada.diffusion.loss import Normalizer
-from llada.diffusion.noise import BLOCK_STREAM, EPSILON, level_uniforms, noise_mask, uniform
+from llada.diffusion.noise import BLOCK_STREAM, EPSILON, LENGTH_STREAM, level_uniforms, noise_mask, uniform
 from training.batching import Batch, Rows, batch_of_step, collate, tail_lengths
 from training.config import Objective, TrainConfig
 
@@ -57,6 +60,12 @@ class StepNoise:
         """(rows,) int64: which of so many blocks each row trains on, all alike probable."""
         draws = [uniform(self.seed, self.step, int(slot), BLOCK_STREAM, 1)[0] for slot in self.slots]
         return np.minimum((np.array(draws) * counts).astype(np.int64), counts - 1)
+
+    def cuts(self, lengths: np.ndarray, share: float) -> np.ndarray:
+        """(rows,) int64: how many tokens of each answer of these lengths stay; all, but in `share` of the rows."""
+        draws = np.array([uniform(self.seed, self.step, int(slot), LENGTH_STREAM, 2) for slot in self.slots])
+        kept = 1 + np.minimum((draws[:, 1] * lengths).astype(np.int64), lengths - 1)
+        return np.where(draws[:, 0] < share, kept, lengths)
 
 
 def step_noise(
@@ -132,7 +141,7 @@ class GlobalBatch:
     Args:
         rows: the training split. indices: the batch's rows in it.
         eos_tail: the policy `train.eos_tail`. config: LLaDAConfig of the network.
-        objective, block_length, normalizer: as of the profile's `train` section.
+        objective, block_length, normalizer, random_length: as of the profile's `train` section.
     """
 
     def __init__(
@@ -145,12 +154,16 @@ class GlobalBatch:
         objective: Objective = "answer",
         block_length: int = 32,
         normalizer: Normalizer = "answer_length",
+        random_length: float = 0.0,
     ) -> None:
         self.noise = noise
         self.ids = [rows.ids[index] for index in indices]
         self._tokens = [rows.tokens[index] for index in indices]
         self._lengths = np.array([len(tokens) for tokens in self._tokens], dtype=np.int64)
         self._tails = tail_lengths(self._lengths, eos_tail, config.max_sequence_length, noise.tails)
+        if random_length > 0:
+            self._cut(rows.prompt_lengths[indices], random_length)
+        self._rainbow = tuple(config.tail_token_ids or ()) if eos_tail.startswith("rainbow:") else ()
         self._ends = self._lengths + self._tails
         self._eos, self._mask = int(config.eos_token_id), int(config.mask_token_id)
         self._pad = self._eos if config.pad_token_id is None else int(config.pad_token_id)
@@ -161,6 +174,13 @@ class GlobalBatch:
         self._weights = noise.weights.numpy().astype(np.float64)
         if objective == "block":
             self._choose_blocks(block_length, normalizer)
+
+    def _cut(self, prompts: np.ndarray, share: float) -> None:
+        """End some rows within their answer, without a tail."""
+        kept = prompts + self.noise.cuts(self._lengths - prompts, share)
+        self._tails = np.where(kept < self._lengths, 0, self._tails)
+        self._tokens = [tokens[:end] for tokens, end in zip(self._tokens, kept, strict=True)]
+        self._lengths = kept
 
     def _choose_blocks(self, length: int, normalizer: Normalizer) -> None:
         """One block of each answer; a row's weight makes up for the others, see `masked_diffusion_loss`."""
@@ -197,7 +217,7 @@ class GlobalBatch:
 
     def _padded(self, positions: np.ndarray) -> Batch:
         tokens = [self._tokens[position] for position in positions]
-        batch = collate(tokens, self._first[positions], self._tails[positions], self._eos, self._pad)
+        batch = collate(tokens, self._first[positions], self._tails[positions], self._eos, self._pad, self._rainbow)
         columns = np.arange(batch.input_ids.shape[1])
         hidden = torch.from_numpy(
             (columns >= self._last[positions, None]) & (columns < self._ends[positions, None])
@@ -230,5 +250,5 @@ def batch_of(
     if paired:
         indices = np.repeat(indices, 2)
     noise = step_noise(seed, step, len(indices), train.stratified_t, complementary=paired, density=density)
-    parts = (train.eos_tail, config, train.objective, train.block_length, train.normalizer)
+    parts = (train.eos_tail, config, train.objective, train.block_length, train.normalizer, train.random_length)
     return GlobalBatch(rows, indices, noise, *parts)

@@ -50,7 +50,7 @@ from training.run.device import check_device
 from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
 from training.run.processes import Processes, make_accelerator, processes_end
-from training.run.start import start_rows, starting_tensors
+from training.run.start import start_rows, starting_tensors, tail_tokens
 from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
 from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
 
@@ -126,6 +126,8 @@ class Trainer:
         # The first process computes the initial factors, the others then find them in the cache.
         with processes.accelerator.main_process_first():
             base = load_unquantised(plan.model, plan.base, processes.device, causal=plan.causal)
+            self.tail_tokens = tail_tokens(plan)
+            base.config.tail_token_ids = list(self.tail_tokens.values()) or None
             rows = start_rows(plan, base.config, processes.device) if plan.method.reads_rows else None
             parts = (plan.method, plan.config, plan.model, plan.scratch / "starts", plan.seed)
             self.adapted: Adapted = attach(base, *parts, progress=processes.main, rows=rows)
@@ -316,6 +318,7 @@ class Trainer:
         if self.processes.main:
             assert self.best is not None
             run = run_facts(self.plan, self.progress, self.step, len(self.validated_rows), self.adapted, self.processes)
+            run["tail_tokens"] = self.tail_tokens
             write_adapter_folder(self.plan, self.adapted, self.best, last, run, self.progress.curve)
             for path in self.plan.run_folder.glob("step-*"):
                 shutil.rmtree(path)

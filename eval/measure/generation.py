@@ -17,6 +17,7 @@ from causal.generation import generate_causal
 from common.progress import progress_bar
 from eval.metrics.scoring import Answer
 from llada.chat_format import decode_answer, end_of_turn_id
+from llada.network.token_ids import end_token_ids
 from llada.sampling.batches import generate_many, left_pad
 from llada.sampling.generate import denoise
 from llada.sampling.settings import SamplerConfig
@@ -167,11 +168,10 @@ def _make_room(steps: list[dict[str, Any]], place: int, more: int) -> None:
 
 
 def stop_tokens(model: Any, config: SamplerConfig) -> set[int]:
-    """The sampler's stop tokens: the configured ones, or the model's end-of-text and end-of-turn."""
+    """The sampler's stop tokens: the configured ones, or the model's own."""
     if config.stop_token_ids is not None:
         return set(config.stop_token_ids)
-    ends = (model.config.eos_token_id, getattr(model.config, "eot_token_id", None))
-    return {token for token in ends if token is not None}
+    return set(end_token_ids(model.config))
 
 
 def causal_stops(tokenizer: Any, config: SamplerConfig) -> set[int]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 EPSILON = 1e-3  # the smallest mask probability (LLaDA, section 2.2 and its guideline)
-LEVEL_STREAM, MASK_STREAM, BOUND_STREAM, STRATA_STREAM, BLOCK_STREAM = 0, 1, 2, 3, 4
+LEVEL_STREAM, MASK_STREAM, BOUND_STREAM, STRATA_STREAM, BLOCK_STREAM, LENGTH_STREAM = range(6)
 
 
 def uniform(seed: int, step: int, row: int, stream: int, count: int) -> np.ndarray:

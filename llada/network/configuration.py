@@ -80,6 +80,7 @@ class LLaDAConfig(PretrainedConfig):
         weight_tying: the head is the embedding's matrix.
         mask_token_id, eos_token_id, pad_token_id, bos_token_id: ids; one that is not given is the published one where
             kind and vocabulary are a published base's, else None. eot_token_id: end of a turn, where there is one.
+        tail_token_ids: what an adapter writes behind the end of an answer (`llada.network.tail_tokens`), or None.
         init_std, init_fn: how `LLaDAModelLM(config)` draws fresh weights ("mitchell" or "normal").
 
     Raises:
@@ -147,6 +148,7 @@ class LLaDAConfig(PretrainedConfig):
         kwargs = {"init_fn": init_fn} | kwargs
         choices = {name: kwargs.pop(name, allowed[0]) for name, allowed in self._implemented.items()}
         choices |= {name: kwargs.pop(name, default) for name, default in self._without_effect.items()}
+        self.tail_token_ids = _token_list(kwargs.pop("tail_token_ids", None))
         kwargs.pop("auto_map", None)  # points to the published remote code, which is never run
         faults = [*self._size_faults(), *_unimplemented(choices, self._implemented), *_unknown(kwargs)]
         if faults:
@@ -155,6 +157,10 @@ class LLaDAConfig(PretrainedConfig):
             setattr(self, name, value)
         kwargs.pop("rope_scaling", None)  # it is off; transformers 5 would turn it into `rope_parameters`
         super().__init__(**kwargs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Without `tail_token_ids` where there are none, as published."""
+        return {key: value for key, value in super().to_dict().items() if key != "tail_token_ids" or value is not None}
 
     @property
     def head_dim(self) -> int:
@@ -218,6 +224,13 @@ def _unimplemented(choices: dict[str, Any], implemented: dict[str, tuple[Any, ..
         cure = "; write n_kv_heads: 1 instead" if name == "multi_query_attention" else ""
         faults.append(f"{name}: {choices[name]!r} is not implemented; this network has {options}{cure}")
     return faults
+
+
+def _token_list(value: Any) -> list[int] | None:
+    """Raises ValueError for what is no list of token ids."""
+    if value is None or (isinstance(value, list) and all(type(token) is int and token >= 0 for token in value)):
+        return value
+    raise ValueError(f"tail_token_ids: {value!r}; must be a list of token ids")
 
 
 def _unknown(fields: dict[str, Any]) -> list[str]:

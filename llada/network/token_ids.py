@@ -219,3 +219,12 @@ def _read_json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not valid JSON ({error})") from None
     return content if isinstance(content, dict) else {}
+
+
+def end_token_ids(config: Any) -> tuple[int, ...]:
+    """The tokens that end an answer: end of text, end of turn, and what an adapter was taught to write behind them
+    (`tail_token_ids`, see `llada.network.tail_tokens`).
+    """
+    tail = getattr(config, "tail_token_ids", None) or ()
+    ends = (config.eos_token_id, getattr(config, "eot_token_id", None), *tail)
+    return tuple(token for token in ends if token is not None)

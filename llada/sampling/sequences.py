@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llada.network.token_ids import end_token_ids
 from llada.sampling.growth import Move
 from llada.sampling.settings import SamplerConfig
 
@@ -45,8 +46,7 @@ class Vocabulary:
             raise ValueError(f"the model config's mask_token_id is {mask}; it must lie in [0, {size})")
         stops = config.stop_token_ids
         if stops is None:
-            ids = (model_config.eos_token_id, getattr(model_config, "eot_token_id", None))
-            stops = tuple(token for token in ids if token is not None)
+            stops = end_token_ids(model_config)
         wrong = [token for token in stops if not 0 <= token < size or token == mask]
         if wrong:
             raise ValueError(f"stop_token_ids holds {wrong}; allowed: ids in [0, {size}) other than the mask token")

@@ -136,7 +136,7 @@ class SamplerConfig:
     eos_policy: EosPolicy = "none"
     """suppress: never choose a stop token; last: give stop tokens the score 0, so that a block commits them last"""
     stop_token_ids: tuple[int, ...] | None = None
-    """None: the model config's eos_token_id, and eot_token_id where it has one"""
+    """None: the model config's eos_token_id, eot_token_id and tail_token_ids, where it has them"""
     known_tokens: int | None = None
     """ids from this one on are never chosen. None: the config's vocab_size, or 126349 for LLaDA-8B's table of 126464"""
     max_gen_length: int | None = None

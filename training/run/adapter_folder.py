@@ -123,6 +123,8 @@ def card(run: dict[str, Any]) -> str:
     tags = "causal-lm" if causal else "llada, masked-diffusion"
     unchanged = "" if bound["step"] else f"\n\n**{no_gain(run)}**"
     form = "plain LoRA" if run.get("form", "LoRA") == "LoRA" else f"peft's {run['form']} (which is no LoRA)"
+    tail = ", ".join(f"`{token}` ({number})" for token, number in run.get("tail_tokens", {}).items())
+    ends = f"\n\nBehind the end of an answer it writes {tail} in turn: these tokens end one too." if tail else ""
     front = f"base_model: {base}\n" if base else ""
     return f"""---
 library_name: peft
@@ -144,5 +146,5 @@ model = load_adapter(model, folder)
 ```
 
 `last/` holds the adapter after the last step; this folder the one of the best validation (best step {bound["step"]} of
-{run["steps"]}). Settings, hashes and versions are in `run.json`.
+{run["steps"]}). Settings, hashes and versions are in `run.json`.{ends}
 """

@@ -21,6 +21,7 @@ from adapters.update import read_adapter
 from common.errors import InputError
 from common.files import read_json
 from common.progress import console
+from llada.network.tail_tokens import unused_tokens
 from training.global_batch import batch_of
 from training.objective import Objective
 from training.plan import TrainingPlan
@@ -54,6 +55,26 @@ def start_rows(plan: TrainingPlan, config: Any, device: torch.device) -> StartRo
         noisy = ids.masked_fill(part.mask.to(device), config.mask_token_id)
         batches.append({"input_ids": noisy, "attention_mask": torch.ones_like(ids) if real is None else real})
     return StartRows(batches, backward)
+
+
+def tail_tokens(plan: TrainingPlan) -> dict[str, int]:
+    """Id by token of what follows an answer's EOS under `train.eos_tail: rainbow:K`; none under another policy.
+
+    Raises:
+        InputError: the base's vocabulary has not so many tokens that no text contains.
+    """
+    if plan.causal or not plan.train.eos_tail.startswith("rainbow:"):
+        return {}
+    from tokenizers import Tokenizer
+
+    wanted, path = int(plan.train.eos_tail.removeprefix("rainbow:")), plan.base / "tokenizer.json"
+    found = unused_tokens(Tokenizer.from_file(str(path))) if path.is_file() else {}
+    if len(found) < wanted:
+        raise InputError(
+            f"train.eos_tail: {plan.train.eos_tail}; the vocabulary of {plan.base} has {len(found)} tokens that no "
+            "text contains (rainbow needs one of bytes); take random:K"
+        )
+    return dict(list(found.items())[:wanted])
 
 
 def starting_tensors(plan: TrainingPlan, adapted: Any) -> dict[str, Tensor]:

@@ -79,6 +79,8 @@ def test_tail_policies():
     assert tail_lengths(lengths, "first:4", 22).tolist() == [4, 4, 2]
     assert tail_lengths(lengths, "all", 100).tolist() == [15, 11, 0]
     assert tail_lengths(lengths, "random:9", 100).tolist() == [9, 9, 9]
+    assert tail_lengths(lengths, "rainbow:3", 100, np.array([0.0, 0.5, 0.999])).tolist() == [1, 7, 12]
+    assert tail_lengths(lengths, "rainbow:3", 100).tolist() == [12, 12, 12]
     assert tail_lengths(lengths, "random:9", 22, np.array([0.0, 0.55, 0.999])).tolist() == [0, 5, 2]
 
 
@@ -129,3 +131,10 @@ def test_faults_of_a_split_are_named(tmp_path, make, words):
     with pytest.raises(InputError, match=words) as fault:
         read_rows(path)
     assert str(path) in str(fault.value)
+
+
+def test_a_rainbow_is_one_eos_and_then_its_colours_in_turn():
+    rows, tails = [np.array([1, 2]), np.array([3, 4, 5])], np.array([6, 1])
+    batch = collate(rows, np.array([1, 1]), tails, EOS, 0, rainbow=(7, 8))
+    assert batch.input_ids.tolist() == [[1, 2, EOS, 7, 8, 7, 8, 7], [3, 4, 5, EOS, 0, 0, 0, 0]]
+    assert batch.maskable.tolist() == [[False, *[True] * 7], [False, True, True, True, *[False] * 4]]

@@ -20,7 +20,9 @@ from training.batching import Rows
 from training.config import TrainConfig
 from training.global_batch import GlobalBatch, step_noise
 
-CONFIG = SimpleNamespace(eos_token_id=EOS, pad_token_id=EOS, mask_token_id=MASK, max_sequence_length=64)
+CONFIG = SimpleNamespace(
+    eos_token_id=EOS, pad_token_id=EOS, mask_token_id=MASK, max_sequence_length=64, tail_token_ids=(50, 51)
+)
 PROMPT, ANSWER, TAIL, BLOCK = 2, 3, 1, 2
 ROWS = Rows(
     [f"row {number}" for number in range(4)],
@@ -74,15 +76,20 @@ def estimates(objective: str, complementary: bool, density: list[float] | None, 
     found = []
     for step in range(steps):
         noise = step_noise(5, step, len(indices), True, complementary=complementary, density=density)
-        batch = GlobalBatch(ROWS, indices, noise, f"first:{TAIL}", CONFIG, objective, BLOCK)
-        micro = batch.micro_batch(np.arange(len(indices)))
-        noisy = [tuple(row) for row in micro.rows.input_ids.masked_fill(micro.mask, MASK).tolist()]
-        loss = 0.0
-        for row, columns in enumerate(micro.mask):
-            summed = sum(cross_entropy(noisy[row], place) for place in columns.nonzero()[:, 0].tolist())
-            loss += summed / float(micro.levels[row]) / int(micro.rows.maskable[row].sum())
-        found.append(loss / batch.denominator("answer_length"))
+        found.append(loss_of(GlobalBatch(ROWS, indices, noise, f"first:{TAIL}", CONFIG, objective, BLOCK)))
     return np.array(found)
+
+
+def loss_of(batch: GlobalBatch) -> float:
+    micro = batch.micro_batch(np.arange(len(batch)))
+    real = micro.rows.attention_mask
+    loss = 0.0
+    for row, columns in enumerate(micro.mask):
+        ids = micro.rows.input_ids.masked_fill(micro.mask, MASK)[row]
+        noisy = tuple((ids if real is None else ids[real[row].bool()]).tolist())
+        summed = sum(cross_entropy(noisy, place) for place in columns.nonzero()[:, 0].tolist())
+        loss += summed / float(micro.levels[row]) / int(micro.rows.maskable[row].sum())
+    return loss / batch.denominator("answer_length")
 
 
 @pytest.mark.parametrize("density", [None, DENSITY], ids=["uniform", "importance"])
@@ -125,3 +132,43 @@ def test_an_odd_batch_has_no_pairs():
     with pytest.raises(ValueError, match="even global_batch_size"):
         TrainConfig(masks="complementary", global_batch_size=7)
     assert TrainConfig(masks="complementary", global_batch_size=8).distinct_rows == 4
+
+
+@pytest.mark.parametrize("objective", ["answer", "sequence"])
+def test_rows_cut_at_a_random_length_have_the_mean_of_the_beginnings(objective):
+    """`random_length` mixes the whole row with its tail, and each beginning of the answer without one, by its share."""
+    share, exact = 0.4, []
+    for row in range(4):
+        whole = enumerated(row, objective, EPSILON, 1.0)
+        beginnings = [enumerated_beginning(row, objective, kept) for kept in range(1, ANSWER)]
+        uncut = enumerated(row, objective, EPSILON, 1.0)  # a cut behind the last token leaves the row whole
+        exact.append((1 - share) * whole + share * (sum(beginnings) + uncut) / ANSWER)
+    found = []
+    for step in range(500):
+        noise = step_noise(5, step, 4, True)
+        batch = GlobalBatch(ROWS, np.arange(4), noise, f"first:{TAIL}", CONFIG, objective, random_length=share)
+        found.append(loss_of(batch))
+    error = np.std(found, ddof=1) / math.sqrt(len(found))
+    assert abs(np.mean(found) - np.mean(exact)) < 3.5 * error
+    assert error < 0.08 * np.mean(exact)
+
+
+def enumerated_beginning(row, objective, kept):
+    clean = ROWS.tokens[row].tolist()[: PROMPT + kept]
+    free = list(range(len(clean))) if objective == "sequence" else list(range(PROMPT, len(clean)))
+    levels, total = (1 - EPSILON) / 2 * LEVELS + (1 + EPSILON) / 2, 0.0
+    for size in range(1, len(free) + 1):
+        share = float((LEVEL_WEIGHTS / 2 * levels ** (size - 1) * (1 - levels) ** (len(free) - size)).sum())
+        for masked in itertools.combinations(free, size):
+            noisy = tuple(MASK if place in masked else token for place, token in enumerate(clean))
+            total += share * sum(cross_entropy(noisy, place) for place in masked) / len(free)
+    return total
+
+
+def test_a_pair_of_complements_is_cut_at_the_same_place():
+    noise = step_noise(1, 2, 8, True, complementary=True)
+    batch = GlobalBatch(ROWS, np.repeat(np.arange(4), 2), noise, "rainbow:2", CONFIG, random_length=1.0)
+    micro = batch.micro_batch(np.arange(8))
+    for first in range(0, 8, 2):
+        assert torch.equal(micro.rows.input_ids[first], micro.rows.input_ids[first + 1])
+        assert torch.equal(micro.mask[first] ^ micro.mask[first + 1], micro.rows.maskable[first])
