@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
+import nbformat
 import pyarrow.parquet as pq
 import pytest
 import torch
+from nbclient import NotebookClient
 
 from pipeline.paths import SPLITS, Paths, read_inputs
 from pipeline.profile import Profile, load_profile
 from pipeline.stages import cluster, embed, evaluate, inputs, report, select, split, train
 from pipeline.stages import format as format_stage
+from tests.support.imports import REPOSITORY
 
 METHODS = ("lora", "loraplus", "pissa")
 SMALL = (
@@ -129,3 +134,43 @@ def test_evaluating_twice_gives_the_same_bytes(finished: tuple[Profile, Paths], 
     before = (paths.evaluation("lora") / "metrics.json").read_bytes()
     evaluate.run(profile, paths, "lora")
     assert (paths.evaluation("lora") / "metrics.json").read_bytes() == before
+
+
+DATA = ("inputs.json", "inputs", "candidates.parquet", "select.json", "embeddings.npy", "embedding_ids.parquet",
+        "embed.json", "clusters.parquet", "centroids.npy", "umap.png", "umap.parquet", "cluster.json", "splits",
+        "leakage.json")  # fmt: skip
+
+
+def test_the_notebook_runs_from_top_to_bottom(
+    finished: tuple[Profile, Paths], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the small model in both halves, on rows that the stages have already split; a cell that fails raises.
+
+    The second half works in the first one's folder, as in a new session: it goes on with what is there.
+    """
+    _, paths = finished
+    work = tmp_path / "work" / "mini"
+    work.mkdir(parents=True)
+    for name in DATA:
+        place = paths.root / name
+        (shutil.copytree if place.is_dir() else shutil.copyfile)(place, work / name)
+    variables = {"PROFILE": "mini", "WORK": str(work.parent), "STORAGE": str(tmp_path / "kept")}
+    less = [*SMALL, "train.checkpoint_every=1", "evaluation.likelihood_samples=2", "data.test_size=12"]
+    for name, value in (variables | {"SET": " ".join(less)}).items():
+        monkeypatch.setenv(f"NOTEBOOK_{name}", value)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
+    notebook = nbformat.read(REPOSITORY / "notebooks" / "llada_indonesia.ipynb", as_version=4)
+    place = {"metadata": {"path": str(REPOSITORY / "notebooks")}}
+    NotebookClient(notebook, timeout=900, kernel_name="python3", resources=place).execute()
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    shown = [data for output in outputs for data in output.get("data", {})]
+    assert shown.count("image/png") == 4  # two losses, two answers being written
+    assert shown.count("text/html") == 2
+    assert (work / "merged" / "lora" / "config.json").is_file()
+    weights = Path("adapters", "lora", "adapter_model.safetensors")
+    assert (tmp_path / "kept" / "mini" / weights).read_bytes() == (work / weights).read_bytes()
+    said = "".join(output.get("text", "") for output in outputs)
+    assert "adapter_model.safetensors" in said  # of what push would upload
+    for command, times in (("select", 0), ("inputs", 0), ("format", 1), ("evaluate", 1), ("merge", 1), ("push", 1)):
+        assert said.count(f"$ python -m pipeline {command} ") == times
+    assert said.count("$ python train_adapter.py ") == 1

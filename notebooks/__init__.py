@@ -1,0 +1,1 @@
+"""A notebook for Colab and Kaggle, and what its cells call."""
