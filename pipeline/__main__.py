@@ -5,7 +5,7 @@ from __future__ import annotations
 import typer
 
 from pipeline.commands import chat, demo, plan, preview, release, seeds, serve, stage, status, sweep
-from pipeline.commands.measuring import judge, reversal, safety, search, tasks
+from pipeline.commands.measuring import judge, reversal, safety, scale, search, tasks
 from pipeline.options import main
 
 app = typer.Typer(
@@ -21,7 +21,7 @@ for name, summary in stage.SUMMARIES.items():
     app.command(name, help=summary)(stage.command_of(name))
 for command in (stage.evaluate, tasks.tasks, safety.safety, preview.preview, search.search):
     app.command()(command)
-for command in (sweep.sweep, seeds.seeds, judge.judge):
+for command in (sweep.sweep, seeds.seeds, scale.scale, judge.judge):
     app.command()(command)
 for command in (reversal.reversal, plan.plan, status.status):
     app.command()(command)

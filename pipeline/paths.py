@@ -56,6 +56,7 @@ class Paths:
     formatted = _Artifact("formatted")
     format_facts = _Artifact("format.json")
     sweep = _Artifact("sweep")
+    scaling = _Artifact("scale")
     scratch = _Artifact("scratch")
     """Resumable state and caches: never an output of a stage, safe to delete when nothing runs."""
 
