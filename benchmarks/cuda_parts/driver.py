@@ -123,7 +123,8 @@ class Watch:
         self.attach, trainer.attach = trainer.attach, self.attaching
         self.step, trainer.Trainer.optimizer_step = trainer.Trainer.optimizer_step, self.stepping()
 
-    def base(self, model: ModelConfig, folder: Path, device: Any = None) -> Any:
+    def base(self, model: ModelConfig, folder: Path, device: Any = None, causal: bool = False) -> Any:
+        assert not causal
         network = random_network(
             LLaDAConfig.from_pretrained(folder),
             torch.device("cuda" if torch.cuda.is_available() else "cpu"),

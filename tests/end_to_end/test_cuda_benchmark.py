@@ -9,9 +9,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cuda import PARTS, Part, Record, run
-from benchmarks.cuda_parts import RESULT
+from benchmarks.cuda_parts import RESULT, driver
 from benchmarks.cuda_parts.report import RESULTS, ROWS, TITLES, page
+from benchmarks.cuda_parts.setting import Setting
+from benchmarks.cuda_parts.trainer import method_run
 from tests.support.imports import LONG, REPOSITORY
+from training import trainer
 
 
 class Scripted(Part):
@@ -48,6 +51,20 @@ def test_every_part_runs_on_the_cpu_at_toy_size(tmp_path):
     document = page(json.loads(output.read_text()))
     assert "Toy sizes" in document
     assert "failed" not in document
+
+
+def test_the_trainer_is_driven_as_it_is_today(tmp_path, monkeypatch):
+    """The driver puts its own base into the trainer's loop, and so must follow its signatures."""
+    for owner, name in ((trainer, "load_unquantised"), (trainer, "attach"), (trainer.Trainer, "optimizer_step")):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back after the test
+    given = Setting(True, tmp_path, 0.0)
+    run = method_run(given, "lora", {"rank": 16, "alpha": 32})
+    monkeypatch.setattr(sys, "argv", ["driver.py", str(run.write())])
+    driver.main()
+    found = json.loads(run.result.read_text())
+    assert found["steps"] == run.train["max_steps"] == len(found["losses"])
+    assert found["finite"]
+    assert found["estimated_gib"] > 0
 
 
 def test_a_part_that_crashes_or_hangs_costs_only_itself(tmp_path):
