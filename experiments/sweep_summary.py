@@ -24,6 +24,8 @@ class SweepRecord:
     best: dict[str, Any]  # validation as in run.json: loss, low, high, step
     last: dict[str, Any]
     curve: Sequence[tuple[float, float]]  # (step, validation bound)
+    seconds: float = 0.0  # of training
+    parameters: int = 0  # that learn
 
     @property
     def final_bound(self) -> float:
@@ -33,9 +35,19 @@ class SweepRecord:
 Records = Sequence[SweepRecord]
 
 
-def summary(records: Records, reference: str) -> dict[str, Any]:
-    """What `sweep.json` holds: the runs, and the methods each at its best rate, beside the reference method."""
+def summary(records: Records, reference: str, rungs: Records = ()) -> dict[str, Any]:
+    """What `sweep.json` holds: the runs, and the methods each at its best rate, beside the reference method; the
+    shortened runs before them, and what all of it cost.
+    """
+    every = [*rungs, *records]
+    shortened = ("method", "learning_rate", "seed", "steps")
     return {
+        "search": {
+            "runs": len(every),
+            "steps": sum(run.steps for run in every),
+            "seconds": sum(run.seconds for run in every),
+        },
+        "shortened": [{key: getattr(run, key) for key in shortened} | {"bound": run.final_bound} for run in rungs],
         "runs": [asdict(record) for record in records],
         "best": best_rates(records),
         "steps_to_reach": steps_to_reach(records, reference),
@@ -43,9 +55,9 @@ def summary(records: Records, reference: str) -> dict[str, Any]:
     }
 
 
-def best_rates(records: Records) -> dict[str, dict[str, float]]:
+def best_rates(records: Records) -> dict[str, dict[str, Any]]:
     """Per method the rate whose final bound, averaged over the seeds, is lowest, with that mean and its spread over
-    seeds.
+    seeds; and the rates that cannot be told from it, see `_indistinct`.
     """
     best = {}
     for method in _methods(records):
@@ -56,8 +68,28 @@ def best_rates(records: Records) -> dict[str, dict[str, float]]:
             "bound": statistics.fmean(bounds[rate]),
             "deviation": statistics.stdev(bounds[rate]) if len(bounds[rate]) > 1 else 0.0,
             "seeds": len(bounds[rate]),
+            "parameters": max(run.parameters for run in records if run.method == method),
+            "rates_alike": _indistinct(records, method, rate),
         }
     return best
+
+
+def _indistinct(records: Records, method: str, best: float) -> list[float]:
+    """The rates whose bound, paired by seed with that at the best one, differs by an interval (95%, t) that holds 0;
+    the best among them. With one seed nothing can be told, and all rates are alike.
+    """
+    return [rate for rate in _rates(records, method) if rate == best or _alike(records, method, rate, best)]
+
+
+def _alike(records: Records, method: str, rate: float, best: float) -> bool:
+    runs = [run for run in records if run.method == method]
+    here = {run.seed: run.final_bound for run in runs if run.learning_rate == rate}
+    there = {run.seed: run.final_bound for run in runs if run.learning_rate == best}
+    differences = [here[seed] - there[seed] for seed in sorted(here.keys() & there.keys())]
+    low, high = _t_interval(differences)
+    if low is None or high is None:
+        return len(differences) < 2 or differences[0] == 0
+    return low <= 0 <= high
 
 
 def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
@@ -105,6 +137,16 @@ def show(folder: Path) -> None:
             mean = f"{statistics.fmean(bounds):.4f}"
             grid.add_row(method, f"{rate:.2e}", str(len(bounds)), mean, spread, style="bold" if best else "")
     console.print(grid)
+    for method, best in facts["best"].items():
+        alike = best["rates_alike"]
+        if len(alike) > 1:
+            console.print(
+                f"{method}: rates from {alike[0]:.2e} to {alike[-1]:.2e} cannot be told apart", soft_wrap=True
+            )
+    search = facts["search"]
+    console.print(
+        f"the search: {search['runs']} runs, {search['steps']} steps, {search['seconds'] / 60:.0f} minutes of training"
+    )
     reference = next(iter(facts["best"]))
     for method, steps in facts["steps_to_reach"].items():
         outcome = "never reaches it" if steps is None else f"reaches it after {steps} steps"

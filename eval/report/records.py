@@ -368,6 +368,16 @@ class BestRate(Strict):
     bound: Number
     seeds: Annotated[int, Field(ge=1)]
     deviation: Number | None = None
+    parameters: Count | None = None
+    rates_alike: list[Number] = Field([])
+
+
+class Search(Strict):
+    """What a sweep cost, shortened runs included."""
+
+    runs: Count
+    steps: Count
+    seconds: Number
 
 
 class Difference(Strict):
@@ -385,6 +395,7 @@ class Sweep(Strict):
     best: Annotated[dict[str, BestRate], Field(min_length=1)]
     steps_to_reach: dict[str, Number | None] = Field({})
     minus_reference: dict[str, Difference] = Field({})
+    search: Search | None = None
 
     @model_validator(mode="after")
     def _methods_have_their_runs(self) -> Self:

@@ -6,9 +6,10 @@ import pytest
 import scipy.stats
 
 from common.errors import InputError
-from experiments.sweep import sweep
-from experiments.sweep_summary import SweepRecord, minus_reference, show, steps_to_reach
+from experiments.sweep import halved_steps, sweep, with_equal_parameters
+from experiments.sweep_summary import SweepRecord, best_rates, minus_reference, show, steps_to_reach
 from tests.support.small_world import small_plan
+from training.memory.estimate import count
 
 
 def bound_at(plan):
@@ -30,7 +31,9 @@ def sweep_of(tmp_path):
         facts = {
             "method": plan.method_name,
             "seed": plan.seed,
-            "steps": 9,
+            "steps": plan.total_steps,
+            "training_seconds": 2.0,
+            "trainable_parameters": 64,
             "settings": plan.settings,
             "validation": {"best": bound, "last": bound},
             "data": {"sha256": plan.data},
@@ -40,8 +43,9 @@ def sweep_of(tmp_path):
         curve = [f"{step},,{loss + 1 - step / 9}" for step in (0, 3, 6, 9)]
         (plan.output / "curve.csv").write_text("\n".join(["step,train_loss,validation_loss", "1,5.0,", *curve]))
 
-    def run(methods, rates, seeds):
-        return sweep([small_plan(tmp_path, method) for method in methods], rates, seeds, tmp_path / "sweep", train)
+    def run(methods, rates, seeds, **how):
+        plans = [small_plan(tmp_path, method) for method in methods]
+        return sweep(plans, rates, seeds, tmp_path / "sweep", train, **how)
 
     return run, trained, tmp_path / "sweep"
 
@@ -133,3 +137,73 @@ def test_what_came_out_is_printed(sweep_of, capfd):
     printed = capfd.readouterr().err
     assert "2.00e-03" in printed
     assert "pissa at its best rate, against the final bound of lora: reaches it after 9 steps" in printed
+
+
+def test_halving_trains_one_rate_of_each_method_in_full(sweep_of):
+    run, trained, folder = sweep_of
+    whole = small_plan(folder.parent, "lora").total_steps  # 10
+    records = run(["lora", "pissa"], [5e-4, 1e-3, 2e-3, 4e-3], [1, 2], halving=True)
+    assert {(one.method, one.learning_rate, one.steps) for one in records} == {
+        ("lora", 2e-3, whole),
+        ("pissa", 1e-3, whole),
+    }
+    assert len(trained) == 2 * 2 * (4 + 2 + 1)
+    written = json.loads((folder / "sweep.json").read_text())
+    assert {(one["steps"], one["method"]) for one in written["shortened"]} == {
+        (steps, method) for steps in (whole // 4, whole // 2) for method in ("lora", "pissa")
+    }
+    halved = {one["learning_rate"] for one in written["shortened"] if one["steps"] == whole // 2}
+    assert halved == {5e-4, 1e-3, 2e-3}  # lora keeps 1e-3 and 2e-3, pissa 5e-4 and 1e-3
+    steps = 2 * 2 * (4 * (whole // 4) + 2 * (whole // 2) + whole)
+    assert written["search"] == {"runs": 28, "steps": steps, "seconds": 56.0}
+    run(["lora", "pissa"], [5e-4, 1e-3, 2e-3, 4e-3], [1, 2], halving=True)
+    assert len(trained) == 28  # nothing twice
+
+
+def test_halvings_bring_the_rates_down_to_one():
+    assert [halved_steps(1000, rates) for rates in (1, 2, 3, 4, 5)] == [
+        [], [500], [250, 500], [250, 500], [125, 250, 500]
+    ]  # fmt: skip
+    for rates in range(1, 20):
+        left = rates
+        for _ in halved_steps(1000, rates):
+            left = (left + 1) // 2
+        assert left == 1
+
+
+def test_workers_share_the_runs_and_the_last_call_reads_them(sweep_of):
+    run, trained, folder = sweep_of
+    shares = [run(["lora", "pissa"], [1e-3, 2e-3], [1, 2, 3], worker=(number, 5)) for number in range(5)]
+    assert sorted(len(share) for share in shares) == [2, 2, 2, 3, 3]
+    assert len(trained) == len(set(trained)) == 12
+    assert not (folder / "sweep.json").exists()
+    assert len(run(["lora", "pissa"], [1e-3, 2e-3], [1, 2, 3])) == 12
+    assert len(trained) == 12
+    with pytest.raises(InputError, match="halving compares all runs of a rung"):
+        run(["lora"], [1e-3, 2e-3], [1], worker=(0, 2), halving=True)
+
+
+def test_rates_that_cannot_be_told_from_the_best_are_named():
+    noise = {1: 0.0, 2: 0.05, 3: -0.05}
+    records = [record("lora", 1e-3, seed, 1.0 + noise[seed]) for seed in noise]
+    records += [record("lora", 2e-3, seed, 1.01 + 0.5 * noise[seed]) for seed in noise]  # overlaps, paired
+    records += [record("lora", 4e-3, seed, 1.5 + noise[seed]) for seed in noise]
+    assert best_rates(records)["lora"]["rates_alike"] == [1e-3, 2e-3]
+    alone = [one for one in records if one.seed == 1]
+    assert best_rates(alone)["lora"]["rates_alike"] == [1e-3, 2e-3, 4e-3]  # one seed tells nothing
+
+
+@pytest.mark.parametrize("method", ["dora", "miss", "gralora", "rslora", "pissa"])
+def test_equal_parameters_are_as_near_as_ranks_come(tmp_path, method):
+    first = small_plan(tmp_path, "lora", config={"rank": 8})
+    other = small_plan(tmp_path, method, config={"rank": 8, "alpha": None if method == "miss" else 16})
+    _, equal = with_equal_parameters([first, other])
+    shape = first.shape()
+
+    def trainable(plan, rank):
+        return count(shape, plan.method, plan.config.model_copy(update={"rank": rank})).trainable
+
+    target, step = trainable(first, 8), 2 if method == "gralora" else 1
+    distances = {rank: abs(trainable(other, rank) - target) for rank in range(step, 25, step)}
+    assert distances[equal.config.rank] == min(distances.values())
+    assert equal.method.scaling(equal.config) == pytest.approx(other.method.scaling(other.config))

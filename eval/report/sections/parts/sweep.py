@@ -125,6 +125,10 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[s
         text = f"{system_title(method)} is best at {rate}: {best['bound']:.3f} nats per token"
         if best["seeds"] > 1:
             text += f", standard deviation over {best['seeds']} seeds {best['deviation']:.3f}"
+        alike = best.get("rates_alike", [])
+        if len(alike) > 1:
+            told = " (one seed tells nothing)" if best["seeds"] == 1 else ""
+            text += f"; rates from {rate_text(alike[0])} to {rate_text(alike[-1])} cannot be told apart{told}"
         rates = list(bounds[method])
         if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
             text += "; that is an end of the range, so a better rate may lie beyond"
@@ -135,6 +139,9 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[s
             if method in facts.get("minus_reference", {}):
                 text += f", and ends {_signed(facts['minus_reference'][method])} nats beside it, paired by seed"
         sentences.append(f"{text}.")
+    if search := facts.get("search"):
+        minutes = f"{search['seconds'] / 60:.0f} minutes of training"
+        sentences.append(f"The search: {search['runs']} runs, {search['steps']} optimizer steps, {minutes}.")
     return sentences
 
 

@@ -12,7 +12,7 @@ EVALUATED = labels_of(["base", "lora"])
 def test_best_rates_and_steps_are_said_as_the_sweep_found_them() -> None:
     facts = sweep_facts()
     section = sweep.build(facts, EVALUATED)
-    by_method = dict(zip((one.name for one in section.methods), section.sentences, strict=True))
+    by_method = dict(zip((one.name for one in section.methods), section.sentences[:-1], strict=True))
     assert by_method["lora"].startswith("LoRA is best at 3e-3: 2.3")
     assert "standard deviation over 2 seeds 0.007" in by_method["lora"]  # 0.01 / sqrt(2) between two seeds
     assert "does not reach the final bound of LoRA" in by_method["loraplus"]
@@ -42,3 +42,12 @@ def test_methods_that_were_not_evaluated_get_marks_of_their_own() -> None:
     assert len({one.style for one in section.methods}) == 3
     assert 'class="mark s1"' in section.panels[0]
     assert "band" not in section.panels[0], "one seed has no spread"
+
+
+def test_the_uncertainty_of_a_rate_and_the_cost_of_the_search_are_said() -> None:
+    facts = sweep_facts()
+    facts["best"]["lora"]["rates_alike"] = [1e-3, 3e-3]
+    facts["search"] = {"runs": 24, "steps": 4800, "seconds": 660.0}
+    sentences = sweep.build(facts, EVALUATED).sentences
+    assert "rates from 1e-3 to 3e-3 cannot be told apart" in sentences[0]
+    assert sentences[-1] == "The search: 24 runs, 4800 optimizer steps, 11 minutes of training."
