@@ -145,7 +145,7 @@ def _factors_of(module: nn.Module, method: Method, config: MethodConfig) -> tupl
         if attribute in module.__dict__:
             setattr(copy, attribute, module.__dict__[attribute])
     settings = _lora_config(method, config)
-    layer = Linear(copy, "default", config=settings, r=settings.r, lora_alpha=settings.lora_alpha)
+    layer: Any = Linear(copy, "default", config=settings, r=settings.r, lora_alpha=settings.lora_alpha)
     A, B = layer.lora_A["default"].weight, layer.lora_B["default"].weight
     return A.detach().float().to(weight.device), B.detach().float().to(weight.device)
 
