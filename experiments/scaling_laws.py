@@ -70,15 +70,18 @@ def line(system: str, axis: str, fixed: dict[str, float], runs: Sequence[Record]
     law = fit(x, y)
     if law is None or len(y) < 5:
         return found | {"law": None, "band": [], "beyond": None}
-    at = np.geomspace(x.min(), BEYOND * x.max(), BAND_POINTS)
+    at = np.unique([*x, *np.geomspace(x.min(), BEYOND * x.max(), BAND_POINTS)])
     low, high = np.quantile(bootstrap(x, y, at, RESAMPLES, SEED), (0.025, 0.975), axis=0)
-    below, above = extrapolation(x, y, at[-1])
     band = [list(map(float, row)) for row in zip(at, law(at), low, high, strict=True)]
+    ends = {place: [below, above] for place, _, below, above in band}
+    for point in found["points"]:
+        point["band"] = ends[point["x"]]
+    below, above = extrapolation(x, y, at[-1])
     beyond = {"x": float(at[-1]), "bound": float(law(at[-1])), "low": below, "high": above}
     return found | {"law": asdict(law), "band": band, "beyond": beyond}
 
 
-def points(x: np.ndarray, y: np.ndarray) -> list[dict[str, float]]:
+def points(x: np.ndarray, y: np.ndarray) -> list[dict[str, Any]]:
     return [
         {
             "x": float(place),
@@ -86,6 +89,7 @@ def points(x: np.ndarray, y: np.ndarray) -> list[dict[str, float]]:
             "low": float(y[x == place].min()),
             "high": float(y[x == place].max()),
             "seeds": int((x == place).sum()),
+            "band": None,
         }
         for place in np.unique(x)
     ]

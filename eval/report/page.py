@@ -36,7 +36,8 @@ NOT_OF_THE_RUN = ("provenance", "settings", "files")
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a page or a card is made of. sweep: sweep.json, where one was run. permutations: per comparison.
+    """Everything a page or a card is made of. sweep, scaling: sweep.json and scale.json, where
+    they were run. permutations: per comparison.
     language: of the pages' frame as they open, `en` or `id`.
     """
 
@@ -47,6 +48,7 @@ class Findings:
     data: data.DataFacts
     provenance: Mapping[str, Any]
     sweep: Mapping[str, Any] | None = None
+    scaling: Mapping[str, Any] | None = None
     permutations: int = 5000
     language: str = "en"
     twins: Sequence[System] = ()
@@ -121,7 +123,7 @@ def index_page(findings: Findings) -> IndexPage:
         paradigms=paradigms.build(systems, findings.twins, findings.against),
         answers=answers.build(systems, labels),
         replay=replay.build(systems, labels),
-        training=training.build(systems, labels, findings.sweep),
+        training=training.build(systems, labels, findings.sweep, findings.scaling),
         data=data.build(findings.data),
         retention=retention.build(systems, labels),
         suites=measured,

@@ -27,6 +27,7 @@ from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, ind
 from eval.report.paradigms import compare_paradigms
 from eval.report.records import Facts, Inputs, Leakage, Select, Sweep
 from eval.report.sections.data import DataFacts
+from eval.report.sections.parts.scaling import Scaling
 from eval.report.templates.environment import environment
 from eval.report.verdict import compare_all, verdict
 
@@ -49,6 +50,7 @@ def write_report(
     provenance: dict[str, Any],
     output: Path,
     sweep: Path | None = None,
+    scaling: Path | None = None,
     tasks: dict[str, Path] | None = None,
     safety: dict[str, Path] | None = None,
     language: str = "en",
@@ -58,7 +60,7 @@ def write_report(
 
     Args:
         adapters: name -> adapter folder, for the systems that have one.
-        sweep: the sweep.json of a matched sweep, where one was run.
+        sweep: the sweep.json of a matched sweep, where one was run. scaling: the scale.json of a scaling study.
         tasks: name -> folder of the public suites that were measured by hand. safety: that of refusals.
         language: of the pages' frame as they open, `en` or `id`; a switch on each page changes it.
         twins: name -> folder of the evaluate stage, of the autoregressive twin's systems.
@@ -92,6 +94,7 @@ def write_report(
         ),
         provenance,
         read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
+        read_checked(scaling, Scaling, "python -m pipeline scale") if scaling else None,
         evaluation.permutations,
         language,
         opposite,

@@ -25,7 +25,7 @@ def run(profile: Profile, paths: Paths) -> None:
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
     check_test_rows(paths, evaluated)
     systems = [name for name in evaluated if not is_twin(name)]
-    sweep = paths.sweep / "sweep.json"  # run by hand, hence no output of a stage
+    sweep, scaling = paths.sweep / "sweep.json", paths.scaling / "scale.json"  # run by hand, no outputs of a stage
     headline = write_report(
         profile.evaluation,
         profile_name=profile.name,
@@ -41,6 +41,7 @@ def run(profile: Profile, paths: Paths) -> None:
         provenance=provenance(profile) | {"inputs": _inputs(paths)},
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
+        scaling=scaling if scaling.exists() else None,
         tasks={system: paths.tasks(system) for system in systems},
         safety={system: paths.safety(system) for system in systems},
         language=profile.language,

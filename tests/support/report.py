@@ -381,6 +381,23 @@ def write_nasty_report(root: Path) -> Path:
     return report_of(root, (STANDARD[0], mine), PROVENANCE | {"command": NASTY["fences"], "machine": NASTY["colour"]})
 
 
+def scaling_facts() -> dict[str, Any]:
+    """A made-up scaling study of two systems, as `experiments.scaling` writes it."""
+    from experiments.scaling_laws import Record, summary
+
+    def bound(rows: int, rank: int, seed: int) -> float:
+        return 0.4 + (rows / 500) ** -0.5 / rank**0.2 + 0.01 * seed
+
+    runs = [
+        Record(system, rows, rank, 1.0, seed, 9, 100 * rank, 1e9 * rows * rank, 1.0, bound(rows, rank, seed), 1.0)
+        for system in ("lora", "ar-lora")
+        for rows in (500, 1000, 2000, 4000)
+        for rank in (2, 8)
+        for seed in (1, 2)
+    ]
+    return summary(runs)
+
+
 def write_planted_report(
     root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800, keyed: bool = True
 ) -> Path:
@@ -392,6 +409,7 @@ def write_planted_report(
             write_adapter(root / "adapters" / planted.name, planted)
     write_data(root, points)
     write_json(root / "sweep" / "sweep.json", sweep_facts())
+    write_json(root / "scale" / "scale.json", scaling_facts())
     return report_of(root, systems)
 
 
@@ -402,6 +420,7 @@ def report_of(
     twins: Sequence[Planted] = (),
 ) -> Path:
     """The report made from what lies under `root`; returns its folder."""
+    scaling = root / "scale" / "scale.json"
     write_report(
         EVALUATION,
         profile_name="planted",
@@ -417,6 +436,7 @@ def report_of(
         provenance=provenance,
         output=root / "report",
         sweep=root / "sweep" / "sweep.json",
+        scaling=scaling if scaling.is_file() else None,
         tasks={planted.name: root / "tasks" / planted.name for planted in systems},
         safety={planted.name: root / "safety" / planted.name for planted in systems},
         twins={planted.name: root / "evaluation" / planted.name for planted in twins},

@@ -12,7 +12,7 @@ from eval.report import charts
 from eval.report.formatting import fact_text, rate_text
 from eval.report.labels import Labels, SystemLabel
 from eval.report.load import System
-from eval.report.sections.parts import sweep
+from eval.report.sections.parts import scaling, sweep
 
 COLUMNS = ("step", "train_loss", "validation_loss", "validation_low", "validation_high", "learning_rate")
 
@@ -43,6 +43,7 @@ class CostRow:
 class TrainingSection:
     """trained: the systems with a curve."""
 
+    scaling: scaling.ScalingSection | None
     sweep: sweep.SweepSection | None
     trained: list[SystemLabel]
     panels: list[Markup]
@@ -50,9 +51,15 @@ class TrainingSection:
     costs: list[CostRow]
 
 
-def build(systems: Sequence[System], labels: Labels, sweep_facts: Mapping[str, Any] | None = None) -> TrainingSection:
+def build(
+    systems: Sequence[System],
+    labels: Labels,
+    sweep_facts: Mapping[str, Any] | None = None,
+    scaling_facts: Mapping[str, Any] | None = None,
+) -> TrainingSection:
     trained = [system for system in systems if system.curve]
     return TrainingSection(
+        scaling=scaling.build(scaling_facts) if scaling_facts else None,
         sweep=sweep.build(sweep_facts, labels) if sweep_facts else None,
         trained=[labels[system.name] for system in trained],
         panels=curve_panels(trained, labels),
