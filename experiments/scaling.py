@@ -57,11 +57,13 @@ class Point:
     def plan_in(self, folder: Path) -> TrainingPlan:
         """What to train, with the adapter below `folder`."""
         plan, old = self.plan, self.plan.config
-        ranked = old.model_copy(update={"rank": self.rank, "alpha": 1.0})
-        alpha = plan.method.scaling(old) / plan.method.scaling(ranked)  # it is linear in alpha
+        ranked = old.model_copy(update={"rank": self.rank})
+        if plan.method.has_alpha:  # the scaling is linear in it
+            alpha = plan.method.scaling(old) / plan.method.scaling(ranked.model_copy(update={"alpha": 1.0}))
+            ranked = ranked.model_copy(update={"alpha": alpha})
         return replace(
             plan,
-            config=ranked.model_copy(update={"alpha": alpha}),
+            config=ranked,
             train=plan.train.model_copy(update={"epochs": self.epochs}),
             formatted=first_rows(plan, self.rows),
             seed=self.seed,

@@ -55,6 +55,7 @@ def artefacts_in_code(name: str) -> set[str]:
     used = attributes_of(stage_file(name), "paths") - {
         "scratch",
         "root",
+        "scaling",
         "sweep",
         "tasks",
         "safety",
