@@ -4,9 +4,11 @@ processors that the user, the affinity and the container grant.
 
 from __future__ import annotations
 
+import atexit
 import io
 import ipaddress
 import os
+import shutil
 import stat
 import sys
 import tempfile
@@ -17,19 +19,20 @@ from pathlib import Path
 
 CGROUPS = Path("/sys/fs/cgroup")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
+NAME = "llada-indonesian"
 CACHES = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 """Where numba (in UMAP) and matplotlib keep what can be made again; both expect to write there."""
 
 
 def writable_caches() -> None:
-    """Give the libraries' caches a temporary folder where the home folder cannot be written (a container's user).
-    Before these libraries are imported; what the user has set stays.
+    """Give the libraries' caches another folder where the home folder cannot be written (a container's user). Before
+    these libraries are imported; what the user has set stays.
     """
     if os.access(os.path.expanduser("~"), os.W_OK | os.X_OK):  # noqa: PTH111  (Path.home() raises for a nameless user)
         return
     missing = [name for name in CACHES if name not in os.environ]
     if missing:
-        folder = _own_temporary_folder()
+        folder = _cache_folder()
         os.environ.update({name: str(folder / name.lower()) for name in missing})
 
 
@@ -57,13 +60,26 @@ def no_proxy_for_loopback() -> None:
         os.environ[name] = ",".join([*others, *LOOPBACK])
 
 
-def _own_temporary_folder() -> Path:
-    """The same from run to run; one that somebody else may write to is not trusted: numba's cache is code."""
-    folder = Path(tempfile.gettempdir()) / f"llada-indonesian-{os.getuid()}"
-    folder.mkdir(mode=0o700, exist_ok=True)
-    found = folder.lstat()
-    trusted = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077
-    return folder if trusted else Path(tempfile.mkdtemp(prefix=f"{folder.name}-"))
+def _cache_folder() -> Path:
+    """A folder that nobody else may write to, for numba's cache is code: in `XDG_CACHE_HOME` where the user has set it,
+    and kept; else with a name that nobody can know before, removed when this process ends.
+    """
+    given = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    if given.is_absolute():  # the specification ignores a relative one
+        with suppress(OSError):
+            folder = given / NAME
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not found.st_mode & 0o077:
+                return folder
+    folder = Path(tempfile.mkdtemp(prefix=f"{NAME}-"))
+    atexit.register(_remove, folder, os.getpid())
+    return folder
+
+
+def _remove(folder: Path, owner: int) -> None:
+    if os.getpid() == owner:  # a forked process leaves it alone
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def tell_libraries_of_processors() -> None:

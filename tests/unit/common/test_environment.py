@@ -33,13 +33,13 @@ def test_no_character_is_too_much_for_a_stream(encoding: str) -> None:
 
 @pytest.fixture
 def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "no_proxy", "NO_PROXY"):
+    for name in ("NUMBA_CACHE_DIR", "MPLCONFIGDIR", "XDG_CACHE_HOME", "no_proxy", "NO_PROXY"):
         monkeypatch.setenv(name, "")  # so that monkeypatch takes it back
         monkeypatch.delenv(name)
     return monkeypatch
 
 
-def test_caches_go_to_a_temporary_folder_where_home_cannot_be_written(environment: pytest.MonkeyPatch) -> None:
+def test_caches_go_to_a_private_folder_where_home_cannot_be_written(environment: pytest.MonkeyPatch) -> None:
     environment.setenv("HOME", "/nonexistent")
     environment.setenv("MPLCONFIGDIR", "/chosen/by/the/user")
     writable_caches()
@@ -48,22 +48,55 @@ def test_caches_go_to_a_temporary_folder_where_home_cannot_be_written(environmen
     assert folder.stat().st_mode & 0o077 == 0
 
 
+MAKING = (
+    "from common.environment import writable_caches; import os; writable_caches(); print(os.environ['MPLCONFIGDIR'])"
+)
+
+
+def test_no_name_in_the_shared_folder_can_be_known_before_and_none_stays(
+    environment: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    environment.setenv("HOME", "/nonexistent")
+    environment.setenv("TMPDIR", str(tmp_path))
+    environment.setenv("PYTHONPATH", str(REPOSITORY))
+    made = [
+        subprocess.run([sys.executable, "-c", MAKING], capture_output=True, text=True, check=True).stdout for _ in "12"
+    ]
+    assert len(set(made)) == 2
+    assert all(Path(place).is_relative_to(tmp_path) for place in made)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_users_own_cache_folder_is_used_and_kept(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    environment.setenv("HOME", "/nonexistent")
+    environment.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    writable_caches()
+    assert Path(os.environ["NUMBA_CACHE_DIR"]).parent == tmp_path / "cache" / "llada-indonesian"
+
+
 def test_caches_stay_where_home_can_be_written(environment: pytest.MonkeyPatch, tmp_path: Path) -> None:
     environment.setenv("HOME", str(tmp_path))
     writable_caches()
     assert "NUMBA_CACHE_DIR" not in os.environ
 
 
+@pytest.mark.parametrize("planted", ["open to all", "a link", "a file"])
 def test_a_cache_folder_that_another_could_write_is_not_trusted(
-    environment: pytest.MonkeyPatch, tmp_path: Path
+    environment: pytest.MonkeyPatch, tmp_path: Path, planted: str
 ) -> None:
     environment.setenv("HOME", "/nonexistent")
-    environment.setattr("tempfile.tempdir", str(tmp_path))
-    planted = tmp_path / f"llada-indonesian-{os.getuid()}"
-    planted.mkdir()
-    planted.chmod(0o777)
+    environment.setenv("XDG_CACHE_HOME", str(tmp_path))
+    place = tmp_path / "llada-indonesian"
+    if planted == "a link":
+        (tmp_path / "theirs").mkdir(mode=0o700)
+        place.symlink_to("theirs")
+    elif planted == "a file":
+        place.touch()
+    else:
+        place.mkdir()
+        place.chmod(0o777)
     writable_caches()
-    assert not Path(os.environ["NUMBA_CACHE_DIR"]).is_relative_to(planted)
+    assert not Path(os.environ["NUMBA_CACHE_DIR"]).resolve().is_relative_to(tmp_path)
 
 
 def test_loopback_is_known_by_every_name() -> None:
