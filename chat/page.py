@@ -40,6 +40,8 @@ PATHS = re.compile(
 MOST_BYTES = 256 * 1024  # of a request
 MOST_WAITING, MOST_SESSIONS, KEPT_SECONDS = 32, 64, 3600
 LONGEST_ANSWER, MOST_STEPS, LONGEST_SECONDS = 1024, 4096, 300
+NO_STATISTICS = {"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(10**9)}
+"""gradio would keep 10,000 requests and make a table of them all after each one, for a page that is not let through."""
 FRAMES_A_SECOND = 20  # painted; the slider has every step
 CSS = """
 .panel { border: 1px solid var(--border-color-primary); border-radius: 8px; padding: 10px 12px; min-height: 9rem; }
@@ -94,7 +96,11 @@ def application(systems: Systems, conversation: Conversation, folder: str, langu
     Args:
         folder: for what gradio would otherwise keep in a folder of a known name that all users share.
     """
-    os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": folder}  # read by the import
+    os.environ |= {
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "GRADIO_TEMP_DIR": folder,
+        **NO_STATISTICS,
+    }  # read by the import
     import gradio as gr  # pyright: ignore[reportMissingImports]
     from fastapi import FastAPI  # pyright: ignore[reportMissingImports]
 

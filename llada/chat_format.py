@@ -295,6 +295,22 @@ def encode_text(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
     return _text(tokenizer, text.strip()) if form is None else form.text(text.strip())
 
 
+def encode_raw(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
+    """Token ids of a text as it is: no chat form, nothing trimmed, no special token read."""
+    form = _template_form(tokenizer)
+    return _text(tokenizer, text) if form is None else form.text(text)
+
+
+def begin_of_text(tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """What stands before a text without the chat form: the begin-of-text token, or nothing where there is none."""
+    return [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+
+
+def end_of_text_id(tokenizer: PreTrainedTokenizerFast) -> int:
+    """The token that ends a text without the chat form; `load_tokenizer` sees to it that there is one."""
+    return int(tokenizer.eos_token_id)  # pyright: ignore[reportArgumentType]
+
+
 def end_of_turn_id(tokenizer: PreTrainedTokenizerFast) -> int:
     """The token that ends an answer: LLaDA's `<|eot_id|>`, or what the base's chat template writes there."""
     form = _template_form(tokenizer)

@@ -29,6 +29,7 @@ class Rows:
     ids: list[str]
     tokens: list[np.ndarray]  # int32, prompt then answer
     prompt_lengths: np.ndarray  # int64
+    ended: np.ndarray | None = None  # bool: the last token is the end of the answer or text; None: of every row
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -40,12 +41,20 @@ class Rows:
 
     def take(self, indices: Sequence[int]) -> Rows:
         return Rows(
-            [self.ids[i] for i in indices], [self.tokens[i] for i in indices], self.prompt_lengths[np.asarray(indices)]
+            [self.ids[i] for i in indices],
+            [self.tokens[i] for i in indices],
+            self.prompt_lengths[np.asarray(indices)],
+            None if self.ended is None else self.ended[np.asarray(indices)],
         )
+
+    def tails(self, indices: np.ndarray, policy: str, limit: int, draws: np.ndarray | float = 1.0) -> np.ndarray:
+        """`tail_lengths` of a global batch; none where the end was cut off: what was not reached is not taught."""
+        tails = tail_lengths(np.array([len(self.tokens[i]) for i in indices], dtype=np.int64), policy, limit, draws)
+        return tails if self.ended is None else np.where(self.ended[indices], tails, 0)
 
 
 def read_rows(path: Path) -> Rows:
-    """Read `id`, `input_ids` and `prompt_length` of a formatted split.
+    """Read `id`, `input_ids`, `prompt_length` and, where it is there, `ended` of a formatted split.
 
     Raises:
         InputError: the file is missing, lacks a column, or holds a row without an answer.
@@ -55,7 +64,8 @@ def read_rows(path: Path) -> Rows:
 
     made_by = "run `python -m pipeline format`"
     try:
-        table = pq.read_table(path, columns=["id", "input_ids", "prompt_length"])
+        names = ("id", "input_ids", "prompt_length", "ended")
+        table = pq.read_table(path, columns=[name for name in pq.read_schema(path).names if name in names])
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {made_by}") from None
     except (pa.ArrowException, KeyError, OSError) as error:
@@ -67,7 +77,8 @@ def read_rows(path: Path) -> Rows:
     values = column.values.to_numpy(zero_copy_only=False).astype(np.int32)
     offsets = column.offsets.to_numpy()
     tokens = [values[start:end] for start, end in itertools.pairwise(offsets)]
-    rows = Rows(table["id"].to_pylist(), tokens, table["prompt_length"].to_numpy().astype(np.int64))
+    ended = table["ended"].to_numpy() if "ended" in table.column_names else None
+    rows = Rows(table["id"].to_pylist(), tokens, table["prompt_length"].to_numpy().astype(np.int64), ended)
     if len(rows) == 0:
         raise InputError(f"{path}: no rows")
     for identifier, length, prompt in zip(rows.ids, rows.lengths, rows.prompt_lengths, strict=True):

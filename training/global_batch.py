@@ -28,7 +28,7 @@ from torch import Tensor
 from llada.diffusion.importance import levels_of
 from llada.diffusion.loss import Normalizer
 from llada.diffusion.noise import BLOCK_STREAM, EPSILON, LENGTH_STREAM, level_uniforms, noise_mask, uniform
-from training.batching import Batch, Rows, batch_of_step, collate, tail_lengths
+from training.batching import Batch, Rows, batch_of_step, collate
 from training.config import Objective, TrainConfig
 
 _TAIL_STREAM = 0x7461696C  # apart from the noise
@@ -160,7 +160,7 @@ class GlobalBatch:
         self.ids = [rows.ids[index] for index in indices]
         self._tokens = [rows.tokens[index] for index in indices]
         self._lengths = np.array([len(tokens) for tokens in self._tokens], dtype=np.int64)
-        self._tails = tail_lengths(self._lengths, eos_tail, config.max_sequence_length, noise.tails)
+        self._tails = rows.tails(indices, eos_tail, config.max_sequence_length, noise.tails)
         if random_length > 0:
             self._cut(rows.prompt_lengths[indices], random_length)
         self._rainbow = tuple(config.tail_token_ids or ()) if eos_tail.startswith("rainbow:") else ()

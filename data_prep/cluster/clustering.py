@@ -21,6 +21,7 @@ from common.files import atomic_path, write_json
 from common.progress import progress_bar
 from common.records import Record, read_record
 from data_prep.config import DataConfig
+from data_prep.rows.documents import leading_texts
 from data_prep.rows.tables import print_table
 from data_prep.rows.text import folded_words
 from data_prep.rows.vectors import read_with_vectors
@@ -161,13 +162,13 @@ def describe(
 
 def _row(table: pa.Table, row: int, distances: np.ndarray) -> dict[str, Any]:
     named = {name: table[name][row].as_py() for name in ("id", "subset_name", "template_name")}
-    return {**named, "distance": round(float(distances[row]), 5), "input": table["input"][row].as_py()[:160]}
+    return {**named, "distance": round(float(distances[row]), 5), "input": leading_texts(table.slice(row, 1))[0][:160]}
 
 
 def _frequent_words(table: pa.Table, labels: np.ndarray, count: int) -> list[list[str]]:
     """Per cluster the words that most of its inputs have, without those that are frequent nearly everywhere."""
     rows: list[Counter[str]] = [Counter() for _ in range(count)]
-    for text, label in zip(table["input"].to_pylist(), labels.tolist(), strict=True):
+    for text, label in zip(leading_texts(table), labels.tolist(), strict=True):
         rows[label].update({word for word in folded_words(text[:2000]) if len(word) >= WORD_LETTERS})
     common = [{word for word, _ in counter.most_common(5 * FREQUENT_WORDS)} for counter in rows]
     spread = Counter(word for frequent in common for word in frequent)

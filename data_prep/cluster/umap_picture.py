@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from common.files import atomic_path
 from common.progress import console
+from data_prep.rows.documents import leading_texts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,7 +38,7 @@ def draw_umap(
     """Project a sample of `rows` rows to two dimensions; write the picture and the points; return what was shown."""
     sample = np.sort(np.random.default_rng(seed).choice(len(vectors), min(rows, len(vectors)), replace=False))
     projected, fault = _project_or_flatten(vectors[sample], seed)
-    texts = [text[:TEXT] for text in table["input"].take(pa.array(sample)).to_pylist()]
+    texts = [text[:TEXT] for text in leading_texts(table.take(pa.array(sample)))]
     columns = {
         "id": table["id"].take(pa.array(sample)),
         "x": projected[:, 0].astype(np.float32),

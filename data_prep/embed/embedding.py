@@ -25,6 +25,7 @@ from common.files import atomic_path, sha256_of_json, sha256_of_model_folder, wr
 from common.progress import console, progress_bar
 from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
+from data_prep.rows.documents import FORM, leading_texts
 
 TOKENS_PER_ROW = 128
 """A batch holds at most `embed_batch_size` x this many tokens, padding included: many short texts or few long ones."""
@@ -43,7 +44,8 @@ def embed(
     from accelerate import PartialState
 
     state = PartialState()
-    table = pq.read_table(candidates, columns=["id", "input", "output"])
+    names = ("id", "input", "output", FORM)
+    table = pq.read_table(candidates, columns=[name for name in pq.read_schema(candidates).names if name in names])
     texts = texts_to_embed(table, data.embed_text)
     device = str(state.device)
     loaded = load_encoder(encoder, device, torch.bfloat16 if device.startswith("cuda") else torch.float32)
@@ -67,13 +69,15 @@ def embed(
 
 
 def texts_to_embed(table: pa.Table, choice: str) -> list[str]:
-    """The texts to embed: `input`, `output`, or `both` with a line break between."""
+    """The texts to embed: `input`, `output`, or `both` with a line break between; of raw text always the text."""
+    leading, outputs = leading_texts(table), table["output"].to_pylist()
     if choice == "both":
+        inputs = table["input"].to_pylist()
         return [
-            f"{given}\n{answer}"
-            for given, answer in zip(table["input"].to_pylist(), table["output"].to_pylist(), strict=True)
+            f"{given}\n{answer}" if given == lead else answer
+            for given, lead, answer in zip(inputs, leading, outputs, strict=True)
         ]
-    return table[choice].to_pylist()
+    return leading if choice == "input" else outputs
 
 
 @dataclass(frozen=True)

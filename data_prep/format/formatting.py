@@ -12,7 +12,7 @@ end of turn (LLaDA's `<|eot_id|>`); no header follows the answer. Rows over `max
 
 A turn of a conversation has the turns before it in its prompt. Where they do not fit, whole turns go, the oldest first,
 always up to a question of the user's; what stays is truncated as above. A row's own system prompt takes the place of
-`data.system_prompt`.
+`data.system_prompt`. Raw text is cut instead (`documents`).
 
 All of it is counted per split in `format.json`.
 """
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,10 @@ from common.files import atomic_folder, write_json
 from common.progress import track
 from common.records import Record, read_record
 from data_prep.config import DataConfig
+from data_prep.format.documents import continuation, pieces
+from data_prep.format.example import CHARACTERS_PER_TOKEN, Example
 from data_prep.rows.conversation import Message, read_history, whole_prompt
+from data_prep.rows.documents import FORM, is_document
 from data_prep.rows.tables import print_table
 
 if TYPE_CHECKING:
@@ -45,9 +48,6 @@ SPLITS = ("train", "validation", "test")
 TWIN = "twin"
 KEPT_SHARE = 4
 """The side that is not the first to be truncated may take all but 1 / KEPT_SHARE of the tokens."""
-CHARACTERS_PER_TOKEN = 64
-"""No text is tokenised beyond max_length times this: one cell of a megabyte would take minutes."""
-
 SCHEMA = pa.schema(
     [
         ("id", pa.string()),
@@ -59,19 +59,9 @@ SCHEMA = pa.schema(
         ("input_ids", pa.list_(pa.int32())),
         ("prompt_length", pa.int32()),
         ("truncated", pa.bool_()),
+        ("ended", pa.bool_()),  # the last token is the end of the answer, or of the text
     ]
 )
-
-
-@dataclass(frozen=True)
-class Example:
-    """One row as token ids: prompt, then answer, which ends with `<|eot_id|>` unless it is truncated."""
-
-    input_ids: list[int]
-    prompt_length: int
-    prompt_truncated: bool = False
-    answer_truncated: bool = False
-    turns_left_out: int = 0
 
 
 class _Split(Record):
@@ -138,11 +128,19 @@ def _format(
 ) -> tuple[pa.Table, dict[str, Any]]:
     counts: Counter[str] = Counter()
     kept: list[dict[str, Any]] = []
-    lengths: list[tuple[int, int]] = []
     for row in track(rows.to_pylist(), f"formatting {name}"):
+        described = {column: row[column] for column in ("id", "subset_name", "template_name", "cluster")}
+        if is_document(row):
+            made = _of_document(tokenizer, row["output"], data, name)
+            counts["documents"] += 1
+            counts["over_length"] += len(made) > 1 or made[0][0].answer_truncated
+            for place, (example, prompt, answer) in enumerate(made):
+                own = described if place == 0 else described | {"id": f"{row['id']}+{place}"}
+                kept.append(_record(own, prompt, answer, example))
+            continue
         history, system = read_history(row.get("history")), row.get("system")
         example = encode(tokenizer, row["input"], row["output"], data, history, system)
-        lost = example.prompt_truncated or example.answer_truncated or example.turns_left_out > 0
+        lost = _lost(example)
         counts["over_length"] += lost
         if lost and data.overlong == "drop" and name != "test":
             counts["dropped"] += 1
@@ -151,23 +149,44 @@ def _format(
         counts["answer_truncated"] += example.answer_truncated
         counts["lost_eot"] += example.answer_truncated
         counts["turns_left_out"] += example.turns_left_out
-        lengths.append((example.prompt_length, len(example.input_ids) - example.prompt_length))
-        kept.append(
-            {
-                **{column: row[column] for column in ("id", "subset_name", "template_name", "cluster")},
-                "prompt": whole_prompt(row["input"], row.get("history")),
-                "answer": row["output"],
-                "input_ids": example.input_ids,
-                "prompt_length": example.prompt_length,
-                "truncated": lost,
-            }
-        )
+        kept.append(_record(described, whole_prompt(row["input"], row.get("history")), row["output"], example))
     if not kept:
         raise InputError(f"data.max_length: {data.max_length}: every row of {name} is longer and dropped; raise it")
     names = ["over_length", "dropped", "prompt_truncated", "answer_truncated", "lost_eot"]
     names += ["turns_left_out"] if "history" in rows.column_names else []
+    names += ["documents"] if FORM in rows.column_names else []
+    lengths = [(row["prompt_length"], len(row["input_ids"]) - row["prompt_length"]) for row in kept]
     described = {"rows": len(kept), **{count: counts[count] for count in names}, **_describe(lengths)}
     return pa.Table.from_pylist(kept, SCHEMA), described
+
+
+def _of_document(
+    tokenizer: PreTrainedTokenizerFast, text: str, data: DataConfig, name: str
+) -> list[tuple[Example, str, str]]:
+    """(example, prompt, answer) of each row that a document becomes."""
+    if name == "test":
+        return [continuation(tokenizer, text, data.max_length)]
+    made = pieces(tokenizer, text, data.max_length)
+    if len(made) == 1:
+        return [(made[0], "", text)]
+    return [(piece, "", str(tokenizer.decode(piece.input_ids, skip_special_tokens=True))) for piece in made]
+
+
+def _record(described: dict[str, Any], prompt: str, answer: str, example: Example) -> dict[str, Any]:
+    """A row of SCHEMA."""
+    return {
+        **described,
+        "prompt": prompt,
+        "answer": answer,
+        "input_ids": example.input_ids,
+        "prompt_length": example.prompt_length,
+        "truncated": _lost(example),
+        "ended": not example.answer_truncated,
+    }
+
+
+def _lost(example: Example) -> bool:
+    return example.prompt_truncated or example.answer_truncated or example.turns_left_out > 0
 
 
 def encode(

@@ -23,6 +23,7 @@ from common.progress import track
 from data_prep.inputs.reading import suffix_of, text_rows
 from data_prep.inputs.row_forms import MESSAGES, TEXTS, OurRow, RowForm
 from data_prep.rows.conversation import OPTIONAL
+from data_prep.rows.documents import RAW
 from data_prep.rows.tables import CONSTANT
 from data_prep.rows.text import COLUMNS
 
@@ -104,7 +105,7 @@ class _Check:
 
     def run(self) -> _Checked:
         if suffix_of(self.path) != ".parquet":
-            expected = {*COLUMNS, *self.form.columns.values(), *MESSAGES, "instruction"}
+            expected = {*COLUMNS, *self.form.columns.values(), *MESSAGES, "instruction", RAW}
             expected = expected.union(*self.form.templates().values())
             return self._write_rows(lambda: text_rows(self.path, expected))
         try:
@@ -117,7 +118,8 @@ class _Check:
         schema = pq.read_schema(self.path)
         seen = dict.fromkeys(schema.names)
         types = {name: schema.field(name).type for name in seen if schema.names.count(name) == 1}
-        if self.form.templates() or self.form.holds_messages(types) or self.form.is_alpaca(types):
+        form = self.form
+        if form.templates() or form.holds_messages(types) or form.is_alpaca(types) or form.holds_text(types):
             return self._write_rows(lambda: _parquet_rows(self.path, list(types)), seen)
         written = _written(self.form)
         wanted = {name: self.form.theirs(name) for name in written if self.form.theirs(name) in seen}
@@ -159,7 +161,8 @@ class _Check:
         """Rows with lone surrogates, which UTF-8 cannot hold, are dropped and counted."""
         for place, row in rows:
             file.seen.update(dict.fromkeys(row))
-            file.foreign |= self.form.holds_messages(row) is not None or self.form.is_alpaca(row)
+            form = self.form
+            file.foreign |= form.holds_messages(row) is not None or form.is_alpaca(row) or form.holds_text(row)
             try:
                 ours = list(self.form.rows(row, dropped))
             except ValueError as error:
@@ -222,7 +225,7 @@ def _holds_text(kind: pa.DataType | None) -> bool:
 
 def _constants(form: RowForm, checked: list[_Checked], source: str) -> dict[str, str]:
     """The describing columns that no file of a foreign set has: the source's name in every row."""
-    foreign = {*TEXTS, "messages"} & set(form.columns) or any(file.foreign for file in checked)
+    foreign = {*TEXTS, "messages", RAW} & set(form.columns) or any(file.foreign for file in checked)
     if not foreign:
         return {}
     present = set[str]().union(*(file.seen for file in checked))
@@ -251,7 +254,7 @@ def _missing_everywhere(form: RowForm, checked: list[_Checked]) -> Iterator[str]
     """Columns named in `data.columns`, optional or in a template, that no file has."""
     present = set[str]().union(*(file.seen for file in checked))
     named = {f"data.columns: {ours}": names for ours, names in form.templates().items()}
-    for ours in {"system", "messages"} & form.columns.keys() - form.templates().keys():
+    for ours in {"system", "messages", RAW} & form.columns.keys() - form.templates().keys():
         if not form.constant(ours):
             named[f"data.columns: {ours}"] = [form.columns[ours]]
     for key, names in sorted(named.items()):
@@ -263,9 +266,8 @@ def _missing_everywhere(form: RowForm, checked: list[_Checked]) -> Iterator[str]
 def _mapping(form: RowForm, constants: dict[str, str], checked: list[_Checked]) -> dict[str, str]:
     """Our column -> a column of the ready files, or a constant, where that differs; the optional columns in use."""
     written = _written(form)
-    kept = {
-        name: theirs for name, theirs in form.columns.items() if name != "messages" and not form.templates().get(name)
-    }
+    ours = form.columns.keys() - form.templates().keys() - {"messages", RAW}
+    kept = {name: theirs for name, theirs in form.columns.items() if name in ours}
     mapped = {name: written.get(name, theirs) for name, theirs in kept.items()} | constants
     filled = set[str]().union(*(file.filled for file in checked))
     return mapped | {name: written.get(name, name) for name in OPTIONAL if name in filled and not form.constant(name)}
@@ -277,7 +279,7 @@ def _ignored(form: RowForm, checked: list[_Checked]) -> list[str]:
     if "system" in form.columns or any("system" in file.filled for file in checked):
         read.add(form.theirs("system"))
     if any(file.foreign for file in checked):
-        read |= {"instruction", form.holds_messages(dict.fromkeys(present)) or ""}
+        read |= {"instruction", form.holds_messages(dict.fromkeys(present)) or "", form.theirs(RAW)}
     return sorted(present - read)
 
 

@@ -3,6 +3,7 @@
 plain          one column for each of ours, under the source's names (`data.columns`)
 template       `data.columns: {input: "{instruction}\\n\\n{context}"}`: text with the source's columns in it
 Alpaca         `instruction`, `output` and perhaps `input`, which is joined to the instruction
+raw text       `text` ({"text": "..."}), without input and output: a document, trained on without the chat form
 conversation   `messages` ([{role, content}]) or `conversations` ([{from, value}]): one row per assistant turn
 """
 
@@ -20,12 +21,15 @@ import xxhash
 from common.errors import InputError
 from data_prep.inputs.reading import Row, parse_json
 from data_prep.rows.conversation import Message, write_history
+from data_prep.rows.documents import FORM, RAW
 from data_prep.rows.tables import CONSTANT
 from data_prep.rows.text import COLUMNS
 
 TEXTS = ("input", "output")
 """The columns that every instruction set has; the others describe a row and may be absent from a foreign one."""
 MESSAGES = ("messages", "conversations")
+ASKING = ("instruction", "prompt", "question", "response", "answer", "completion")
+"""Names in sets of questions and answers: a column `text` beside one of them is not taken for a document."""
 ROLES = {
     "system": "system",
     "user": "user", "human": "user", "prompter": "user",
@@ -45,7 +49,7 @@ class RowForm:
     @classmethod
     def of(cls, columns: Mapping[str, str]) -> RowForm:
         """Raises InputError where a key is no column of ours."""
-        ours = (*COLUMNS, "system", "messages")
+        ours = (*COLUMNS, "system", "messages", RAW)
         unknown = sorted(set(columns) - set(ours))
         if unknown:
             raise InputError(
@@ -78,6 +82,12 @@ class RowForm:
         own = {"subset_name", "template_name"} <= names.keys()
         return not self.columns and {"instruction", "output"} <= names.keys() and not own
 
+    def holds_text(self, names: Mapping[str, Any]) -> bool:
+        """Are there documents? `data.columns: {text: THEIRS}` says so, or a column `text` and none that asks."""
+        if RAW in self.columns:
+            return bool({*self.templates().get(RAW, [self.columns[RAW]])} & {*names})
+        return RAW in names and not {*TEXTS, *MESSAGES, *ASKING} & {*names, *self.columns}
+
     def rows(self, row: Row, dropped: Counter[str]) -> Iterator[OurRow]:
         """Our rows of one of the source's.
 
@@ -90,6 +100,8 @@ class RowForm:
             for turn in assistant_turns(column, row[column], dropped):
                 system = turn["system"] if turn["system"] is not None else named.get("system")
                 yield named | turn | ({"system": system} if "system" in named else {})
+        elif self.holds_text(row) and named["output"] is None and (text := self._value(row, RAW)) is not None:
+            yield named | {"input": "", "output": text, FORM: RAW}
         elif self.is_alpaca(row):
             yield named | {"input": _joined(text_of("instruction", row["instruction"]), named["input"])}
         else:

@@ -1,7 +1,7 @@
 """Conversations: a row is one assistant turn, and `history` holds the turns before its question, as JSON text.
 
-Three optional columns beside Cendol's, null in a plain row and absent where no file has them: `system` (the row's own
-system prompt), `history`, and `conversation`, which names the conversation that a turn is from.
+Optional columns beside Cendol's, null in a plain row and absent where no file has them: `system` (the row's own system
+prompt), `history`, `conversation`, which names the conversation that a turn is from, and `form` (`documents`).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 import pyarrow as pa
 
-OPTIONAL = ("system", "history", "conversation")
+OPTIONAL = ("system", "history", "conversation", "form")
 
 Message = dict[str, str]
 

@@ -29,6 +29,7 @@ from common.progress import console, progress_bar
 from common.text.forms import tidied
 from data_prep.config import DataConfig
 from data_prep.rows.conversation import optional_column
+from data_prep.rows.documents import FORM
 from data_prep.rows.grouping import content_groups
 from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.tables import (
@@ -144,9 +145,12 @@ def _keys(source: DataFrame, data: DataConfig) -> DataFrame:
     import daft.functions as F  # noqa: N812
     from daft import DataType, col, lit
 
+    asks_nothing = F.regexp(col("normal_input"), INVISIBLE)
+    if FORM in columns_of(data.columns):  # raw text has no prompt
+        asks_nothing = asks_nothing & col(FORM).is_null()
     fault = (
         F.when(col("input").is_null() | col("output").is_null(), lit(1))
-        .when(F.regexp(col("normal_input"), INVISIBLE) | F.regexp(col("normal_output"), INVISIBLE), lit(2))
+        .when(asks_nothing | F.regexp(col("normal_output"), INVISIBLE), lit(2))
         .when(F.contains(col("input"), "\0") | F.contains(col("output"), "\0"), lit(3))
         .otherwise(lit(0))
     )

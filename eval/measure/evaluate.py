@@ -326,7 +326,8 @@ def scored_bytes(tokenizer: Any, test_set: TestSet) -> list[int]:
     stop = end_of_turn_id(tokenizer)
     whole = [item.reference for item in test_set.items]
     texts = [
-        text if ids[-1] == stop else tokenizer.decode(ids) for text, ids in zip(whole, test_set.answers, strict=True)
+        text if ids[-1] == stop else tokenizer.decode(ids, skip_special_tokens=True)
+        for text, ids in zip(whole, test_set.answers, strict=True)
     ]
     return [len(text.encode()) for text in texts]
 

@@ -78,6 +78,7 @@ def test_the_splits_have_exactly_the_sizes_asked_for(finished: tuple[Profile, Pa
         "input_ids",
         "prompt_length",
         "truncated",
+        "ended",
     ]
     assert rows["test"].column_names == columns
 

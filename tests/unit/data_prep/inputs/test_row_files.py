@@ -205,6 +205,41 @@ def test_a_row_may_have_its_own_system_prompt(rows: Path) -> None:
     }  # fmt: skip
 
 
+DOCUMENTS = ("Hujan turun di Bogor.\n\nJalan basah.", "Pasar itu ramai.")
+
+
+@pytest.mark.parametrize("ending", ["jsonl", "parquet", "csv"])
+def test_a_column_text_holds_documents(rows: Path, ending: str) -> None:
+    if ending == "jsonl":
+        write_lines(rows / "a.jsonl", *({"text": text, "url": "x"} for text in DOCUMENTS))
+    elif ending == "parquet":
+        pq.write_table(pa.table({"text": list(DOCUMENTS), "url": ["x", "x"]}), rows / "a.parquet")
+    else:
+        (rows / "a.csv").write_text("text,url\n" + "".join(f'"{text}",x\n' for text in DOCUMENTS))
+    assert check_rows(search(str(rows)).files, {}, rows.parent / "other").ignored_columns == ["url"]
+    found = chosen(rows)
+    assert {row["output"] for row in found} == {*DOCUMENTS}
+    assert {(row["input"], row["form"], row["subset_name"]) for row in found} == {("", "text", "mine")}
+
+
+def test_documents_are_named_or_made_of_columns_and_stand_beside_conversations(rows: Path) -> None:
+    write_lines(rows / "a.jsonl", {"title": "Bogor", "body": DOCUMENTS[0]}, {"input": "Apa?", "output": "Teh."})
+    found = chosen(rows, {"text": "{title}\n\n{body}"})
+    assert sorted((row["input"], row["output"], row["form"]) for row in found) == [
+        ("", f"Bogor\n\n{DOCUMENTS[0]}", "text"), ("Apa?", "Teh.", None),
+    ]  # fmt: skip
+    write_lines(rows / "a.jsonl", {"text": DOCUMENTS[0]}, {"input": "Apa?", "output": "Teh."}, {"text": " \u200b"})
+    assert sorted(row["output"] for row in chosen(rows)) == [DOCUMENTS[0], "Teh."]
+
+
+def test_a_column_text_beside_questions_is_no_document(rows: Path) -> None:
+    write_lines(rows / "a.jsonl", {"instruction": "Apa?", "output": "Teh.", "text": "### Apa? ### Teh."})
+    assert [(row["input"], row.get("form")) for row in chosen(rows)] == [("Apa?", None)]
+    write_lines(rows / "a.jsonl", {"question": "Apa?", "text": "Teh."})
+    with pytest.raises(InputError, match=r"data\.columns"):
+        chosen(rows)
+
+
 def test_a_column_of_theirs_is_not_taken_for_one_of_ours(rows: Path) -> None:
     table = pa.table({**{name: [value] for name, value in GOOD.items()}, "history": ["no JSON"], "system": [True]})
     pq.write_table(table, rows / "a.parquet")
