@@ -32,6 +32,7 @@ class Conversation:
     sampling: SamplerConfig
     seed: int
     system_prompt: str | None = None
+    raw: bool = False  # no chat form: what is said is a text, and the answer goes on with it; nothing is remembered
     histories: dict[str, list[dict[str, str]]] = field(default_factory=dict)
     left_out: int = 0  # messages that did not fit into the last prompt, the largest number over the systems
 
@@ -58,7 +59,8 @@ class Conversation:
         Raises:
             InputError: no text, a text that is too long, or settings that do not fit the model.
         """
-        question = whole_characters(question).strip()
+        question = whole_characters(question)
+        question = question if self.raw and question.strip() else question.strip()
         if not question:
             raise InputError("the question is empty")
         if len(question) > LONGEST_QUESTION:
@@ -66,14 +68,20 @@ class Conversation:
                 f"the question has {len(question):,} characters, allowed: {LONGEST_QUESTION:,}; shorten it"
             )
         asked = {"role": "user", "content": question}
-        made = {name: systems.prompt([*self.histories[name], asked], self.sampling) for name in self.systems}
+        if self.raw:
+            made = dict.fromkeys(self.systems, (systems.beginning(question, self.sampling), 0))
+        else:
+            made = {name: systems.prompt([*self.histories[name], asked], self.sampling) for name in self.systems}
         self.left_out = max(left_out for _, left_out in made.values())
         latest: dict[str, Frame] = {}
         try:
-            for latest in systems.answer({name: ids for name, (ids, _) in made.items()}, self.sampling, self.seed):
+            prompts = {name: ids for name, (ids, _) in made.items()}
+            for latest in systems.answer(prompts, self.sampling, self.seed, not self.raw):
                 yield latest
         except ValueError as error:
             raise InputError(f"sampling: {error}") from error
+        if self.raw:
+            return
         for name, frame in latest.items():
             said = [*self.histories[name], asked, {"role": "assistant", "content": frame.answer}]
             head = int(said[0]["role"] == "system")

@@ -57,12 +57,12 @@ class Frame:
 
 
 def frames(
-    steps: Iterable[Any], prompt_length: int, tokenizer: Any, mask: int, stops: Collection[int]
+    steps: Iterable[Any], prompt_length: int, tokenizer: Any, mask: int, stops: Collection[int], trim: bool = True
 ) -> Generator[Frame, None, None]:
     """Turn the steps of `llada.denoise` for one row into frames.
 
     Args:
-        prompt_length: P. mask: the mask token. stops: the tokens that end an answer.
+        prompt_length: P. mask: the mask token. stops: the tokens that end an answer. trim: the answer's text.
     """
     confidence: list[float | None] = []
     written: list[int] = []
@@ -90,7 +90,7 @@ def frames(
         # what has not changed is the same object as in the frame before: a reader keeps all frames of an answer
         made = map(TokenView, texts, confidence, written)
         views = tuple(old if old == new else new for old, new in zip_longest(views[:length], made))
-        answer = decode_answer(tokenizer, [token for token in ids[:length] if token != mask], stops)
+        answer = decode_answer(tokenizer, [token for token in ids[:length] if token != mask], stops, trim)
         back = int(torch.count_nonzero(step.taken_back))
         yield Frame(number, step.forward_passes, seconds, views, answer, back)
         begin = time.perf_counter()

@@ -21,7 +21,7 @@ from adapters.lineage import check_base
 from adapters.storage import load_adapter, needs_own_base
 from chat.frames import Frame, frames
 from common.errors import InputError
-from llada.chat_format import encode_prompt, load_tokenizer, stop_at_end_of_turn
+from llada.chat_format import begin_of_text, encode_prompt, encode_raw, load_tokenizer, stop_at_end_of_turn
 from llada.network.token_ids import end_token_ids
 from llada.sampling.generate import denoise
 from llada.sampling.settings import SamplerConfig
@@ -86,19 +86,36 @@ class Systems:
         left_out = bisect_left(range(most), True, key=lambda exchanges: len(without(exchanges)) <= room)
         ids = without(left_out)
         if len(ids) > room:
-            raise InputError(
-                f"the message makes {len(ids)} tokens, and an answer of {sampling.longest} leaves room for {room}; "
-                "shorten it, or lower gen_length"
-            )
+            raise self._too_long("message", len(ids), sampling)
         return ids, 2 * left_out
 
+    def beginning(self, text: str, sampling: SamplerConfig) -> list[int]:
+        """Token ids of a text that is to be continued, without the chat form.
+
+        Raises:
+            InputError: it is too long.
+        """
+        with self._lock:
+            ids = [*begin_of_text(self.tokenizer), *encode_raw(self.tokenizer, text)]
+        if len(ids) > self.config.max_sequence_length - sampling.longest:
+            raise self._too_long("text", len(ids), sampling)
+        return ids
+
+    def _too_long(self, what: str, tokens: int, sampling: SamplerConfig) -> InputError:
+        room = self.config.max_sequence_length - sampling.longest
+        return InputError(
+            f"the {what} makes {tokens} tokens, and an answer of {sampling.longest} leaves room for {room}; "
+            "shorten it, or lower gen_length"
+        )
+
     def answer(
-        self, prompts: Mapping[str, Sequence[int]], sampling: SamplerConfig, seed: int
+        self, prompts: Mapping[str, Sequence[int]], sampling: SamplerConfig, seed: int, trim: bool = True
     ) -> Iterator[dict[str, Frame]]:
         """Answer with several systems at once, step by step in turn.
 
         Args:
             prompts: system -> token ids from `prompt`. seed: of the noise, where the settings want any.
+            trim: white space around the answers.
 
         Yields:
             The latest frame of each system that has one, after every round of steps.
@@ -107,7 +124,7 @@ class Systems:
             ValueError: the settings do not fit the model.
         """
         stops = self.stops(sampling)
-        streams = {name: self._stream(name, ids, sampling, seed, stops) for name, ids in prompts.items()}
+        streams = {name: self._stream(name, ids, sampling, seed, stops, trim) for name, ids in prompts.items()}
         latest: dict[str, Frame] = {}
         try:
             while streams:
@@ -124,12 +141,12 @@ class Systems:
                 stream.close()
 
     def _stream(
-        self, name: str, ids: Sequence[int], sampling: SamplerConfig, seed: int, stops: set[int]
+        self, name: str, ids: Sequence[int], sampling: SamplerConfig, seed: int, stops: set[int], trim: bool
     ) -> Generator[Frame, None, None]:
         network = self._networks[name]
         rows = torch.tensor([list(ids)], device=network.device)
         steps = denoise(network, rows, config=sampling, generator=torch.Generator().manual_seed(seed))
-        return frames(steps, len(ids), self.tokenizer, self.config.mask_token_id, stops)
+        return frames(steps, len(ids), self.tokenizer, self.config.mask_token_id, stops, trim)
 
     def _advance(self, name: str, stream: Iterator[Frame]) -> Frame | None:
         with self.holding(name):

@@ -323,12 +323,14 @@ def stop_at_end_of_turn(config: Any, tokenizer: PreTrainedTokenizerFast) -> None
         config.eot_token_id = end_of_turn_id(tokenizer)
 
 
-def decode_answer(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], stop_token_ids: Collection[int]) -> str:
-    """The text of an answer's ids up to its first stop token, without special tokens, trimmed."""
+def decode_answer(
+    tokenizer: PreTrainedTokenizerFast, ids: Sequence[int], stop_token_ids: Collection[int], trim: bool = True
+) -> str:
+    """The text of an answer's ids up to its first stop token, without special tokens; trimmed unless told otherwise."""
     length = next((position for position, token in enumerate(ids) if int(token) in stop_token_ids), len(ids))
     text = tokenizer.decode([int(token) for token in ids[:length]], skip_special_tokens=True)
     assert isinstance(text, str)  # one sequence gives one text
-    return text.strip()
+    return text.strip() if trim else text
 
 
 def _template_form(tokenizer: PreTrainedTokenizerFast) -> TemplateForm | None:

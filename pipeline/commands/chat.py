@@ -43,6 +43,9 @@ def chat(
     prompt: Annotated[
         str | None, typer.Option("--prompt", metavar="TEXT", help="Answer this one question and leave.")
     ] = None,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Without the chat form: go on with the text. Nothing is remembered.")
+    ] = False,
     pace: Annotated[
         float, typer.Option("--pace", metavar="SECONDS", min=0, max=60, help="How long a step lasts at the least.")
     ] = 0.04,
@@ -54,10 +57,11 @@ def chat(
     """Talk to an adapter, or to several systems side by side."""
     with running("chat", profile, overrides, artifacts) as (settings, paths):
         if prompt is None and not sys.stdin.isatty():
-            prompt = sys.stdin.read()
+            prompt = sys.stdin.read().removesuffix("\n")
         systems, conversation = open_conversation(settings, paths, method, compare, seed, context.args)
         from chat.terminal import talk
 
+        conversation.raw = raw
         talk(systems, conversation, prompt=prompt, pace=pace, language=settings.language)
 
 

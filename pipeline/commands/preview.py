@@ -75,7 +75,8 @@ def show_rows(
     for row in table.take(pa.array(chosen)).to_pylist():
         mask_probability = float(rng.uniform(0.15, 0.85))
         masked = rng.random(len(row["input_ids"]) - row["prompt_length"]) < mask_probability
-        body = render(loaded, row["input_ids"], row["prompt_length"], masked, min(eos_tail, SHOWN_TAIL))
+        tail = min(eos_tail, SHOWN_TAIL) if row.get("ended", True) else 0
+        body = render(loaded, row["input_ids"], row["prompt_length"], masked, tail)
         title = Text(f"{row['subset_name']} / {row['template_name']} / cluster {row['cluster']}")
         note = f"t = {mask_probability:.2f}, {int(masked.sum())} of {len(masked)} answer tokens masked"
         console.print(Panel(body, title=title, subtitle=note + (", truncated" if row["truncated"] else "")))

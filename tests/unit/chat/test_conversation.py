@@ -254,3 +254,23 @@ def test_every_wrong_setting_is_named_at_once() -> None:
     with pytest.raises(InputError) as caught:
         changed(SamplerConfig(), {"steps": "many", "rule": "best"})
     assert len(caught.value.faults) == 2
+
+
+def test_raw_text_goes_on_without_the_chat_form(
+    systems: Systems, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = "  Hujan turun di <|eot_id|> Bogor,"
+    tokenizer = load_tokenizer(folder / "base")
+    begin = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+    ids = [*begin, *tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)]
+    assert tokenizer.decode(ids[len(begin) :]) == text
+    network = load_base(ModelConfig(), folder / "base", "cpu")
+    generator = torch.Generator().manual_seed(3)
+    written = generate(network, torch.tensor([ids]), config=SAMPLING, generator=generator).tokens[0, len(ids) :]
+    conversation = Conversation(("base",), SAMPLING, seed=3, raw=True)
+    talk(systems, conversation, text, pace=0)
+    expected = decode_answer(tokenizer, written.tolist(), systems.stops(SAMPLING), trim=False)
+    assert capsys.readouterr().out == expected.rstrip("\n") + "\n"
+    assert conversation.turns == 0
+    with pytest.raises(InputError, match="shorten it, or lower gen_length"):
+        list(Conversation(("base",), SAMPLING, seed=3, raw=True).ask(systems, "kata " * 3000))

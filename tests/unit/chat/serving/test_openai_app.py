@@ -290,7 +290,7 @@ def test_the_openai_client_works(url: str) -> None:
 
 
 def test_memory_is_flat_over_many_requests(client: httpx.Client) -> None:
-    """A sample of what `benchmarks/serving.py` measures over 1,000."""
+    """A sample of what `benchmarks/serving/server.py` measures over 1,000."""
 
     def ask(count: int) -> int:
         with ThreadPoolExecutor(16) as pool:
