@@ -81,25 +81,32 @@ def _of_json(content: dict[str, Any]) -> str:
     return sha256_of_json(whole)
 
 
-def check(facts: Path, path: Path, made_by: str) -> None:
+def check(facts: Path, path: Path, made_by: str, strict: bool = False) -> None:
     """Compare an artefact with what the stage wrote down that made it, and that with what it has read.
 
-    Facts that are missing, or of before there were seals, are passed over. So is a file that was read and is gone.
+    A file that was read and is gone is passed over; so are, unless `strict`, facts that are missing or hold no seal (an
+    adapter of somebody else's).
 
     Args:
         facts: the stage's facts. path: a file or folder that it wrote, or the facts themselves.
         made_by: the command that makes it, named as the cure.
 
     Raises:
-        InputError: another file is there than was written, or than was read.
+        InputError: another file is there than was written, or than was read; strict: it is not known.
     """
     if not os.path.lexists(facts):
+        if strict:
+            raise InputError(f"{facts}: not there, so nobody knows where {path.name} is from; run `{made_by}` again")
         return
     recorded = recorded_in(facts, made_by)
+    if strict and recorded.facts is None:
+        raise InputError(f"{facts}: holds no hash of itself and of what it tells of; run `{made_by}` again")
     if recorded.facts is not None and recorded.facts != _of_json(read_json(facts)):
         raise InputError(f"{facts}: not what the stage wrote; run `{made_by}` again")
     name = _name(facts.parent, path)
     wrote = {key: value for key, value in recorded.wrote.items() if PurePosixPath(key).is_relative_to(name)}
+    if strict and not wrote and path != facts:
+        raise InputError(f"{path}: not among the files that {facts.name} tells of; run `{made_by}` again")
     for key in differing(facts.parent, wrote):
         raise InputError(f"{facts.parent / key}: not the file that {facts.name} tells of; run `{made_by}` again")
     there = {key: value for key, value in recorded.read.items() if os.path.lexists(facts.parent / key)}

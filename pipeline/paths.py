@@ -137,7 +137,8 @@ class Inputs:
 def read_inputs(paths: Paths) -> Inputs:
     """Read `inputs.json`; its paths are relative to the artefacts where they lie inside them."""
     command = command_for("inputs", paths)
-    seals.check(paths.inputs_facts, paths.inputs_facts, command)
+    if paths.inputs_facts.is_file():
+        seals.check(paths.inputs_facts, paths.inputs_facts, command, strict=True)
     facts = read_record(paths.inputs_facts, _InputsFacts, command)
     return Inputs(
         rows=[_present(paths, Path(file.path)) for file in facts.dataset.files],
@@ -167,7 +168,8 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
     """The path, or an error that names the stage which makes it. A folder that a killed run left aside comes back.
 
     Raises:
-        InputError: nothing is there, or something else than the stage wrote (`common.seals`).
+        InputError: nothing is there, something else than the stage wrote, or a stage before it was run again by hand
+            without those that follow (`common.seals`).
     """
     if not path.exists():
         for place in (path, *path.parents):
@@ -175,24 +177,27 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
                 recover(place)
     if not path.exists():
         raise InputError(f"{path}: not there yet; run `{command_for(stage, paths)}` first")
-    facts = _facts_of(stage, paths)
-    if facts is not None:
+    if stage.startswith("evaluate --method "):  # an adapter's facts are compared by `adapters.lineage`
+        facts = paths.evaluation(stage.removeprefix("evaluate --method ")) / "accounting.json"
         seals.check(facts, path, command_for(stage, paths))
+    facts_of = _facts_of_data_stages(paths)
+    if stage in facts_of:
+        for earlier in list(facts_of)[: list(facts_of).index(stage)]:
+            seals.check(facts_of[earlier], facts_of[earlier], command_for(earlier, paths), strict=True)
+        seals.check(facts_of[stage], path, command_for(stage, paths), strict=True)
     return path
 
 
-def _facts_of(stage: str, paths: Paths) -> Path | None:
-    """Where a stage writes down what it read and wrote; an adapter's is compared by `adapters.lineage`."""
-    if stage.startswith("evaluate --method "):
-        return paths.evaluation(stage.removeprefix("evaluate --method ")) / "accounting.json"
-    known = {
+def _facts_of_data_stages(paths: Paths) -> dict[str, Path]:
+    """Where each writes down what it read and wrote, in their order."""
+    return {
+        "inputs": paths.inputs_facts,
         "select": paths.select_facts,
         "embed": paths.embed_facts,
         "cluster": paths.cluster_facts,
         "split": paths.leakage_facts,
         "format": paths.format_facts,
     }
-    return known.get(stage)
 
 
 def command_for(stage: str, paths: Paths) -> str:

@@ -21,7 +21,7 @@ import xxhash
 
 from common import seals
 from common.errors import InputError
-from common.files import atomic_path, sha256_of_json, sha256_of_model_folder, write_json
+from common.files import atomic_path, model_files, sha256_of_json, sha256_of_model_folder, write_json
 from common.progress import console, progress_bar
 from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
@@ -64,7 +64,7 @@ def embed(
     with atomic_path(ids) as temporary:
         pq.write_table(table.select(["id"]), temporary, compression="zstd")
     content = _facts(data, tokens, loaded, vectors)
-    write_json(facts, seals.sealed(facts, content, read=[candidates], wrote=[embeddings, ids]))
+    write_json(facts, seals.sealed(facts, content, read=[candidates, *model_files(encoder)], wrote=[embeddings, ids]))
     shards.remove()
 
 

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "validation", "test")
 TWIN = "twin"
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "config.json")
 KEPT_SHARE = 4
 """The side that is not the first to be truncated may take all but 1 / KEPT_SHARE of the tokens."""
 SCHEMA = pa.schema(
@@ -119,6 +120,7 @@ def format_splits(
     if twin is not None:
         result["twin"] = {"splits": described[TWIN]}
     read = [path for path in (splits, split_facts) if path is not None]
+    read += [tokenizer / name for name in TOKENIZER_FILES if (tokenizer / name).is_file()]
     write_json(facts, seals.sealed(facts, result, read=read, wrote=[formatted]))
     _print(result)
 

@@ -71,7 +71,7 @@ def select(data: DataConfig, *, files: list[Path], seed: int, candidates: Path, 
     with atomic_path(candidates) as temporary:
         pq.write_table(table, temporary, compression="zstd")
     funnel = _funnel(counts, table, judged, data)
-    write_json(facts, seals.sealed(facts, funnel, read=(), wrote=[candidates]))
+    write_json(facts, seals.sealed(facts, funnel, read=files, wrote=[candidates]))
     print_funnel(funnel)
 
 

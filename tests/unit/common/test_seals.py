@@ -79,6 +79,19 @@ def test_facts_without_seals_are_passed_over(tmp_path: Path, content: dict[str, 
     seals.check(facts, tmp_path / "out", "make it")
 
 
+def test_a_stage_of_ours_always_tells_of_its_files(tmp_path: Path) -> None:
+    facts = write_stage(tmp_path)
+    with pytest.raises(InputError, match=r"facts\.json: holds no hash of itself .*; run `make it` again"):
+        seals.check(facts, tmp_path / "out", "make it", strict=True)
+    facts.write_text(json.dumps(seals.sealed(facts, {}, read=(), wrote=[tmp_path / "out" / "a"])))
+    seals.check(facts, tmp_path / "out", "make it", strict=True)
+    with pytest.raises(InputError, match=r"out/b: not among the files that facts\.json tells of; run `make it`"):
+        seals.check(facts, tmp_path / "out" / "b", "make it", strict=True)
+    facts.unlink()
+    with pytest.raises(InputError, match=r"facts\.json: not there, so nobody knows .* run `make it` again"):
+        seals.check(facts, tmp_path / "out", "make it", strict=True)
+
+
 @pytest.mark.parametrize("content", ["[]", "null", '{"files": 3}', '{"files": {"wrote": ["a"]}}', "[" * 100_000])
 def test_facts_of_another_shape_are_the_users_error(tmp_path: Path, content: str) -> None:
     facts = write_stage(tmp_path)

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from common import seals
 from common.errors import InputError
 from pipeline.paths import read_inputs
 from pipeline.stages.report import check_test_rows
@@ -58,6 +59,44 @@ def test_a_stage_that_ran_twice_wrote_the_same_facts(world: World) -> None:
     world.run("split")
     world.run("format")
     assert [path.read_bytes() for path in facts] == before
+
+
+@pytest.mark.parametrize("artefact", ["select.json", "embed.json", "cluster.json", "leakage.json", "format.json"])
+def test_facts_without_hashes_are_not_believed(world: World, artefact: str) -> None:
+    path = world.paths.root / artefact
+    whole = path.read_bytes()
+    facts = json.loads(whole)
+    del facts["files"]
+    try:
+        path.write_text(json.dumps(facts))
+        with pytest.raises(InputError, match=f"{artefact}: holds no hash of itself"):
+            world.read("formatted/train.parquet")
+    finally:
+        path.write_bytes(whole)
+
+
+@pytest.mark.parametrize(
+    ("changed", "stage"), [("inputs/dataset/rows.parquet", "select"), ("inputs/base/tokenizer_config.json", "format")]
+)
+def test_inputs_made_again_by_hand_are_noticed_by_every_stage_that_follows(
+    world: World, changed: str, stage: str
+) -> None:
+    """`inputs` writes its own facts anew, so that they agree with the new files: the later stages' do not."""
+    path, facts = world.paths.root / changed, world.paths.inputs_facts
+    before = path.read_bytes(), facts.read_bytes()
+    try:
+        path.write_bytes(before[0] + b" ")
+        content = {key: value for key, value in json.loads(before[1]).items() if key != "files"}
+        read = [world.paths.root / name for name in json.loads(before[1])["files"]["read"]]
+        facts.write_text(json.dumps(seals.sealed(facts, content, read=read, wrote=())))
+        read_inputs(world.paths)
+        with pytest.raises(
+            InputError, match=f"made from another {changed} than is there now; run `python -m pipeline {stage} "
+        ):
+            world.read("formatted/train.parquet")
+    finally:
+        path.write_bytes(before[0])
+        facts.write_bytes(before[1])
 
 
 def test_a_measurement_of_other_test_rows_is_noticed(world: World) -> None:
