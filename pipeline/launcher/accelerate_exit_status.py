@@ -1,4 +1,5 @@
-"""Let `accelerate launch train_adapter.py` and `accelerate launch -m pipeline ...` end with their own exit status.
+"""Let `accelerate launch train_adapter.py` and `accelerate launch -m pipeline ...` end with their own exit status, and
+`.venv/bin/dvc repro` start the stages with its own Python, whichever environment is active.
 
 accelerate's launcher answers every non-zero status of a child with a CalledProcessError (one process) or
 ChildFailedError (several): a traceback and status 1, whatever the child said. Our child has said in one line what is
@@ -6,10 +7,13 @@ wrong (2) or that it saved and stopped (130, 143), so for exactly these statuses
 traceback is dropped and the status passed on. Nor does it tell which of its own options were left at their defaults:
 that is what is meant. Everything else stays as it was.
 
-A one-line `.pth` file beside this module imports it when Python starts; in any process but that launcher it does
-nothing.
+DVC runs a stage's command by the shell, which finds `python` and `accelerate` by PATH: nowhere, or in another
+environment, unless this one is active. So in a process that is DVC, this environment's programs come first.
+
+A one-line `.pth` file beside this module imports it when Python starts; in any process but these two it does nothing.
 """
 
+import os
 import sys
 
 LAUNCHERS_ERRORS = ("CalledProcessError", "ChildFailedError", "SignalException")
@@ -36,8 +40,6 @@ def _install() -> None:
         if status in (-2, -15):
             status = 128 - status  # ended by the signal itself, before it could catch it
         if kind.__name__ in LAUNCHERS_ERRORS and status in (2, 130, 143):
-            import os
-
             sys.stderr.flush()
             os._exit(status)  # an excepthook cannot change the status otherwise; the launcher has nothing left to save
         previous(kind, error, trace)  # type: ignore[arg-type]
@@ -45,4 +47,15 @@ def _install() -> None:
     sys.excepthook = end_as_the_child_did
 
 
+def _find_own_programs() -> None:
+    first, second = (*sys.orig_argv[1:3], "", "")[:2]
+    if first.rpartition(os.sep)[2] != "dvc" and (first, second) not in (("-m", "dvc"), ("-m", "pipeline.repro")):
+        return
+    own = sys.executable.rpartition(os.sep)[0]  # the link's folder in the environment, not that of what it leads to
+    path = os.environ.get("PATH", os.defpath)
+    if path.split(os.pathsep)[0] != own:
+        os.environ["PATH"] = own + os.pathsep + path
+
+
 _install()
+_find_own_programs()

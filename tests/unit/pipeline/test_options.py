@@ -108,6 +108,25 @@ def test_the_launcher_passes_on_that_its_child_was_told_to_stop(number: int, sta
     assert ("Traceback" in result.stderr) == (status == 1)
 
 
+def test_dvc_starts_its_own_python_without_its_environment(tmp_path: Path) -> None:
+    """A real run in a folder of its own; another `python` is first on the PATH, or none is there at all."""
+    own = Path(sys.executable).parent
+    wrong = tmp_path / "bin" / "python"
+    wrong.parent.mkdir()
+    wrong.write_text("#!/bin/sh\nexit 9\n")
+    wrong.chmod(0o755)
+    command = "python -c 'import sys; print(sys.executable)' > out"
+    for number, path in enumerate((f"{wrong.parent}:/usr/bin:/bin", "/nonexistent:/bin")):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        (folder / "dvc.yaml").write_text(f'stages: {{a: {{cmd: "{command}", outs: [out]}}}}\n')
+        launcher = REPOSITORY / "pipeline" / "launcher"  # before the installed copy
+        environment = {**os.environ, "PATH": path, "PYTHONPATH": str(launcher), "DVC_NO_ANALYTICS": "1"}
+        for words in (["init", "--no-scm", "-q"], ["repro", "-q"]):
+            subprocess.run([sys.executable, str(own / "dvc"), *words], cwd=folder, env=environment, check=True)
+        assert Path((folder / "out").read_text().strip()).parent == own
+
+
 def test_artefacts_in_a_files_place_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").touch()
     for place in (tmp_path / "file", Path("/dev/null")):
