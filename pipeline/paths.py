@@ -180,7 +180,7 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
     if stage.startswith("evaluate --method "):  # an adapter's facts are compared by `adapters.lineage`
         facts = paths.evaluation(stage.removeprefix("evaluate --method ")) / "accounting.json"
         seals.check(facts, path, command_for(stage, paths))
-    facts_of = _facts_of_data_stages(paths)
+    facts_of = facts_of_data_stages(paths)
     if stage in facts_of:
         for earlier in list(facts_of)[: list(facts_of).index(stage)]:
             seals.check(facts_of[earlier], facts_of[earlier], command_for(earlier, paths), strict=True)
@@ -188,7 +188,7 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
     return path
 
 
-def _facts_of_data_stages(paths: Paths) -> dict[str, Path]:
+def facts_of_data_stages(paths: Paths) -> dict[str, Path]:
     """Where each writes down what it read and wrote, in their order."""
     return {
         "inputs": paths.inputs_facts,

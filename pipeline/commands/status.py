@@ -1,8 +1,8 @@
 """`python -m pipeline status`: which stages are done, stale or missing, what they found, and what to run next.
 
 Done means that a stage's own facts are there. Stale is DVC's word: where the artefacts lie in their default place and
-dvc.lock knows them, `dvc status` compares code, settings and inputs with those of the last run. With --artifacts there
-is nothing to compare with, so a stage is done or missing; so it is while a run of DVC's is in progress.
+dvc.lock knows them, `dvc status` compares code, settings and inputs with those of the last run. Elsewhere (--artifacts)
+the files that the data stages read and wrote are compared with their facts, and so are they during a run of DVC's.
 """
 
 from __future__ import annotations
@@ -16,12 +16,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from common import seals
 from common.errors import InputError
 from common.files import read_json
 from common.systems import is_twin
 from common.yaml_text import read_yaml
 from pipeline.options import ArtifactsOption, ProfileOption, SetOption, running
-from pipeline.paths import Paths
+from pipeline.paths import Paths, command_for, facts_of_data_stages
 
 if TYPE_CHECKING:
     from pipeline.profile import Profile
@@ -54,7 +55,7 @@ def status(profile: ProfileOption = None, overrides: SetOption = None, artifacts
     """Show which stages are done, stale or missing, and what to run."""
     with running("status", profile, overrides, artifacts) as (settings, paths):
         changed = stale_stages(paths, settings.name)
-        stages = stage_states(settings, paths, changed or {})
+        stages = stage_states(settings, paths, changed or changed_files(paths))
         show(stages, by_dvc=is_dvc_run(paths, settings.name), running=changed is None)
 
 
@@ -104,6 +105,17 @@ def stale_stages(paths: Paths, profile: str) -> dict[str, str] | None:
     return {stage: _reason(entries) for stage, entries in changes.items()}
 
 
+def changed_files(paths: Paths) -> dict[str, str]:
+    """Data stages that read or wrote a file which is another now, with the first such files; rows of the user's too."""
+    changed = {}
+    for stage, facts in facts_of_data_stages(paths).items():
+        if facts.is_file():
+            recorded = seals.recorded_in(facts, command_for(stage, paths))
+            if names := list(seals.differing(facts.parent, recorded.read | recorded.wrote)):
+                changed[stage] = _first_names(names)
+    return changed
+
+
 def is_dvc_run(paths: Paths, profile: str) -> bool:
     """Do these artefacts belong to the graph in this folder: dvc.lock is there and names them?"""
     lock = Path("dvc.lock")
@@ -126,6 +138,10 @@ def _reason(entries: list[Any]) -> str:
                     names.append(f"{name} {change}")
                 else:
                     names.append(name)
+    return _first_names(names)
+
+
+def _first_names(names: list[str]) -> str:
     shown = ", ".join(names[:3])
     return f"{shown} and {len(names) - 3} more" if len(names) > 3 else shown
 
@@ -240,6 +256,9 @@ def show(stages: list[StageStatus], by_dvc: bool, running: bool = False) -> None
         console.print("a run of DVC's is in progress: staleness is not known until it ends")
         return
     if not by_dvc:
-        console.print("staleness is not known here: these artefacts were not made by `dvc repro` in this folder")
+        words = (
+            "only files are compared, not code and settings: `dvc repro` did not make these artefacts in this folder"
+        )
+        console.print(words, soft_wrap=True)
     command = next_command(stages, by_dvc)
     console.print(f"next: {command}" if command else "everything is done", soft_wrap=True)

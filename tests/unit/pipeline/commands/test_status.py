@@ -1,14 +1,20 @@
 """Status: done, stale or missing per stage, with facts, and the next command."""
 
 import json
+import os
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
+from common import seals
 from common.errors import InputError
+from common.yaml_text import read_yaml
 from pipeline.commands import status
 from pipeline.paths import Paths
 from pipeline.profile import load_profile
+from tests.support.imports import REPOSITORY
 
 PROFILE = load_profile("mini")
 FACTS = {
@@ -140,7 +146,7 @@ def test_the_table_names_state_and_next_command(tmp_path, capsys):
     status.show(stages, by_dvc=False)
     shown = capsys.readouterr().out
     assert "missing" in shown
-    assert "staleness is not known here" in shown
+    assert "only files are compared" in shown
     assert "next: python -m pipeline format" in shown
 
 
@@ -158,3 +164,43 @@ def test_a_method_that_params_do_not_train_is_not_waited_for(tmp_path, monkeypat
     run.parent.mkdir(parents=True)
     run.write_text(json.dumps({"validation": {"best": {"loss": 1.0}, "first": {"loss": 2.0}}, "steps": 3}))
     assert "train@loraplus_pissa" in listed()
+
+
+def cut(rows: Path) -> None:
+    rows.write_text(rows.read_text()[:-10])
+
+
+def test_a_cut_rows_file_is_seen_by_status_alone_where_dvc_ran(tmp_path, monkeypatch):
+    """A real DVC over the graph's own `inputs`, less its code: what it watches and what it writes."""
+    monkeypatch.chdir(tmp_path)
+    rows = tmp_path / "rows" / "a.jsonl"
+    rows.parent.mkdir()
+    rows.write_text('{"input": "Halo?", "output": "Halo!"}\n')
+    stage = read_yaml(REPOSITORY / "dvc.yaml")["stages"]["inputs"]
+    write(Paths.of("mini", tmp_path / "made"), ["inputs.json"])
+    command = "mkdir -p artifacts/mini/inputs && cp made/inputs.json artifacts/mini/"
+    watched = [dependency for dependency in stage["deps"] if "$" in dependency]
+    graph = {"stages": {"inputs": {"cmd": command, "deps": watched, "outs": stage["outs"]}}}
+    (tmp_path / "dvc.yaml").write_text(json.dumps(graph))
+    (tmp_path / "params.yaml").write_text("profile: mini\nwatch: rows\n")
+    dvc = str(Path(sys.executable).parent / "dvc")
+    for words in (["init", "--no-scm", "-q"], ["repro", "-q"]):
+        subprocess.run([dvc, *words], check=True, env=os.environ | {"DVC_NO_ANALYTICS": "1"})
+    paths = Paths.of("mini")
+    assert status.is_dvc_run(paths, "mini")
+    assert "inputs" not in status.stale_stages(paths, "mini")
+    cut(rows)
+    stale = {entry.stage: entry for entry in states(paths)}["inputs"]
+    assert (stale.state, stale.reason) == ("stale", "rows")
+
+
+def test_a_cut_rows_file_is_seen_by_status_alone_without_dvc(tmp_path):
+    rows, paths = tmp_path / "a.jsonl", write(Paths.of("mini", tmp_path / "made"))
+    rows.write_text('{"input": "Halo?", "output": "Halo!"}\n')
+    paths.inputs_facts.write_text(
+        json.dumps(seals.sealed(paths.inputs_facts, FACTS["inputs.json"], read=[rows], wrote=()))
+    )
+    assert status.changed_files(paths) == {}
+    cut(rows)
+    [stale] = [one for one in status.stage_states(PROFILE, paths, status.changed_files(paths)) if one.state == "stale"]
+    assert (stale.stage, stale.reason) == ("inputs", str(rows))
