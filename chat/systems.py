@@ -86,7 +86,7 @@ class Systems:
         left_out = bisect_left(range(most), True, key=lambda exchanges: len(without(exchanges)) <= room)
         ids = without(left_out)
         if len(ids) > room:
-            raise self._too_long("message", len(ids), sampling)
+            raise self._too_long("the message makes", len(ids), sampling)
         return ids, 2 * left_out
 
     def beginning(self, text: str, sampling: SamplerConfig) -> list[int]:
@@ -98,13 +98,13 @@ class Systems:
         with self._lock:
             ids = [*begin_of_text(self.tokenizer), *encode_raw(self.tokenizer, text)]
         if len(ids) > self.config.max_sequence_length - sampling.longest:
-            raise self._too_long("text", len(ids), sampling)
+            raise self._too_long("the text makes", len(ids), sampling)
         return ids
 
     def _too_long(self, what: str, tokens: int, sampling: SamplerConfig) -> InputError:
         room = self.config.max_sequence_length - sampling.longest
         return InputError(
-            f"the {what} makes {tokens} tokens, and an answer of {sampling.longest} leaves room for {room}; "
+            f"{what} {tokens} tokens, and an answer of {sampling.longest} leaves room for {room}; "
             "shorten it, or lower gen_length"
         )
 
