@@ -84,19 +84,17 @@ def _of_json(content: dict[str, Any]) -> str:
 def check(facts: Path, path: Path, made_by: str, strict: bool = False) -> None:
     """Compare an artefact with what the stage wrote down that made it, and that with what it has read.
 
-    A file that was read and is gone is passed over; so are, unless `strict`, facts that are missing or hold no seal (an
-    adapter of somebody else's).
+    Facts that are missing are passed over, and so is a file that was read and is gone; facts without seals too, unless
+    `strict` (an adapter may be somebody else's).
 
     Args:
         facts: the stage's facts. path: a file or folder that it wrote, or the facts themselves.
         made_by: the command that makes it, named as the cure.
 
     Raises:
-        InputError: another file is there than was written, or than was read; strict: it is not known.
+        InputError: another file is there than was written, or than was read; strict: it is not known which.
     """
     if not os.path.lexists(facts):
-        if strict:
-            raise InputError(f"{facts}: not there, so nobody knows where {path.name} is from; run `{made_by}` again")
         return
     recorded = recorded_in(facts, made_by)
     if strict and recorded.facts is None:

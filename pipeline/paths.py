@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -182,9 +183,11 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
         seals.check(facts, path, command_for(stage, paths))
     facts_of = facts_of_data_stages(paths)
     if stage in facts_of:
-        for earlier in list(facts_of)[: list(facts_of).index(stage)]:
-            seals.check(facts_of[earlier], facts_of[earlier], command_for(earlier, paths), strict=True)
-        seals.check(facts_of[stage], path, command_for(stage, paths), strict=True)
+        names = list(facts_of)
+        for one in names[: names.index(stage) + 1]:
+            if os.path.lexists(facts_of[one]):
+                checked = path if one == stage else facts_of[one]
+                seals.check(facts_of[one], checked, command_for(one, paths), strict=True)
     return path
 
 

@@ -23,6 +23,7 @@ from pipeline.commands.seeds import adapters_of, train_and_evaluate
 from pipeline.paths import Paths
 from pipeline.profile import Profile, load_profile
 from pipeline.stages.evaluate import measurement_of
+from tests.support.chain import write_inputs
 from tests.support.report import (
     EVALUATION,
     Planted,
@@ -225,10 +226,10 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[Profile, Pat
     for name in ("base", "encoder"):
         (tmp_path / name).mkdir()
     base, encoder = ({"path": name, "sha256": name} for name in ("base", "encoder"))
-    write_json(paths.inputs_facts, {"dataset": {"files": []}, "base": base, "encoder": encoder})
     write_formatted(paths.formatted)
     test = paths.formatted / "test.parquet"
     test.write_bytes((paths.formatted / "validation.parquet").read_bytes())
+    write_inputs(paths.root, {"dataset": {"files": []}, "base": base, "encoder": encoder})
 
     def train(plan):
         calls.append(f"train {plan.output.name} with {plan.method_name} and {plan.seed}")

@@ -103,7 +103,9 @@ def test_files_their_number_and_order_do_not_matter(tmp_path: Path) -> None:
         shuffled = random.Random(files).sample(rows, len(rows))
         paths = [write_rows(tmp_path / f"{files}/{part:02d}.parquet", shuffled[part::files]) for part in range(files)]
         run(paths[::-1], tmp_path, sample_fraction=0.5)
-        results.add((tmp_path / "candidates.parquet").read_bytes() + (tmp_path / "select.json").read_bytes())
+        facts = json.loads((tmp_path / "select.json").read_text())
+        del facts["files"]  # which tells of the files that were read
+        results.add((tmp_path / "candidates.parquet").read_bytes() + json.dumps(facts).encode())
     assert len(results) == 1
 
 

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 
 from common.errors import InputError
-from common.files import read_json, read_json_lines, write_json
+from common.files import read_json, read_json_lines
 from eval.metrics.statistics import wilson_interval
 from eval.safety.labelled import LABELLED
 from eval.safety.measure import refusal_result
 from eval.safety.prompts import read_prompts
 from eval.safety.refusals import is_refusal, rule_error
+from tests.support.chain import write_inputs
 from tests.support.command_line import run_here
 from tests.support.evaluation import write_tiny_base
 from tests.unit.eval.suites.test_formats import write_csv, write_lines, write_workbook
@@ -87,7 +88,7 @@ def test_the_command_keeps_answers_and_verdicts(tmp_path: Path) -> None:
     base = write_tiny_base(tmp_path / "base")
     root = tmp_path / "artifacts"
     place = {"path": str(base), "sha256": "0"}
-    write_json(root / "inputs.json", {"dataset": {"files": []}, "encoder": place, "base": place})
+    write_inputs(root, {"dataset": {"files": []}, "encoder": place, "base": place})
     path = write_lines(tmp_path / "prompts.jsonl", [NESTED] * 3)
     options = ("--set", "sampling.gen_length=8", "--set", "sampling.block_length=8", "--set", "sampling.steps=2")
     command = ("-m", "pipeline", "safety", "--method", "base", "--artifacts", str(root))

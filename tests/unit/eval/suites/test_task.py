@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from common.errors import InputError
-from common.files import read_json, read_json_lines, write_json
+from common.files import read_json, read_json_lines
 from eval.config import TaskConfig
 from eval.measure.evaluate import load_system
 from eval.suites import run as running
@@ -19,6 +19,7 @@ from eval.suites.run import run_task, spoken
 from eval.suites.samples import harness_samples
 from eval.suites.task import read_task
 from llada.chat_format import encode_prompt
+from tests.support.chain import write_inputs
 from tests.support.command_line import run_here
 from tests.support.evaluation import BASES
 from tests.support.imports import LONG
@@ -191,7 +192,7 @@ def test_the_command_writes_result_and_samples(base: Path, suite: Path, tmp_path
         "encoder": {"path": str(base)},
         "base": {"path": str(base), "sha256": "0"},
     }
-    write_json(root / "inputs.json", inputs)
+    write_inputs(root, inputs)
     options = (
         "--suite",
         "copal",

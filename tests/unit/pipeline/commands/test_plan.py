@@ -13,6 +13,7 @@ from pipeline.forecast import as_json, flop_per_token, forecast, show
 from pipeline.paths import Paths
 from pipeline.profile import load_profile
 from pipeline.stages.train import training_plan
+from tests.support.chain import write_inputs
 from tests.support.small_world import write_base, write_formatted
 from training.memory.dry_run import dry_run
 from training.memory.estimate import GIB, Workload, count
@@ -146,7 +147,7 @@ def test_plan_and_dry_run_show_the_same_memory(prepared, monkeypatch, capsys, me
     """The process's own memory aside, which grows with every library that a command before loaded."""
     monkeypatch.setattr("training.memory.estimate.process_bytes", lambda: 0.5 * GIB)
     inputs = {"dataset": {"files": []}, "encoder": {"path": "inputs"}, "base": {"path": "inputs/base", "sha256": "b"}}
-    prepared.inputs_facts.write_text(json.dumps(inputs))
+    write_inputs(prepared.root, inputs)
     profile = load_profile("mini", [] if method != "dora" else ["methods.dora.rank=4"])
     show(forecast(profile, prepared, method, gpu=None, tflops=None))
     planned = [line for line in capsys.readouterr().out.splitlines() if line.startswith("profile ")]
@@ -213,7 +214,7 @@ def test_a_path_is_shown_as_it_is_written(prepared, monkeypatch, capsys, tmp_pat
     monkeypatch.setenv("COLUMNS", "400")
     elsewhere = Paths.of("any", tmp_path / "[red] :cat: [bold]")
     inputs = {"dataset": {"files": []}, "encoder": {"path": "."}, "base": {"path": "inputs/base", "sha256": "b"}}
-    prepared.inputs_facts.write_text(json.dumps(inputs))
+    write_inputs(prepared.root, inputs)
     shutil.copytree(prepared.root, elsewhere.root, ignore=shutil.ignore_patterns("[[]*"))
     dry_run(training_plan(load_profile("mini"), elsewhere, "lora"))
     assert f"{elsewhere.adapter('lora')}" in capsys.readouterr().out
