@@ -120,7 +120,8 @@ def format_splits(
     if twin is not None:
         result["twin"] = {"splits": described[TWIN]}
     read = [path for path in (splits, split_facts) if path is not None]
-    read += [tokenizer / name for name in TOKENIZER_FILES if (tokenizer / name).is_file()]
+    bases = [base for _, base in places.values()]
+    read += [base / name for base in bases for name in TOKENIZER_FILES if (base / name).is_file()]
     write_json(facts, seals.sealed(facts, result, read=read, wrote=[formatted]))
     _print(result)
 
