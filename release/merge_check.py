@@ -22,6 +22,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from adapters.base import default_device, quiet_bitsandbytes
+from adapters.forms import HOLDERS
 from adapters.storage import file_key
 from adapters.stored import PREFIX, WEIGHTS
 from common.progress import track
@@ -125,9 +126,9 @@ def _with_one_block(config: Any, adapter: Path | None) -> Any:
         network: Any = network_of(single)
         if adapter is not None:
             quiet_bitsandbytes()
-            from peft import LoraConfig, inject_adapter_in_model
+            from peft import PeftConfig, inject_adapter_in_model
 
-            inject_adapter_in_model(LoraConfig.from_pretrained(str(adapter)), network)  # type: ignore[arg-type]
+            inject_adapter_in_model(PeftConfig.from_pretrained(str(adapter)), network)
     model = network.to(WIDE).eval().model
     for part in (model.blocks[0], model.final_norm):
         part.to_empty(device=default_device())
@@ -138,7 +139,7 @@ def _fill(block: nn.Module, place: str, stored: Mapping[str, Stored], updates: M
     """Copy one layer's weights, and the adapter's where the block has one, into the block's parameters."""
     for name, parameter in block.named_parameters():
         key = f"{place}.{name}"
-        if ".lora_" in name:
+        if any(f".{holder}." in f".{name}." for holder in HOLDERS):
             parameter.copy_(updates[file_key(PREFIX + key)])
         else:
             parameter.copy_(stored[key.replace(".base_layer", "")].read())
