@@ -4,11 +4,16 @@
 
 A file's suite is found by trying all of them. `--limit` questions of each are scored by all three rules; the rules
 named by `--whole` then score every question. Files that are no multiple choice are listed with the reason.
+
+A run goes on where one with the same `--output` stopped: with what stands there, and with the questions in `--journal`
+(of a file that was scored in several runs the seconds are not known).
 """
 
 from __future__ import annotations
 
 import argparse
+import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -42,23 +47,45 @@ def kind_of(path: Path) -> str | None:
 
 
 def timed(
-    system: tuple[Any, Any], path: Path, kind: str, scoring: str, samples: int, limit: int | None
+    system: tuple[Any, Any],
+    path: Path,
+    kind: str,
+    scoring: str,
+    samples: int,
+    limit: int | None,
+    journal: Path | None = None,
 ) -> dict[str, Any]:
     task = read_task(
         TaskConfig.model_validate(
             {"name": path.stem, "file": str(path), "kind": kind, "limit": limit, "scorings": [scoring]}
         )
     )
+    resumed = journal is not None and journal.is_dir() and any(journal.iterdir())
     before = time.process_time()
-    result = run_task(*system, task, samples=samples, seed=0).result
+    result = run_task(*system, task, samples=samples, seed=0, journal=journal, about="bundled base").result
     seconds = time.process_time() - before
     readings = {key: result[key] for key in READINGS if key in result}
     return {
         "questions": result["n"],
         "cut": result["cut"],
-        "cpu_seconds_per_100": round(100 * seconds / result["n"], 2),
+        "cpu_seconds_per_100": None if resumed else round(100 * seconds / result["n"], 2),
         "chance": result["chance"],
         **{key: [one["value"], one["low"], one["high"]] for key, one in readings.items()},
+    }
+
+
+def begin(system: tuple[Any, Any], path: Path, kind: str, arguments: argparse.Namespace) -> dict[str, Any]:
+    """What the first questions of a file take, and what all would."""
+    questions = len(read_suite(kind, path).questions)
+    first = {one: timed(system, path, kind, one, arguments.samples, arguments.limit) for one in SCORINGS}
+    rate = sum(one["cpu_seconds_per_100"] for one in first.values())
+    return {
+        "suite": kind,
+        "questions": questions,
+        "first": first,
+        "whole": {},
+        "cpu_seconds_per_100": round(rate, 2),
+        "cpu_seconds_for_all_estimated": round(rate * questions / 100, 1),
     }
 
 
@@ -69,28 +96,28 @@ def main() -> None:
     parser.add_argument("--whole", nargs="*", default=[], choices=SCORINGS)
     parser.add_argument("--samples", type=int, default=4)
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--journal", type=Path, default=None, help="a folder for the questions of an unfinished file")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     system = load_system(ModelConfig(), BASE, None)
     content: dict[str, Any] = {"base": "bundled", "likelihood_samples": arguments.samples, "threads": 1, "files": {}}
+    if arguments.output.is_file():
+        before = json.loads(arguments.output.read_text(encoding="utf-8"))
+        if before["likelihood_samples"] != arguments.samples:
+            sys.exit(f"{arguments.output}: of a run with other --samples; give --output another name")
+        content["files"] = before["files"]
     for path in sorted(path for path in arguments.data.iterdir() if path.is_file()):
-        kind = kind_of(path)
+        row = content["files"].get(path.name)
+        kind = kind_of(path) if row is None else row["suite"]
         if kind is None:
             content["files"][path.name] = {"suite": None, "reason": "no suite's columns"}
             continue
-        questions = len(read_suite(kind, path).questions)
-        row: dict[str, Any] = {"suite": kind, "questions": questions, "first": {}, "whole": {}}
-        for scoring in SCORINGS:
-            row["first"][scoring] = timed(system, path, kind, scoring, arguments.samples, arguments.limit)
-        rate = sum(one["cpu_seconds_per_100"] for one in row["first"].values())
-        row |= {
-            "cpu_seconds_per_100": round(rate, 2),
-            "cpu_seconds_for_all_estimated": round(rate * questions / 100, 1),
-        }
+        if row is None:
+            row = content["files"][path.name] = begin(system, path, kind, arguments)
         for scoring in arguments.whole:
-            row["whole"][scoring] = timed(system, path, kind, scoring, arguments.samples, None)
-        content["files"][path.name] = row
-        write_json(arguments.output, content)
+            if scoring not in row["whole"]:
+                row["whole"][scoring] = timed(system, path, kind, scoring, arguments.samples, None, arguments.journal)
+                write_json(arguments.output, content)
     write_json(arguments.output, content)
 
 
