@@ -93,12 +93,12 @@ def main() -> None:
         stop_at_eos=True,
         eos_policy=options.eos_policy,
     )
-    exact = answers_of(model, items, base, max(options.batches))[0]
     known = curves(options.gen_length)
     chosen = {name: points[: options.values] for name, points in known.items() if name in options.curves}
     work = [(name, point, cache) for cache in options.caches for name, points in chosen.items() for point in points]
     there = [(point["curve"], point["varied"], point["cache"]) for point in report["points"]]
     work = [point for point in work if point not in there]
+    exact = answers_of(model, items, base, max(options.batches))[0] if work else []
     for name, point, cache in track(work, "points", total=len(work)):
         config = replace(base, **point, cache=cache)
         measured = measure(model, tokenizer, items, config, exact, options)
