@@ -30,14 +30,14 @@ def curve(plan):
         return list(csv.DictReader(stream))
 
 
-@pytest.mark.parametrize("method", ["ar-lora", "ar-loraplus", "ar-pissa"])
+@pytest.mark.parametrize("method", ["ar-loraplus", "ar-pissa"])
 def test_a_twin_learns_and_its_adapter_is_plain_lora_on_the_original(tmp_path, method):
-    plan = small_plan(tmp_path, method, train={"epochs": 6.0})
+    plan = small_plan(tmp_path, method, train={"epochs": 4.0, "learning_rate": 2e-2, "validate_every": 20})
     trainer.train(plan)
     run = json.loads((plan.output / "run.json").read_text())
-    assert run["validation"]["best"]["loss"] < run["validation"]["first"]["loss"] - 0.05
+    assert run["validation"]["best"]["loss"] < run["validation"]["first"]["loss"] - 0.02
     assert (run["adapted_modules"], run["base"]["model_type"]) == (14, "llama")
-    assert run["tokens_seen"] == 6 * int(read_rows(plan.formatted / "train.parquet").lengths.sum())
+    assert run["tokens_seen"] == 4 * int(read_rows(plan.formatted / "train.parquet").lengths.sum())
     assert "masked" not in (plan.output / "README.md").read_text()
 
     # the validation is the exact likelihood of the saved adapter, however it is put on the base
@@ -55,7 +55,8 @@ def test_a_twin_learns_and_its_adapter_is_plain_lora_on_the_original(tmp_path, m
 
 
 def test_both_paradigms_see_the_same_rows_in_the_same_steps(tmp_path):
-    plans = [small_plan(tmp_path, name, run=name, train={"eos_tail": "none"}) for name in ("lora", "ar-lora")]
+    settings = {"eos_tail": "none", "validate_every": 99, "max_steps": 4}
+    plans = [small_plan(tmp_path, name, run=name, train=settings) for name in ("lora", "ar-lora")]
     for plan in plans:
         trainer.train(plan)
     one, other = ([row["tokens"] for row in curve(plan)] for plan in plans)
@@ -63,8 +64,8 @@ def test_both_paradigms_see_the_same_rows_in_the_same_steps(tmp_path):
     assert plans[0].total_steps == plans[1].total_steps
 
 
-@pytest.mark.parametrize("settings", [{}, {"normalizer": "batch_tokens", "objective": "sequence"}])
-def test_accumulation_does_not_change_the_losses(tmp_path, settings):
+def test_accumulation_does_not_change_the_losses(tmp_path):
+    settings = {"normalizer": "batch_tokens", "objective": "sequence", "max_steps": 3}
     runs = []
     for size in (8, 3):
         plan = small_plan(tmp_path, "ar-lora", run=f"{size}", train={"micro_batch_size": size} | settings)
@@ -97,14 +98,14 @@ def test_activation_checkpointing_changes_nothing_but_memory(tmp_path):
     weights = []
     for recomputed in (False, True):
         model = {"activation_checkpointing": recomputed}
-        plan = small_plan(tmp_path, "ar-lora", run=str(recomputed), model=model, train={"max_steps": 3})
+        plan = small_plan(tmp_path, "ar-lora", run=str(recomputed), model=model, train={"max_steps": 2})
         trainer.train(plan)
         weights.append((plan.output / "adapter_model.safetensors").read_bytes())
     assert weights[0] == weights[1]
 
 
 def test_a_twin_in_four_bits_trains(tmp_path):
-    plan = small_plan(tmp_path, "ar-pissa", model={"quantization": "nf4"}, train={"max_steps": 4})
+    plan = small_plan(tmp_path, "ar-pissa", model={"quantization": "nf4"}, train={"max_steps": 2})
     trainer.train(plan)
     run = json.loads((plan.output / "run.json").read_text())
     network = load_adapter(load_base(plan.model, plan.base, causal=True), plan.output)
