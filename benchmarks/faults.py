@@ -2,6 +2,7 @@
 
     python benchmarks/faults.py                     # all cases; writes benchmarks/results/faults.json
     python benchmarks/faults.py --sample 200        # some of each kind, as tests/contract/test_faults.py has it
+    python benchmarks/faults.py --kind interruptions --sample 40        # disk full and SIGKILL at file operations
 
 A kind is one function in KINDS that yields its cases; the seed decides the sample and nothing else.
 """
@@ -16,7 +17,7 @@ import sys
 import tempfile
 import time
 import typing
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -33,6 +34,7 @@ from llada.sampling.settings import SamplerConfig
 from pipeline.options import faults_of, natural, values
 from pipeline.profile import CONFIGS, Profile, load_profile
 from tests.support.faults.artefacts import Damage, World
+from tests.support.faults.operations import Operations
 from tests.support.faults.rows import Writer, damaged_folders, nasty_folders
 
 SEED = 14
@@ -47,6 +49,7 @@ class Case:
     name: str
     run: Callable[[], Any]
     nonsense: bool = False
+    limit_s: int = LIMIT_S
 
 
 @dataclass
@@ -164,6 +167,13 @@ def artefacts() -> Iterator[Case]:
         yield Case(damage.name, lambda damage=damage: _read_damaged(world, damage), damage.noticed)
 
 
+def interruptions() -> Iterator[Case]:
+    """Data stages whose disk is full, or that are killed, at every one of their file operations, and the run after."""
+    operations = Operations(Path(_scratch().name) / "operations")
+    for one in operations.interruptions():
+        yield Case(one.name, lambda one=one: operations.suffer(one), limit_s=300)
+
+
 KINDS: dict[str, Callable[[], Iterator[Case]]] = {
     "settings": settings,
     "profiles": profiles,
@@ -171,6 +181,8 @@ KINDS: dict[str, Callable[[], Iterator[Case]]] = {
     "rows": rows,
     "artefacts": artefacts,
 }
+BY_HAND = {"interruptions": interruptions}
+"""Each case forks, which a process with threads of other tests should not."""
 
 
 def keys_of(section: Any, prefix: str = "") -> Iterator[tuple[str, Sequence[Any]]]:
@@ -186,14 +198,16 @@ def keys_of(section: Any, prefix: str = "") -> Iterator[tuple[str, Sequence[Any]
             yield from keys_of(annotation, f"{prefix}{name}.")
 
 
-def sweep(sample: int | None = None, seed: int = SEED) -> dict[str, Count]:
+def sweep(
+    sample: int | None = None, seed: int = SEED, kinds: Mapping[str, Callable[[], Iterator[Case]]] = KINDS
+) -> dict[str, Count]:
     """Run every case, or `sample` of them, as many of each kind."""
     draw = random.Random(seed)
-    counts = {kind: Count() for kind in KINDS}
-    for number, (kind, make) in enumerate(KINDS.items()):
+    counts = {kind: Count() for kind in kinds}
+    for number, (kind, make) in enumerate(kinds.items()):
         cases = list(make())
         if sample is not None:
-            share = sample * (number + 1) // len(KINDS) - sample * number // len(KINDS)
+            share = sample * (number + 1) // len(kinds) - sample * number // len(kinds)
             cases = draw.sample(cases, min(share, len(cases)))
         for case in cases:
             _try(case, counts[kind])
@@ -221,7 +235,7 @@ def _try(case: Case, count: Count) -> None:
     count.tried += 1
     begin = time.monotonic()
     signal.signal(signal.SIGALRM, _ring)
-    signal.alarm(LIMIT_S)
+    signal.alarm(case.limit_s)
     try:
         case.run()
         count.taken += 1
@@ -239,7 +253,7 @@ def _try(case: Case, count: Count) -> None:
                 count.untidy.append(name)
     finally:
         signal.alarm(0)
-    if time.monotonic() - begin > LIMIT_S and name not in count.hangs:
+    if time.monotonic() - begin > case.limit_s and name not in count.hangs:
         count.hangs.append(name)
 
 
@@ -276,10 +290,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--sample", type=int, metavar="N", help="so many cases; nothing is written")
     parser.add_argument("--seed", type=int, default=SEED)
+    parser.add_argument("--kind", choices=[*BY_HAND, *KINDS], help="this one alone; nothing is written")
     options = parser.parse_args()
-    counts = sweep(options.sample, options.seed)
+    kinds = BY_HAND | KINDS  # those that fork come first, before any thread is there
+    counts = sweep(options.sample, options.seed, {options.kind: kinds[options.kind]} if options.kind else kinds)
     print(table(counts))
-    if options.sample is None:
+    if options.sample is None and options.kind is None:
         write_json(RESULTS, {"seed": options.seed, "kinds": {kind: asdict(count) for kind, count in counts.items()}})
     else:
         print(json.dumps({kind: asdict(count) for kind, count in counts.items()}, indent=2))

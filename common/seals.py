@@ -92,7 +92,7 @@ def check(facts: Path, path: Path, made_by: str, strict: bool = False) -> None:
         made_by: the command that makes it, named as the cure.
 
     Raises:
-        InputError: another file is there than was written, or than was read; strict: it is not known which.
+        InputError: another file is there than was written, or than was read; strict: there is no seal.
     """
     if not os.path.lexists(facts):
         return
@@ -103,8 +103,6 @@ def check(facts: Path, path: Path, made_by: str, strict: bool = False) -> None:
         raise InputError(f"{facts}: not what the stage wrote; run `{made_by}` again")
     name = _name(facts.parent, path)
     wrote = {key: value for key, value in recorded.wrote.items() if PurePosixPath(key).is_relative_to(name)}
-    if strict and not wrote and path != facts:
-        raise InputError(f"{path}: not among the files that {facts.name} tells of; run `{made_by}` again")
     for key in differing(facts.parent, wrote):
         raise InputError(f"{facts.parent / key}: not the file that {facts.name} tells of; run `{made_by}` again")
     there = {key: value for key, value in recorded.read.items() if os.path.lexists(facts.parent / key)}

@@ -85,8 +85,6 @@ def test_a_stage_of_ours_always_tells_of_its_files(tmp_path: Path) -> None:
         seals.check(facts, tmp_path / "out", "make it", strict=True)
     facts.write_text(json.dumps(seals.sealed(facts, {}, read=(), wrote=[tmp_path / "out" / "a"])))
     seals.check(facts, tmp_path / "out", "make it", strict=True)
-    with pytest.raises(InputError, match=r"out/b: not among the files that facts\.json tells of; run `make it`"):
-        seals.check(facts, tmp_path / "out" / "b", "make it", strict=True)
 
 
 @pytest.mark.parametrize("content", ["[]", "null", '{"files": 3}', '{"files": {"wrote": ["a"]}}', "[" * 100_000])
