@@ -23,7 +23,14 @@ from torch import Tensor, nn
 from adapters.base import layout_of, target_pattern
 from adapters.config import MethodConfig
 from adapters.methods import Method
-from adapters.starts.factors import Factors, cached, rank_too_large, weight_hashes, weight_of
+from adapters.starts.factors import (
+    Factors,
+    cached,
+    rank_too_large,
+    same_for_all_thread_counts,
+    weight_hashes,
+    weight_of,
+)
 from common.errors import InputError
 from common.files import sha256_of_json
 
@@ -77,7 +84,9 @@ def peft_factors(
     }
 
     def compute() -> Factors:
-        with torch.random.fork_rng(devices=[base.device] if base.device.type == "cuda" else []):
+        largest = max(weight_of(module).numel() for module in modules.values())
+        devices = [base.device] if base.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices), same_for_all_thread_counts(largest):
             torch.manual_seed(SEED)
             if method.start == "eva":
                 assert rows is not None

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from common.files import atomic_path, sha256_of_json
 from common.progress import console
 
 HASHING_THREADS = 8  # each holds one weight of a base on a GPU
+SMALL = 2**20  # entries of a weight that one thread decomposes
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 """Name of a layer -> (A0 (R, in), B0 (out, R)), float32."""
@@ -56,6 +58,23 @@ def cached(
             temporary,
         )
     return factors
+
+
+@contextmanager
+def same_for_all_thread_counts(entries: int) -> Iterator[None]:
+    """One thread where the weights are small: they gain nothing from more, while the last digits of a decomposition
+    depend on their number. So the default's adapters have the same bytes on every number of processors.
+
+    Args:
+        entries: of the largest weight.
+    """
+    threads = torch.get_num_threads()
+    if entries <= SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def residual(weight: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:

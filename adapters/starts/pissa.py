@@ -12,19 +12,24 @@ saved adapter needs no decomposition at all (see `adapters.storage`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from adapters.starts.factors import Factors, cached, rank_too_large, weight_hashes, weight_of
+from adapters.starts.factors import (
+    Factors,
+    cached,
+    rank_too_large,
+    same_for_all_thread_counts,
+    weight_hashes,
+    weight_of,
+)
 from common.progress import track
 
 OVERSAMPLING = 8  # extra columns of the random range finder (Halko, Martinsson, Tropp 2011, section 4.2: 5 to 10)
 SVD_SEED = 2404_02948
-SMALL = 2**20  # entries of a weight that one thread decomposes
 
 
 def principal_factors(weight: Tensor, rank: int, iterations: int | None) -> tuple[Tensor, Tensor]:
@@ -43,7 +48,7 @@ def principal_factors(weight: Tensor, rank: int, iterations: int | None) -> tupl
         raise ValueError(f"rank {rank} exceeds the smaller side of a {tuple(weight.shape)} weight")
     matrix = weight.detach().float()
     devices = [matrix.device] if matrix.device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices), _same_for_all_thread_counts(matrix):
+    with torch.random.fork_rng(devices=devices), same_for_all_thread_counts(matrix.numel()):
         if iterations is None:
             left, singular, right = torch.linalg.svd(matrix, full_matrices=False)
             right = right.mT
@@ -53,20 +58,6 @@ def principal_factors(weight: Tensor, rank: int, iterations: int | None) -> tupl
             left, singular, right = torch.svd_lowrank(matrix, q=columns, niter=iterations)
     root = singular[:rank].sqrt()
     return (right[:, :rank] * root).mT.contiguous(), (left[:, :rank] * root).contiguous()
-
-
-@contextmanager
-def _same_for_all_thread_counts(matrix: Tensor) -> Iterator[None]:
-    """One thread for small weights, which gain nothing from more, while the last digits of a QR depend on their number:
-    so the default's adapters have the same bytes on every number of processors.
-    """
-    threads = torch.get_num_threads()
-    if matrix.numel() <= SMALL:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def cached_factors(
