@@ -11,7 +11,7 @@ values, which the paper does not, so that its start is small where the gradient 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
 
 from adapters.base import layout_of, target_pattern
 from adapters.config import MethodConfig
@@ -44,6 +45,14 @@ class StartRows:
 
     batches: Sequence[Mapping[str, Tensor]]  # input_ids (B, L) with masks in it; attention_mask (B, L) int64
     backward: Callable[[Any], None]  # adds the loss's gradient over all batches to a network's weights
+
+    def together(self) -> dict[str, Tensor]:
+        """All rows as one batch, padded on the right."""
+        width = max(batch["input_ids"].shape[1] for batch in self.batches)
+        return {
+            name: torch.cat([F.pad(batch[name], (0, width - batch[name].shape[1])) for batch in self.batches])
+            for name in ("input_ids", "attention_mask")
+        }
 
     @property
     def key(self) -> str:
@@ -159,6 +168,23 @@ def _factors_of(module: nn.Module, method: Method, config: MethodConfig) -> tupl
     return A.detach().float().to(weight.device), B.detach().float().to(weight.device)
 
 
+class _RowThenAll:
+    """peft's EVA goes round its batches until no direction moves, which from batch to batch takes hundreds of passes,
+    and on one batch with everything in it two or three. Before that it reads one batch and makes a Python number of
+    every input of every layer, to see which layers have the same: of one row here.
+    """
+
+    def __init__(self, whole: Mapping[str, Tensor]) -> None:
+        self.whole, self.begun = dict(whole), False
+
+    def __len__(self) -> int:
+        return 1
+
+    def __iter__(self) -> Iterator[dict[str, Tensor]]:
+        first, self.begun = not self.begun, True
+        yield {name: value[:1] for name, value in self.whole.items()} if first else self.whole
+
+
 def _input_directions(base: Any, modules: Mapping[str, nn.Module], config: MethodConfig, rows: StartRows) -> Factors:
     """EVA: A0 the principal directions of what each layer is given, B0 = 0."""
     from peft.tuners.lora.eva import get_eva_state_dict
@@ -168,15 +194,15 @@ def _input_directions(base: Any, modules: Mapping[str, nn.Module], config: Metho
     narrowest = min(module.in_features for module in modules.values())  # type: ignore[type-var]
     if 2 * config.rank > narrowest:  # type: ignore[operator]
         raise rank_too_large(f"EVA of rank {config.rank} on {narrowest} inputs takes at most half of them", "eva")
-    batches = [batch for batch in rows.batches if int(batch["attention_mask"].sum()) > 2 * config.rank]
-    if not batches:
+    whole = rows.together()
+    if int(whole["attention_mask"].sum()) <= 2 * config.rank:
         raise InputError(
-            f"methods.<method>.rank: EVA of rank {config.rank} needs micro-batches of more than {2 * config.rank} "
-            "tokens; raise train.micro_batch_size and start_rows, or choose a smaller rank"
+            f"methods.<method>.rank: EVA of rank {config.rank} needs start rows of more than {2 * config.rank} tokens; "
+            "raise start_rows, or choose a smaller rank"
         )
     directions = get_eva_state_dict(
         base,
-        batches,
+        _RowThenAll(whole),
         peft_config=_lora_config(METHODS["eva"], config, base),
         gather_distributed_inputs=False,
         show_progress_bar=False,

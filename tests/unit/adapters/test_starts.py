@@ -72,7 +72,7 @@ def test_eva_finds_the_principal_directions_of_the_input(tmp_path):
     explained = np.square(centred @ A.double().numpy().T).sum()
     assert not B.any()
     assert torch.allclose(A @ A.mT, torch.eye(4), atol=1e-4)
-    assert 0.97 < explained / variances[-4:].sum() <= 1.0001  # peft takes it batch by batch, with truncation
+    assert 0.999 < explained / variances[-4:].sum() <= 1.0001
 
 
 def test_lora_ga_takes_the_singular_vectors_of_the_gradient(tmp_path):
@@ -134,8 +134,8 @@ def test_a_rank_beyond_what_the_start_can_find_is_the_users_mistake(tmp_path, na
 
 def test_eva_on_batches_of_too_few_tokens_is_the_users_mistake(tmp_path):
     rows = start_rows()
-    short = [{key: value[:1] for key, value in batch.items()} for batch in rows.batches]
-    with pytest.raises(InputError, match="needs micro-batches of more than 40 tokens"):
+    short = [{key: value[:1] for key, value in batch.items()} for batch in rows.batches[:2]]
+    with pytest.raises(InputError, match="needs start rows of more than 40 tokens"):
         factors("eva", tmp_path=tmp_path, rank=20, rows=StartRows(short, rows.backward))
 
 
