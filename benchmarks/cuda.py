@@ -19,6 +19,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import signal
 import subprocess
 import sys
@@ -116,7 +117,7 @@ def machine() -> dict[str, Any]:
 
 def run_part(part: Part, command: list[str], limit: float, record: Record) -> bool:
     """Run one part in a process group of its own; kill the group when its time is over. Whether it ended well."""
-    began, tail = time.perf_counter(), deque[str](maxlen=TAIL)
+    began, before, tail = time.perf_counter(), processor_seconds(), deque[str](maxlen=TAIL)
     record.set(part.name, **not_run(part) | {"status": "running", "limit_seconds": round(limit)})
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(python_path())}
     process = subprocess.Popen(
@@ -137,9 +138,16 @@ def run_part(part: Part, command: list[str], limit: float, record: Record) -> bo
     fault = f"exceeded its {limit:.0f} s" if over.is_set() else f"exit status {status}" if status else None
     error = None if fault is None else "\n".join([fault, *tail])
     outcome = "done" if fault is None else "timed out" if over.is_set() else "failed"
-    record.set(part.name, status=outcome, seconds=round(time.perf_counter() - began, 1), error=error)
+    seconds, busy = round(time.perf_counter() - began, 1), round(processor_seconds() - before, 1)
+    record.set(part.name, status=outcome, seconds=seconds, processor_seconds=busy, error=error)
     print(f"== {part.name}: {outcome} after {time.perf_counter() - began:.0f} s", flush=True)
     return fault is None
+
+
+def processor_seconds() -> float:
+    """Of all processes that this one has started and that ended; on a shared machine they say more than the clock."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def take(line: str, part: Part, record: Record, tail: deque[str]) -> None:
