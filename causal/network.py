@@ -85,7 +85,7 @@ def load_causal(folder: Path, dtype: torch.dtype | str = torch.float32) -> Any:
 
     check_causal_folder(folder)
     try:
-        network, info = AutoModelForCausalLM.from_pretrained(
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder,
             dtype=dtype,
             use_safetensors=True,
@@ -95,6 +95,7 @@ def load_causal(folder: Path, dtype: torch.dtype | str = torch.float32) -> Any:
         )
     except (ValueError, OSError, RuntimeError) as error:
         raise CheckpointError(f"{folder}: {' '.join(str(error).split())[:200]}") from None
+    network, info = loaded  # as output_loading_info asks for
     absent = sorted(info["missing_keys"]) + sorted(str(one) for one in info["mismatched_keys"])
     if absent:
         raise CheckpointError(f"{folder}: {len(absent)} tensors are missing or misshapen, first {absent[0]}")

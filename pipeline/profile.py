@@ -141,7 +141,9 @@ class Profile(Section):
             raise InputError(
                 f"--method: {name!r}: profile {self.name!r} has no section twin, whose adapter it would be"
             )
-        lora = next((config for known, config in self.methods.items() if known == "lora"), MethodConfig())
+        lora = next(
+            (config for known, config in self.methods.items() if known == "lora"), MethodConfig.model_validate({})
+        )
         return like_lora(adapter.method, lora, self.train.learning_rate)
 
 

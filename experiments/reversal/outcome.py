@@ -10,7 +10,7 @@ Holm-adjusted over all tests. Intervals of shares are Wilson's.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
@@ -120,7 +120,7 @@ def _holm(found: Sequence[PairedTest]) -> list[PairedTest]:
     for rank, index in enumerate(order):
         running = max(running, min(1.0, (len(found) - rank) * found[index].p))
         adjusted[index] = running
-    return [PairedTest(**asdict(test) | {"p_adjusted": adjusted[index]}) for index, test in enumerate(found)]
+    return [replace(test, p_adjusted=adjusted[index]) for index, test in enumerate(found)]
 
 
 def sentences(by_system: Mapping[str, Sequence[Answered]], found: Sequence[PairedTest]) -> list[str]:

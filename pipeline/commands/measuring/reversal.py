@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -55,7 +56,7 @@ def _answerer(profile: Profile, plan: TrainingPlan) -> Answerer:
 
     network, tokenizer = load_system(plan.model, plan.base, plan.output, causal=plan.causal)
 
-    def answer(questions: list[str]) -> list[str]:
+    def answer(questions: Sequence[str]) -> list[str]:
         prompts = [encode_prompt(tokenizer, [{"role": "user", "content": question}]) for question in questions]
         answers, _ = generate_answers(
             network,
