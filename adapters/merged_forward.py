@@ -1,9 +1,9 @@
 """A LoRA layer's forward pass as one matrix product, for float32 layers without dropout.
 
 peft computes x W^T + s (x A^T) B^T, and back again: three more passes over activations than needed, and for a small
-model on a CPU a quarter of a training step (`benchmarks/lora_forward.py`). Here W + s B A is formed once per forward
-pass, which costs R multiplications per weight, against thousands of tokens. The parameters, their names and their
-gradients stay peft's.
+model on a CPU a quarter of a training step (`benchmarks/training/lora_forward.py`). Here W + s B A is formed once per
+forward pass, which costs R multiplications per weight, against thousands of tokens. The parameters, their names and
+their gradients stay peft's.
 
 In 16 bits the sum W + s B A would lose the update to rounding, so those layers keep peft's way, as do quantised ones,
 DoRA, layers with dropout and forms other than LoRA.

@@ -31,7 +31,7 @@ import torch
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from common.files import write_json
-from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
+from common.text.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
 from data_prep.embed.embedding import batches, tokenize
 
 BATCH = 64

@@ -5,7 +5,7 @@ c is the geometric mean of the x. scipy's `curve_fit` gives the point estimate. 
 correlated, so a normal interval misleads: the 95% intervals of exponent and extrapolation hold what an F test does not
 reject (profile likelihood: Bates and Watts, "Nonlinear Regression", 1988, section 6.1). The band through the points is
 a bootstrap over seeds: runs are drawn anew around the fitted curve from all runs' deviations from the mean of their
-point. `benchmarks/power_law.py` counts how often they hold what is true.
+point. `benchmarks/training/power_law.py` counts how often they hold what is true.
 """
 
 from __future__ import annotations

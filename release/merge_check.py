@@ -97,7 +97,7 @@ def _final_states(
     folder: Path, stored: Mapping[str, Stored], rows: Sequence[Sequence[int]], adapter: Path | None = None
 ) -> Tensor:
     """Hidden states after the final norm, rows end to end: (tokens, D). With `adapter` those of the adapted network."""
-    from llada.network.modeling import rotary_table
+    from llada.network.positions import rotary_table
 
     config = read_config(folder)
     layout = config.layout

@@ -23,7 +23,7 @@ from common import seals
 from common.errors import InputError
 from common.files import atomic_path, model_files, sha256_of_json, sha256_of_model_folder, write_json
 from common.progress import console, progress_bar
-from common.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
+from common.text.sentence_encoder import MAX_TOKENS, SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
 from data_prep.rows.documents import FORM, leading_texts
 

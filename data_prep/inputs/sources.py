@@ -14,7 +14,7 @@ from common import seals
 from common.errors import InputError
 from common.files import atomic_folder, model_files, sha256_of_model_folder, write_json
 from common.progress import console
-from common.sentence_encoder import check_encoder
+from common.text.sentence_encoder import check_encoder
 from data_prep.config import DataConfig
 from data_prep.inputs.finding import GLOB_CHARACTERS, SUFFIXES, search
 from data_prep.inputs.row_files import check_rows

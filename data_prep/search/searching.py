@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from common.errors import InputError
-from common.sentence_encoder import load_encoder
+from common.text.sentence_encoder import load_encoder
 from data_prep.embed.embedding import tokenize
 from data_prep.rows.vectors import read_with_vectors
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from common.sentence_encoder import load_encoder
+from common.text.sentence_encoder import load_encoder
 from eval.metrics.scoring import AnswerVectors
 from eval.metrics.statistics import Array
 

@@ -14,7 +14,8 @@ from eval.metrics.definitions import PRIMARY, SECONDARY
 from eval.report.formatting import flatten, number
 from eval.report.load import System
 from eval.report.page import Findings
-from eval.report.sections import comparison, data, refusals, suites
+from eval.report.sections import comparison, data
+from eval.report.sections.beside import refusals, suites
 from eval.report.templates.environment import environment
 
 REPORTED = ("bound_per_token", "bits_per_byte", "chrf", "bleu", "rouge1", "rouge2", "rougeL", "meteor", "cosine")

@@ -23,7 +23,10 @@ from eval.metrics.scoring import SCHEMA_VERSION
 from eval.metrics.statistics import Array, counted
 from eval.report.labels import system_title
 from eval.report.pooled_seeds import pooled_scores
-from eval.report.records import LARGEST, Accounting, HandRunTask, Item, Metrics, Refusals, Run, Trace
+from eval.report.records.by_hand import HandRunTask, Refusals
+from eval.report.records.made import Run
+from eval.report.records.measured import Accounting, Item, Metrics, Trace
+from eval.report.records.values import LARGEST
 
 ENGLISH = ("english", "english_file")  # what is measured of English: the built-in sample, and a file
 

@@ -21,13 +21,11 @@ from eval.report.sections import (
     evidence,
     failures,
     paradigms,
-    refusals,
     replay,
-    retention,
-    suites,
     training,
     verdict,
 )
+from eval.report.sections.beside import refusals, retention, suites
 from eval.report.verdict import Verdict, judged_metrics, sentence
 
 NOT_OF_THE_RUN = ("provenance", "settings", "files")

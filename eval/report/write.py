@@ -25,7 +25,9 @@ from eval.report.card import model_card
 from eval.report.load import check_same_items, read_checked, read_systems
 from eval.report.page import AdapterPage, Findings, IndexPage, adapter_page, index_page
 from eval.report.paradigms import compare_paradigms
-from eval.report.records import Facts, Inputs, Leakage, Select, Sweep
+from eval.report.records.by_hand import Sweep
+from eval.report.records.made import Inputs, Leakage, Select
+from eval.report.records.values import Facts
 from eval.report.sections.data import DataFacts
 from eval.report.sections.parts.scaling import Scaling
 from eval.report.templates.environment import environment
@@ -128,7 +130,7 @@ def split_sizes(splits: Path) -> dict[str, int]:
 def read_points(umap_points: Path) -> list[dict[str, Any]]:
     import pyarrow.parquet as pq
 
-    from eval.report.records import Point
+    from eval.report.records.made import Point
 
     with _parquet(umap_points, "cluster"):
         points = pq.ParquetFile(umap_points).read(columns=list(Point.model_fields)).to_pylist()

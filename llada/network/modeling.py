@@ -45,6 +45,7 @@ from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
 from llada.network.layout import at, place
+from llada.network.positions import first_position, key_mask, positions_from, rotary_table, rotate
 from llada.network.token_ids import settle_token_ids
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
@@ -117,8 +118,8 @@ class LLaDABlock(nn.Module):
         asking, asking_cos, asking_sin = normed, cos, sin
         if keep is not None:
             x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
-        query = _rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
-        key = _rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
+        query = rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
+        key = rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
         value = self._split(self.part("v_proj")(normed), self.n_kv_heads)
         if cache is not None:
             key, value = cache.update(self.layer, key, value, cache_start)
@@ -185,10 +186,10 @@ class LLaDAModel(nn.Module):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
         x = self.embedding(input_ids) if inputs_embeds is None else inputs_embeds  # (B, L, D)
         total = cache.length if cache is not None else x.shape[1]
-        mask = _key_mask(attention_mask, x, total)
+        mask = key_mask(attention_mask, x, total)
         if position_ids is None:
             start = None if mask is None else first_position(mask, self.config)
-            position_ids = _positions(start, total, x.device)[:, cache_start : cache_start + x.shape[1]]
+            position_ids = positions_from(start, total, x.device)[:, cache_start : cache_start + x.shape[1]]
         cos, sin = rotary_table(position_ids, self.config, x.dtype)
         x = x.float() if x.dtype == torch.float16 else x
         mask = None if mask is None else mask[:, None, None, :]
@@ -406,55 +407,6 @@ def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
     largest = x.detach().abs().amax(dim=-1, keepdim=True).float()
     scale = torch.exp2(torch.ceil(torch.log2(largest / FLOAT16_INPUTS)).clamp(min=0))
     return linear((x / scale).to(torch.float16)).float() * scale
-
-
-def rotary_table(
-    position_ids: Tensor, config: LLaDAConfig, dtype: torch.dtype = torch.float32
-) -> tuple[Tensor, Tensor]:
-    """cos and sin of RoPE's angles, (rows, 1, L, D_head), for positions (rows, L); the two halves are equal.
-
-    Computed in float32, and so they stay where the config rotates in full precision; else cast to the activations'
-    `dtype`.
-    """
-    steps = torch.arange(0, config.head_dim, 2, device=position_ids.device, dtype=torch.float32)
-    frequencies = 1.0 / (config.rope_theta ** (steps / config.head_dim))  # (D_head / 2,)
-    angles = position_ids[:, None, :, None].to(torch.float32) * frequencies
-    angles = torch.cat((angles, angles), dim=-1)
-    kept = torch.float32 if config.rope_full_precision else dtype
-    return angles.cos().to(kept), angles.sin().to(kept)
-
-
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """RoPE, half-split, in the wider dtype of x and the table, cast back: x (B, H, L, D_head)."""
-    wide = x.to(torch.promote_types(x.dtype, cos.dtype))
-    first, second = wide.chunk(2, dim=-1)
-    return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
-
-
-def _key_mask(attention_mask: Tensor | None, x: Tensor, total: int) -> Tensor | None:
-    """(B, L) bool, True where a key is seen; None when all are and that is known without waiting for a device."""
-    if attention_mask is None:
-        return None
-    if attention_mask.shape != (x.shape[0], total):
-        raise ValueError(f"attention_mask: shape {tuple(attention_mask.shape)}; must be {(x.shape[0], total)}")
-    real = attention_mask.to(device=x.device, dtype=torch.bool)
-    if real.device.type == "cpu" and bool(real.all()):
-        return None
-    # A row without a single real token sees everything: softmax over nothing would be NaN.
-    return real | ~real.any(dim=1, keepdim=True)
-
-
-def first_position(real: Tensor, config: LLaDAConfig) -> Tensor:
-    """(B, 1) int64: the place of real (B, L) bool from which a row's positions count."""
-    if config.positions_from_edge:
-        return torch.zeros(len(real), 1, dtype=torch.int64, device=real.device)
-    return real.int().argmax(dim=1, keepdim=True)
-
-
-def _positions(start: Tensor | None, total: int, device: torch.device) -> Tensor:
-    """(1 or B, L) int64, counted from each row's `start`, (B, 1); padding before it has negative positions."""
-    positions = torch.arange(total, device=device)[None]
-    return positions if start is None else positions - start
 
 
 def _keep_nf4_differentiable(model: nn.Module) -> None:

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from llada.network.cache import KeyValueCache
-from llada.network.modeling import first_position, rotary_table
+from llada.network.positions import first_position, rotary_table
 
 
 def hidden_with_shadow(

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Page, browser_page, find_browser
 from tests.support.evaluation import write_tiny_base
 from tests.support.nasty_texts import NASTY
-from tests.support.serving import running
+from tests.support.web.browser import Page, browser_page, find_browser
+from tests.support.web.serving import running
 
 CHROMIUM = find_browser()
 QUESTION = "Di pulau mana <b>Medan</b> ${1+1}?"

@@ -22,7 +22,7 @@ from chat.conversation import LONGEST_QUESTION
 from common.memory import resident_bytes
 from tests.support.evaluation import write_tiny_base
 from tests.support.imports import LONG
-from tests.support.serving import running
+from tests.support.web.serving import running
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("gradio") is None, reason="gradio is not installed (the extra `demo`)"

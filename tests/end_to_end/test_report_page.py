@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.browser import Page, browser_page, find_browser
 from tests.support.report import SUBSETS, write_nasty_report, write_planted_report
+from tests.support.web.browser import Page, browser_page, find_browser
 
 CHROMIUM = find_browser()
 AXE = os.environ.get("AXE_CORE")

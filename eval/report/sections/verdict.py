@@ -12,9 +12,9 @@ from eval.metrics.definitions import ACCURACY, SECONDARY
 from eval.report.flags import Flag
 from eval.report.labels import Labels
 from eval.report.load import System
+from eval.report.sections.beside.suites import SuitesSection
 from eval.report.sections.comparison import interval_panel
 from eval.report.sections.parts import examples
-from eval.report.sections.suites import SuitesSection
 from eval.report.verdict import Verdict
 
 

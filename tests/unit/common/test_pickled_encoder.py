@@ -10,7 +10,7 @@ import torch
 from transformers import BertModel
 
 from common.errors import InputError
-from common.sentence_encoder import load_encoder
+from common.text.sentence_encoder import load_encoder
 from tests.support.cendol_rows import write_encoder
 
 

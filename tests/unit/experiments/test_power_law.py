@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.optimize import nnls
 
-from benchmarks.power_law import CASES, simulate
+from benchmarks.training.power_law import CASES, simulate
 from experiments.power_law import EXPONENTS, bootstrap, extrapolation, fit, profile
 from tests.support.imports import LONG
 

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from eval.report import charts
-from eval.report.records import Number, Strict
+from eval.report.records.values import Number, Strict
 
 Axis = Literal["rows", "parameters", "compute", "epochs"]
 Positive = Annotated[float, Field(gt=0, le=1e40)]

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from chat.serving.guard import Guard, Rules, _host_of, _same_origin
 from chat.serving.listening import PASSWORD, listen, password
 from common.errors import InputError
-from tests.support.serving import running
+from tests.support.web.serving import running
 
 PATHS = re.compile(r"/|/echo")
 

@@ -32,7 +32,7 @@ from llada.sampling.generate import generate
 from tests.support.evaluation import write_tiny_base
 from tests.support.imports import LONG
 from tests.support.nasty_texts import NASTY
-from tests.support.serving import running
+from tests.support.web.serving import running
 
 SAMPLING = SamplerConfig(gen_length=16, block_length=8, steps=16, temperature=0.7, eos_policy="suppress")
 SLOW = dataclasses.replace(SAMPLING, gen_length=192, steps=192)

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from common.errors import InputError
-from common.sentence_encoder import SentenceEncoder, load_encoder
+from common.text.sentence_encoder import SentenceEncoder, load_encoder
 from data_prep.config import DataConfig
 from data_prep.embed import embedding
 from data_prep.embed.embedding import TOKENS_PER_ROW, batches, embed, texts_to_embed

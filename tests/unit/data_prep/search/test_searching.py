@@ -10,7 +10,7 @@ import torch
 from typer.testing import CliRunner
 
 from common.errors import InputError
-from common.sentence_encoder import load_encoder
+from common.text.sentence_encoder import load_encoder
 from data_prep.search import searching
 from pipeline.commands.measuring.search import show
 from tests.support.cendol_rows import write_encoder

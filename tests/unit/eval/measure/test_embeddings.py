@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from common.errors import InputError
-from common.sentence_encoder import check_encoder, load_encoder
+from common.text.sentence_encoder import check_encoder, load_encoder
 from eval.measure.embeddings import embed_answers, embed_texts
 
 TEXTS = ["Kota Ambon ramai.", "", "satu dua tiga", "kata " * 80, "東京", "Kota Ambon ramai sekali, kata orang."]

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from llada.network.modeling import rotary_table
+from llada.network.positions import rotary_table
 from tests.support.llama_twin import EOS, KINDS, llama_twin, tiny_model, tokens, twin_output
 
 LEFT = torch.tensor([[1] * 12, [0] * 4 + [1] * 8, [0] * 11 + [1]])

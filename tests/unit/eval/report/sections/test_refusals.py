@@ -13,8 +13,8 @@ from common.errors import InputError
 from common.files import write_json
 from eval.report.labels import labels_of
 from eval.report.load import read_systems
-from eval.report.sections.refusals import build
-from eval.report.sections.suites import SuitePair, SuitesSection, SuiteTable, summary_of
+from eval.report.sections.beside.refusals import build
+from eval.report.sections.beside.suites import SuitePair, SuitesSection, SuiteTable, summary_of
 from eval.safety.measure import refusal_result
 from eval.safety.prompts import SafetyPrompt
 from tests.support.report import STANDARD, Planted, report_of, soup, suite_result, write_planted_report

@@ -15,8 +15,8 @@ from eval.metrics.groups import compare_groups
 from eval.metrics.statistics import holm, mean_statistics
 from eval.report.labels import labels_of
 from eval.report.load import read_systems
-from eval.report.sections import suites
-from eval.report.sections.suites import about, build
+from eval.report.sections.beside import suites
+from eval.report.sections.beside.suites import about, build
 from eval.suites.results import READINGS
 from tests.support.report import Planted, items, soup, suite_result, write_evaluation
 

@@ -1,6 +1,6 @@
 """CPU time of a training step with peft's own LoRA forward pass and with the merged one, side by side.
 
-    python benchmarks/lora_forward.py [--steps 8]
+    python benchmarks/training/lora_forward.py [--steps 8]
 
 The model has the shape of the embedded base; one thread, so that CPU time means the same on a busy machine.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import torch
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from adapters.attach import wrap
 from adapters.config import MethodConfig

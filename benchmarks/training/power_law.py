@@ -1,6 +1,6 @@
 """Does the interval of a fitted exponent hold the true one? Synthetic power laws with an offset, fitted 200 times each.
 
-    python benchmarks/power_law.py [--simulations 200] [--output benchmarks/results/power_law.json]
+    python benchmarks/training/power_law.py [--simulations 200] [--output benchmarks/results/power_law.json]
 
 Every simulation draws runs around a known law, normal with one standard deviation, and counts whether the exponent's
 95% interval holds the true exponent, whether it is open, whether the 95% interval of an extrapolation to four times
@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from common.files import write_json
 from eval.metrics.statistics import wilson_interval
 from experiments.power_law import bootstrap, extrapolation, fit
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 CASES = {  # rows of the points, seeds, offset, amplitude at 1,000 rows, exponent, standard deviation of a run
     "four sizes, three seeds": ((500, 1000, 2000, 4000), 3, 0.3, 0.5, 0.5, 0.01),
     "four sizes, three seeds, noisy": ((500, 1000, 2000, 4000), 3, 0.3, 0.5, 0.5, 0.05),

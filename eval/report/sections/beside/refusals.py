@@ -9,8 +9,8 @@ from typing import Any
 from eval.report.formatting import TableCell
 from eval.report.labels import Labels
 from eval.report.load import System
+from eval.report.sections.beside.suites import share_cell
 from eval.report.sections.parts.tables import CountedRow, SystemTable
-from eval.report.sections.suites import share_cell
 
 
 @dataclass(frozen=True)

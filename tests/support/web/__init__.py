@@ -1,0 +1,1 @@
+"""A browser without a driver, and servers to open in it."""
