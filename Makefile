@@ -22,9 +22,10 @@ repro: $(VENV)/.installed
 	@$(BIN)/python -m pipeline.repro > artifacts/dvc.log  # each stage says on stderr what it did; DVC's own words are in the file
 	@sed -n '/up to date/p' artifacts/dvc.log
 
-# As many workers as processors; the tests of one file stay together, with what they prepare for each other.
+# As many workers as processors; the tests of one file stay together, with what they prepare for each other, the long ones
+# first (by their folders' names).
 test: $(VENV)/.installed-test
-	$(BIN)/python -m pytest -n auto --dist loadscope
+	$(BIN)/python -m pytest -n auto --dist loadscope --no-loadscope-reorder
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -22,6 +22,8 @@ SETTINGS = {"max_steps": 20, "epochs": 9, "validate_every": 10, "micro_batch_siz
 NOT_THE_DEFAULT = {"masks": "complementary", "levels": "importance", "objective": "block", "block_length": 4}
 # Two batches of validation draws for one process and one for the other: 12 rows x 3 draws, 13 draws a batch.
 UNEVEN = {"max_steps": 6, "validate_every": 3, "validation_draws": 3, "micro_batch_size": 13, "global_batch_size": 9}
+CASES = [("lora", {}), ("pissa", {}), ("lora", NOT_THE_DEFAULT), ("ar-pissa", {}), ("pissa", NOT_THE_DEFAULT)]
+minutes = pytest.mark.skipif(not LONG, reason="minutes; LONG_TESTS=1 runs it")
 
 
 def launch(configuration, folder, *arguments):
@@ -76,7 +78,7 @@ def assert_equal_curves(one, two):
     assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
 
 
-@pytest.mark.parametrize(("method", "also"), [("lora", {}), ("pissa", {}), ("lora", NOT_THE_DEFAULT), ("ar-pissa", {})])
+@pytest.mark.parametrize(("method", "also"), CASES if LONG else CASES[-1:])
 def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     """The two come from `accelerate launch`; the one is this process."""
     settings = SETTINGS | also
@@ -88,9 +90,8 @@ def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     assert [facts(tmp_path, run, method)["processes"] for run in ("one", "two")] == [1, 2]
 
 
-@pytest.mark.parametrize(
-    "method", ["olora", "eva", "corda", "lora_ga", "miss", "gralora", "hira"] if LONG else ["corda"]
-)
+@minutes
+@pytest.mark.parametrize("method", ["olora", "eva", "corda", "lora_ga", "miss", "gralora", "hira"])
 def test_two_processes_have_the_losses_of_one_whatever_the_start_and_form(tmp_path, method):
     """Rank 1 starts from what rank 0 took from the rows."""
     settings = SETTINGS | {"max_steps": 6, "validate_every": 3}
@@ -109,7 +110,7 @@ def test_two_machines_have_the_losses_of_one(tmp_path):
     assert facts(tmp_path, "two", "pissa")["processes"] == 2
 
 
-@pytest.mark.parametrize("method", ["loraplus", "pissa"])
+@pytest.mark.parametrize("method", ["pissa", "loraplus"] if LONG else ["pissa"])
 def test_a_sharded_base_trains_the_adapter_of_a_whole_one(tmp_path, method):
     """`fsdp2.yaml` as it is shipped, over gloo: validations before and between the steps, of which one process has more
     batches than the other; the best adapter; and a run that is stopped there and continued here.
@@ -124,6 +125,7 @@ def test_a_sharded_base_trains_the_adapter_of_a_whole_one(tmp_path, method):
     assert all(torch.allclose(whole[name], sharded[name], atol=1e-4) for name in whole)
 
 
+@minutes
 def test_a_sharded_run_that_was_stopped_is_continued_by_one_process(tmp_path):
     trainer.train(small_plan(tmp_path, "pissa", run="whole/pissa", train=UNEVEN))
     status, said = launch("fsdp2.yaml", tmp_path, "stopped", "pissa", json.dumps(UNEVEN), "4")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.imports import REPOSITORY
+from tests.support.imports import LONG, REPOSITORY
 from tests.support.llama_twin import tiny_model
 
 WITHIN = """
@@ -32,7 +32,7 @@ ORDERS = {
 }
 
 
-@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("order", list(ORDERS) if LONG else list(ORDERS)[::3])
 def test_the_auto_classes_load_a_folder_after_import_llada(order: str, tmp_path: Path) -> None:
     program = ORDERS[order]
     for kind, network in (("llada", "LLaDAModelLM"), ("illada", "ILLaDAForCausalLM")):

@@ -24,7 +24,7 @@ from data_prep.rows.quotas import fill, largest_remainder
 from data_prep.rows.text import COLUMNS, normal_form, row_id
 from data_prep.select.selection import select
 from tests.support.cendol_rows import article_rows, poem_rows, question_rows, row, write_rows
-from tests.support.imports import REPOSITORY
+from tests.support.imports import LONG, REPOSITORY
 
 DIRT = [
     row("wikipedia_id", "wikipedia_section_0", "Apa yang kamu ketahui tentang kopi?", None),
@@ -149,6 +149,7 @@ def test_the_number_of_threads_does_not_matter(tmp_path: Path, rows_in_files: Pa
 
 
 @pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install --editable '.[ray]'")
+@pytest.mark.skipif(not LONG, reason="a minute; LONG_TESTS=1 runs it")
 def test_ray_selects_the_same_bytes(tmp_path: Path, rows_in_files: Path) -> None:
     local = selected_by("local", 2, rows_in_files, tmp_path / "local")
     assert selected_by("ray", 2, rows_in_files, tmp_path / "ray") == local

@@ -15,7 +15,7 @@ from tests.unit.llada.sampling.test_generate import left_padded
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_thread)
 MODELS = [random_model(seed, kv_heads, favourites=1.6) for seed, kv_heads in ((0, 1), (1, 2), (2, 2))]
-CASES = 1000 if LONG else 200
+CASES = 1000 if LONG else 60
 
 
 def random_case(chance: random.Random) -> tuple[list[list[int]], SamplerConfig]:
