@@ -303,7 +303,8 @@ def encode_raw(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
 
 def begin_of_text(tokenizer: PreTrainedTokenizerFast) -> list[int]:
     """What stands before a text without the chat form: the begin-of-text token, or nothing where there is none."""
-    return [] if tokenizer.bos_token_id is None else [int(tokenizer.bos_token_id)]
+    first = tokenizer.bos_token_id
+    return [] if first is None else [int(first)]  # pyright: ignore[reportArgumentType]
 
 
 def end_of_text_id(tokenizer: PreTrainedTokenizerFast) -> int:
