@@ -26,15 +26,15 @@ from pipeline.side_by_side import leading_chain, run_side_by_side
 def main(arguments: list[str]) -> int:
     """The exit status of `dvc repro` with these arguments."""
     logging.getLogger("dvc.rwlock").setLevel(logging.ERROR)
-    jobs = 0
+    jobs = None
     if arguments[:1] == ["--jobs"]:
         if len(arguments) < 2 or not arguments[1].isdecimal() or int(arguments[1]) < 1:
             print("error: --jobs: a number of stages, at least 1", file=sys.stderr)
             return 2
         jobs, arguments = int(arguments[1]), arguments[2:]
-    if not arguments and (jobs or jobs_by_profile()) > 1:
-        status = _side_by_side(jobs or jobs_by_profile())
-        if status:
+    if not arguments:
+        jobs = jobs or jobs_by_profile()
+        if jobs > 1 and (status := _side_by_side(jobs)):
             return status
     return _dvc(["repro", *arguments])
 

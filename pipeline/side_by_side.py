@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from queue import Empty, Queue
 from typing import Any
 
-from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from common.progress import console
 
@@ -41,29 +41,30 @@ def run_side_by_side(needs: Needs, start: Callable[[str], subprocess.Popen[str]]
         0; after a failure the exit status of the first stage that failed; after a signal 128 + its number.
     """
     done: set[str] = set()
-    running: dict[str, subprocess.Popen[str]] = {}
+    running: dict[str, tuple[subprocess.Popen[str], TaskID]] = {}
     ended: Queue[str] = Queue()
-    status = 0
+    status = passed_on = 0
     with _signals() as received, _spinners() as bars:
         while True:
-            if received and not status:
-                status = 128 + received[0]
-                for process in running.values():
+            if received and not passed_on:
+                passed_on = received[0]
+                status = status or 128 + passed_on
+                for process, _ in running.values():
                     with suppress(ProcessLookupError):
-                        os.killpg(process.pid, received[0])
+                        os.killpg(process.pid, passed_on)
             ready = [stage for stage in needs if stage not in done and stage not in running and needs[stage] <= done]
             for stage in [] if status else ready[: jobs - len(running)]:
-                running[stage] = start(stage)
-                bars.add_task(stage, total=None)
-                threading.Thread(target=_show, args=(stage, running[stage], ended), daemon=True).start()
+                process = start(stage)
+                running[stage] = process, bars.add_task(stage, total=None)
+                threading.Thread(target=_show, args=(stage, process, ended), daemon=True).start()
             if not running:
                 return status
             with suppress(Empty):  # a signal's handler does not run while a queue is waited for without end
                 stage = ended.get(timeout=0.2)
-                failed = running.pop(stage).wait()
-                _remove(bars, stage)
+                process, bar = running.pop(stage)
+                bars.remove_task(bar)
                 done.add(stage)
-                status = status or failed
+                status = status or process.wait()
 
 
 def _show(stage: str, process: subprocess.Popen[str], ended: Queue[str]) -> None:
@@ -81,12 +82,6 @@ def _spinners() -> Iterator[Progress]:
     terminal = console.is_terminal
     with Progress(*columns, console=console, transient=True, disable=not terminal, redirect_stdout=False) as bars:
         yield bars
-
-
-def _remove(bars: Progress, stage: str) -> None:
-    for task in bars.tasks:
-        if task.description == stage:
-            bars.remove_task(task.id)
 
 
 @contextmanager

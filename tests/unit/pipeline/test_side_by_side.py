@@ -98,6 +98,22 @@ def test_a_signal_reaches_every_stage_once_and_nothing_starts(tmp_path: Path, nu
     assert signal.getsignal(number) is before
 
 
+def test_a_signal_after_a_failure_still_reaches_what_runs(tmp_path: Path) -> None:
+    record = tmp_path / "record"
+    body = f"trap 'echo T 0 >> {record}; exit 1' INT TERM; echo ready 0 >> {record}; while :; do sleep 0.02; done"
+    stages = Stages(tmp_path, {"a": f"until grep -q ready {record}; do sleep 0.02; done; (exit 3)", "b": body})
+
+    def interrupt() -> None:
+        while "a 1" not in record.read_text():
+            time.sleep(0.02)
+        time.sleep(0.5)  # the failure has been taken in
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=interrupt).start()
+    assert run_side_by_side({"a": set(), "b": set()}, stages.start, jobs=2) == 3
+    assert record.read_text().count("T 0") == 1
+
+
 def test_a_stage_that_cannot_be_started_is_not_passed_over(tmp_path: Path) -> None:
     def start(stage: str) -> subprocess.Popen[str]:
         return subprocess.Popen([sys.executable + "-missing"], stderr=subprocess.PIPE, text=True)
