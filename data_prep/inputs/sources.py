@@ -139,62 +139,53 @@ def _source_name(source: str) -> str:
 
 
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
-    kind, revision, path = _kind(data.encoder), None, folder / "encoder"
-    if kind == EMBEDDED:
+    def make(place: Path) -> None:
         from data_prep.bundled.instructions.corpus import plain_texts
         from data_prep.bundled.models.encoder import build_encoder
 
-        with atomic_folder(path) as temporary:
-            build_encoder(
-                texts=plain_texts(config=data.embedded, seed=seed), config=data.embedded, seed=seed, folder=temporary
-            )
-    elif kind == "hub":
-        from data_prep.inputs.hub import fetch_model
+        texts = plain_texts(config=data.embedded, seed=seed)
+        build_encoder(texts=texts, config=data.embedded, seed=seed, folder=place)
 
-        snapshot = fetch_model(data.encoder, data.encoder_revision)
-        path, revision = snapshot.folder, snapshot.revision
-    else:
-        path = Path(data.encoder).expanduser()
-    _check_encoder(path)
-    return _model_facts(data.encoder, kind, revision, path, "encoder")
+    return _model(data.encoder, data.encoder_revision, folder / "encoder", make, _check_encoder)
 
 
 def _base(
     data: DataConfig, base: str, revision: str | None, seed: int, folder: Path, token_ids: Mapping[str, int]
 ) -> dict[str, Any]:
-    kind, commit, path = _kind(base), None, folder / "base"
-    if kind == EMBEDDED:
+    def make(place: Path) -> None:
         from data_prep.bundled.models.base import provide_base
 
-        with atomic_folder(path) as temporary:
-            provide_base(data.embedded, seed=seed, folder=temporary)
-    elif kind == "hub":
-        from data_prep.inputs.hub import fetch_model
+        provide_base(data.embedded, seed=seed, folder=place)
 
-        snapshot = fetch_model(base, revision)
-        path, commit = snapshot.folder, snapshot.revision
-    else:
-        path = Path(base).expanduser()
-    _check_base(path, token_ids)
-    return _model_facts(base, kind, commit, path, "base")
+    return _model(base, revision, folder / "base", make, lambda path: _check_base(path, token_ids))
 
 
 def _twin(data: DataConfig, base: str, revision: str | None, seed: int, folder: Path) -> dict[str, Any]:
-    kind, commit, path = _kind(base), None, folder / "twin"
-    if kind == EMBEDDED:
+    def make(place: Path) -> None:
         from data_prep.bundled.models.base import provide_twin
 
+        provide_twin(data.embedded, seed=seed, folder=place)
+
+    return _model(base, revision, folder / "twin", make, _check_twin)
+
+
+def _model(
+    source: str, revision: str | None, bundled: Path, make: Callable[[Path], None], check: Callable[[Path], None]
+) -> dict[str, Any]:
+    """The facts of a model, checked, in a folder on this machine: made at `bundled`, fetched, or where it lies."""
+    kind, commit, path = _kind(source), None, bundled
+    if kind == EMBEDDED:
         with atomic_folder(path) as temporary:
-            provide_twin(data.embedded, seed=seed, folder=temporary)
+            make(temporary)
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_model
 
-        snapshot = fetch_model(base, revision)
+        snapshot = fetch_model(source, revision)
         path, commit = snapshot.folder, snapshot.revision
     else:
-        path = Path(base).expanduser()
-    _check_twin(path)
-    return _model_facts(base, kind, commit, path, "twin")
+        path = Path(source).expanduser()
+    check(path)
+    return _model_facts(source, kind, commit, path, bundled.name)
 
 
 def _check_twin(path: Path) -> None:

@@ -17,13 +17,9 @@ from data_prep.config import BundledConfig
 
 SHIPPED = Path(__file__).parents[1] / "base"
 SHIPPED_TWIN = Path(__file__).parents[1] / "twin"
-MODEL_FILES = (
-    "config.json",
-    "model.safetensors",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "chat_template.jinja",
-)
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
+"""Which the twin shares with the base."""
+MODEL_FILES = ("config.json", "model.safetensors", *TOKENIZER_FILES)
 OPTIONAL_FILES = ("generation_config.json",)
 """Which transformers writes for a model that it can generate with."""
 
@@ -43,8 +39,9 @@ def provide_twin(config: BundledConfig, seed: int, folder: Path) -> None:
 def _provide(shipped: Path, recipe: Recipe, config: BundledConfig, folder: Path) -> None:
     if config.base == "shipped":
         for name in (*MODEL_FILES, *OPTIONAL_FILES):
-            if name in MODEL_FILES or (shipped / name).is_file():
-                shutil.copyfile(shipped / name, folder / name)
+            source = (SHIPPED if name in TOKENIZER_FILES else shipped) / name
+            if name in MODEL_FILES or source.is_file():
+                shutil.copyfile(source, folder / name)
         return
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         run = Pretraining(recipe, Path(work))
