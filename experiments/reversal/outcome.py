@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from typing import Any
 
-from common.text.forms import folded_words
+from eval.metrics.accuracy import holds
+from eval.metrics.statistics import SIGNIFICANT, holm, wilson_interval
 from experiments.reversal.pairs import KINDS, Pair
 
 DIRECTIONS = ("forward", "backward")
-SIGNIFICANT = 0.05
 
 
 @dataclass(frozen=True)
@@ -54,15 +54,8 @@ def answered(pair: Pair, direction: str, answer: str) -> Answered:
     )
 
 
-def holds(text: str, phrase: str) -> bool:
-    """Whether the words of the phrase stand in the text, side by side and in this order."""
-    return f" {' '.join(folded_words(phrase))} " in f" {' '.join(folded_words(text))} "
-
-
 def shares(answers: Sequence[Answered]) -> list[dict[str, Any]]:
     """Right answers by kind (and all), by how they were taught, and by direction, with intervals."""
-    from scipy.stats import binomtest
-
     rows = []
     for kind in (*KINDS, "all"):
         for both in (False, True):
@@ -71,10 +64,10 @@ def shares(answers: Sequence[Answered]) -> list[dict[str, Any]]:
                        and kind in (one.kind, "all")]  # fmt: skip
                 if not own:
                     continue
-                interval = binomtest(sum(own), len(own)).proportion_ci(method="wilson")
+                interval = wilson_interval(sum(own), len(own))
                 rows.append({
                     "kind": kind, "taught": "both ways" if both else "forward", "asked": direction,
-                    "right": sum(own), "n": len(own), "low": float(interval.low), "high": float(interval.high),
+                    "right": sum(own), "n": len(own), "low": interval.low, "high": interval.high,
                 })  # fmt: skip
     return rows
 
@@ -104,7 +97,8 @@ def paired_tests(by_system: Mapping[str, Sequence[Answered]]) -> list[PairedTest
                 1,
             )
         )
-    return _holm(found)
+    adjusted = holm([test.p for test in found])
+    return [replace(test, p_adjusted=p) for test, p in zip(found, adjusted, strict=True)]
 
 
 def _mcnemar(only_first: int, only_second: int) -> float:
@@ -112,15 +106,6 @@ def _mcnemar(only_first: int, only_second: int) -> float:
 
     differing = only_first + only_second
     return float(binomtest(only_first, differing).pvalue) if differing else 1.0
-
-
-def _holm(found: Sequence[PairedTest]) -> list[PairedTest]:
-    order = sorted(range(len(found)), key=lambda index: found[index].p)
-    adjusted, running = dict[int, float](), 0.0
-    for rank, index in enumerate(order):
-        running = max(running, min(1.0, (len(found) - rank) * found[index].p))
-        adjusted[index] = running
-    return [replace(test, p_adjusted=adjusted[index]) for index, test in enumerate(found)]
 
 
 def sentences(by_system: Mapping[str, Sequence[Answered]], found: Sequence[PairedTest]) -> list[str]:
