@@ -11,6 +11,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from eval.report import charts
+from eval.report.labels import SystemLabel
 from eval.report.records.values import Number, Strict
 
 Axis = Literal["rows", "parameters", "compute", "epochs"]
@@ -85,9 +86,12 @@ class ScalingRow:
 
 @dataclass(frozen=True)
 class ScalingSection:
-    """A chart per axis and a row per line. Systems have lines of their own, and are in no ranking."""
+    """A chart per axis, the system of each of its lines and what is fixed along it, and a row per line. Systems have
+    lines of their own, and are in no ranking.
+    """
 
     panels: list[Markup]
+    legends: list[list[tuple[SystemLabel, str]]]
     rows: list[ScalingRow]
 
 
@@ -96,8 +100,19 @@ def build(facts: Mapping[str, Any]) -> ScalingSection | None:
     lines = facts["lines"]
     if not lines:
         return None
-    panels = [_panel(axis, [line for line in lines if line["axis"] == axis]) for axis in AXES]
-    return ScalingSection([panel for panel in panels if panel], [_row(line) for line in lines])
+    of_axis = {axis: own for axis in AXES if (own := [line for line in lines if line["axis"] == axis])}
+    return ScalingSection(
+        [_panel(axis, own) for axis, own in of_axis.items()],
+        [_legend(own) for own in of_axis.values()],
+        [_row(line) for line in lines],
+    )
+
+
+def _legend(lines: Sequence[Mapping[str, Any]]) -> list[tuple[SystemLabel, str]]:
+    return [
+        (SystemLabel(line["system"], line["system"], f"s{number}", charts.marker_svg(f"s{number}")), _at(line))
+        for number, line in enumerate(lines[:MOST])
+    ]
 
 
 def _panel(axis: str, lines: Sequence[Mapping[str, Any]]) -> Markup:

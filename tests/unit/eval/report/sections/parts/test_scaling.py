@@ -29,6 +29,15 @@ def test_every_line_is_a_row_and_every_axis_that_was_run_a_chart(facts):
     assert (few.exponent, few.offset, few.beyond) == ("–", "–", "–")  # two ranks are no law
 
 
+def test_every_line_of_a_chart_is_named_below_it(facts):
+    section = build(facts)
+    assert len(section.legends) == len(section.panels)
+    for chart, legend in zip(section.panels, section.legends, strict=True):
+        assert chart.count("<polyline") == len(legend)
+        assert all(f'class="line {one.style}"' in chart for one, _ in legend)
+    assert ("ar-lora", "rank 8") in [(one.title, at) for one, at in section.legends[0]]
+
+
 def test_an_open_interval_is_said(facts):
     line = next(one for one in facts["lines"] if one["law"])
     opened = line | {"law": line["law"] | {"exponent_low": None, "exponent_high": None}}
