@@ -17,6 +17,7 @@ from llada.sampling.rules import RULES
 from tests.support.imports import LONG
 from tests.support.reference_sampler import COMMITS, EOS, EOT, MASK, growing_answer, random_model, single_thread
 from tests.unit.llada.sampling.test_generate import KNOWN, answers, left_padded
+from tests.unit.llada.sampling.test_promises import drawn_case
 
 one_thread = pytest.fixture(autouse=True, scope="module")(single_thread)
 MODELS = [random_model(seed, kv_heads, favourites=1.4) for seed, kv_heads in ((3, 1), (4, 2), (5, 2))]
@@ -81,33 +82,13 @@ def test_batches_equal_the_second_implementation(rule, model, rows, config, data
 
 
 def case(rule: str, cache: str, stop: str) -> tuple[SamplerConfig, list[list[int]], list[list[int]], dict]:
-    """Settings, prompts of different lengths, answers to fill in and a constraint, drawn from the names."""
+    fixed = {"max_gen_length": G, "threshold": 0.5, "draft_threshold": 0.5, "stop_at_eos": True, "insert_below": 0.6}
     chance = random.Random(f"{rule} {cache} {stop}")
-    config = SamplerConfig(
-        gen_length=8,
-        block_length=4,
-        max_gen_length=G,
-        steps=chance.choice([4, 8]),
-        rule=rule,
-        cache=cache,
-        cache_refresh=chance.choice([0, 2]),
-        threshold=0.5,
-        leap_threshold=0.1,
-        kl_threshold=1.0,
-        draft_threshold=0.5,
-        temperature=chance.choice([0.0, 0.7]),
-        remasking=chance.choice(["low_confidence", "margin", "positional"]),
-        guidance_scale=chance.choice([0.0, 1.0]),
-        draft_steps=chance.choice([0, 2]),
-        stop_at_eos=True,
-        tail_confidence=chance.choice([0.0, 0.05]),
-        insert_masks=chance.choice([3, 8]),
-        insert_below=0.6,
-        **STOPS[stop],
-    )
-    rows = [[chance.randrange(39) for _ in range(length)] for length in (1, 3, 5)]
-    templates = [[chance.choice([MASK, MASK, MASK, chance.randrange(39)]) for _ in range(8)] for _ in rows]
-    return config, rows, templates, {chance.randrange(8): [chance.randrange(39), EOT]}
+    return drawn_case(chance, insertions, rule=rule, cache=cache, **fixed, **STOPS[stop])
+
+
+def insertions(chance: random.Random) -> dict:
+    return {"tail_confidence": chance.choice([0.0, 0.05]), "insert_masks": chance.choice([3, 8])}
 
 
 CASES = list(itertools.product(RULES, ("none", "prefix", "dual"), STOPS))

@@ -2,6 +2,8 @@
 
 import itertools
 import random
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
@@ -25,24 +27,27 @@ CASES = list(itertools.product(RULES, ("none", "prefix", "dual"), STOPS))
 
 
 def case(rule: str, cache: str, stop: str) -> tuple[SamplerConfig, list[list[int]], list[list[int]], dict]:
-    """Settings, prompts of different lengths, answers to fill in and a constraint, drawn from the names."""
-    chance = random.Random(f"{rule} {cache} {stop}")
+    fixed = {"threshold": 0.3, "draft_threshold": 0.2, **STOPS[stop]}
+    return drawn_case(random.Random(f"{rule} {cache} {stop}"), rule=rule, cache=cache, **fixed)
+
+
+def drawn_case(
+    chance: random.Random, more: Callable[[random.Random], dict] = lambda _: {}, **fixed: Any
+) -> tuple[SamplerConfig, list[list[int]], list[list[int]], dict]:
+    """Settings, prompts of different lengths, answers to fill in and a constraint. more: further settings, drawn."""
     config = SamplerConfig(
         gen_length=8,
         block_length=4,
         steps=chance.choice([4, 8]),
-        rule=rule,
-        cache=cache,
         cache_refresh=chance.choice([0, 2]),
-        threshold=0.3,
         leap_threshold=0.1,
         kl_threshold=1.0,
-        draft_threshold=0.2,
         temperature=chance.choice([0.0, 0.7]),
         remasking=chance.choice(["low_confidence", "margin", "positional"]),
         guidance_scale=chance.choice([0.0, 1.0]),
         draft_steps=chance.choice([0, 2]),
-        **STOPS[stop],
+        **more(chance),
+        **fixed,
     )
     rows = [[chance.randrange(39) for _ in range(length)] for length in (1, 3, 5)]
     templates = [[chance.choice([MASK, MASK, MASK, chance.randrange(39)]) for _ in range(8)] for _ in rows]
