@@ -85,6 +85,7 @@ def sweep(
     train: Callable[[TrainingPlan], None],
     *,
     halving: bool = False,
+    search_seeds: Sequence[int] | None = None,
     worker: tuple[int, int] | None = None,
 ) -> list[SweepRecord]:
     """Train every run and write `output/sweep.json` (one record per run, the best rate of each method, and the steps
@@ -94,6 +95,8 @@ def sweep(
         plans: one of each method; learning rate, seed and output are replaced. The first is the reference.
         train: `training.trainer.train`, or what stands in for it.
         halving: choose among the rates by successive halving.
+        search_seeds: of the shortened runs; None takes `seeds`. Others than these keep the choice of a rate out of the
+            comparison: a bound that was chosen as the lowest is lower than its mean.
         worker: (number, workers): train this share of the runs alone, and write no summary; one process per GPU.
 
     Returns:
@@ -109,7 +112,9 @@ def sweep(
         if worker is not None:
             raise InputError("--worker: halving compares all runs of a rung before the next; give --worker without it")
         for steps in halved_steps(plans[0].total_steps, len(learning_rates)):
-            records = _trained(_runs(plans, rates, seeds, steps), output, train)
+            records = _trained(
+                _runs(plans, rates, seeds if search_seeds is None else search_seeds, steps), output, train
+            )
             rungs += records
             rates = {method: better_half(records, method) for method in rates}
             console.print(f"after {steps} steps: {_listed(rates)}", soft_wrap=True)

@@ -6,11 +6,12 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from adapters.methods import method_named
 from common.files import atomic_path, read_json
 from common.progress import console
+from eval.metrics.statistics import holm
 
 
 @dataclass(frozen=True)
@@ -49,47 +50,56 @@ def summary(records: Records, reference: str, rungs: Records = ()) -> dict[str, 
         },
         "shortened": [{key: getattr(run, key) for key in shortened} | {"bound": run.final_bound} for run in rungs],
         "runs": [asdict(record) for record in records],
-        "best": best_rates(records),
+        "best": best_rates(records, rungs),
         "steps_to_reach": steps_to_reach(records, reference),
         "minus_reference": minus_reference(records, reference),
     }
 
 
-def best_rates(records: Records) -> dict[str, dict[str, Any]]:
+def best_rates(records: Records, rungs: Records = ()) -> dict[str, dict[str, Any]]:
     """Per method the rate whose final bound, averaged over the seeds, is lowest, with that mean and its spread over
-    seeds; and the rates that cannot be told from it, see `_indistinct`.
+    seeds; the rates that were tried, shortened runs included; and those that cannot be told from the best, see
+    `_indistinct`.
     """
     best = {}
     for method in _methods(records):
         bounds = {rate: _bounds(records, method, rate) for rate in _rates(records, method)}
         rate = min(bounds, key=lambda one: statistics.fmean(bounds[one]))
+        own = [run for run in (*rungs, *records) if run.method == method]
         best[method] = {
             "learning_rate": rate,
             "bound": statistics.fmean(bounds[rate]),
             "deviation": statistics.stdev(bounds[rate]) if len(bounds[rate]) > 1 else 0.0,
             "seeds": len(bounds[rate]),
             "parameters": max(run.parameters for run in records if run.method == method),
-            "rates_alike": _indistinct(records, method, rate),
+            "rates": _rates(own, method),
+            "rates_alike": _indistinct(own, rate),
         }
     return best
 
 
-def _indistinct(records: Records, method: str, best: float) -> list[float]:
+def _indistinct(runs: Records, best: float) -> list[float]:
     """The rates whose bound, paired by seed with that at the best one, differs by an interval (95%, t) that holds 0;
-    the best among them. With one seed nothing can be told, and all rates are alike.
+    the best among them. Runs of equal length are compared, the longest that both rates have. With one seed nothing can
+    be told, and all rates are alike.
     """
-    return [rate for rate in _rates(records, method) if rate == best or _alike(records, method, rate, best)]
+    rates = sorted({run.learning_rate for run in runs})
+    return [rate for rate in rates if rate == best or _alike(runs, rate, best)]
 
 
-def _alike(records: Records, method: str, rate: float, best: float) -> bool:
-    runs = [run for run in records if run.method == method]
-    here = {run.seed: run.final_bound for run in runs if run.learning_rate == rate}
-    there = {run.seed: run.final_bound for run in runs if run.learning_rate == best}
+def _alike(runs: Records, rate: float, best: float) -> bool:
+    lengths = [{run.steps for run in runs if run.learning_rate == one} for one in (rate, best)]
+    shared = lengths[0] & lengths[1]
+    if not shared:
+        return False
+    long = [run for run in runs if run.steps == max(shared)]
+    here = {run.seed: run.final_bound for run in long if run.learning_rate == rate}
+    there = {run.seed: run.final_bound for run in long if run.learning_rate == best}
     differences = [here[seed] - there[seed] for seed in sorted(here.keys() & there.keys())]
-    low, high = _t_interval(differences)
-    if low is None or high is None:
+    test = _paired(differences)
+    if test is None:
         return len(differences) < 2 or differences[0] == 0
-    return low <= 0 <= high
+    return test.low <= 0 <= test.high
 
 
 def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
@@ -108,17 +118,26 @@ def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
 
 def minus_reference(records: Records, reference: str) -> dict[str, dict[str, float | None]]:
     """Per method its final bound minus that of the reference method, each at its best rate and paired by seed: the mean
-    with a 95% t interval over the seeds (None with one seed, or where all differ by the same).
+    with a 95% t interval over the seeds, and the p value of the paired t test, Holm-adjusted over the methods (None
+    with one seed, or where all differ by the same).
     """
     finals = {method: {run.seed: run.final_bound for run in runs} for method, runs in _at_best_rates(records).items()}
-    comparisons = {}
+    comparisons: dict[str, dict[str, float | None]] = {}
+    p_values = {}
     for method in (name for name in finals if name != reference):
         seeds = finals[method].keys() & finals[reference].keys()
         if not seeds:
             continue
         differences = [finals[method][seed] - finals[reference][seed] for seed in sorted(seeds)]
-        low, high = _t_interval(differences)
-        comparisons[method] = {"difference": statistics.fmean(differences), "low": low, "high": high}
+        entry: dict[str, float | None] = {"difference": statistics.fmean(differences)}
+        test = _paired(differences)
+        if test is None:
+            comparisons[method] = entry | {"low": None, "high": None, "p_adjusted": None}
+            continue
+        p_values[method] = test.p
+        comparisons[method] = entry | {"low": test.low, "high": test.high}
+    for method, p in zip(p_values, holm(list(p_values.values())), strict=True):
+        comparisons[method]["p_adjusted"] = p
     return comparisons
 
 
@@ -201,11 +220,20 @@ def _at_best_rates(records: Records) -> dict[str, list[SweepRecord]]:
     }
 
 
-def _t_interval(values: Sequence[float]) -> tuple[float, float] | tuple[None, None]:
-    """The 95% t interval of the mean; nothing where the values show no spread."""
-    if len(set(values)) < 2:
-        return None, None
+class _Paired(NamedTuple):
+    low: float
+    high: float
+    p: float
+
+
+def _paired(differences: Sequence[float]) -> _Paired | None:
+    """The paired t test: 95% interval of the mean difference, and p; None where the differences show no spread but that
+    of rounding.
+    """
+    if max(differences) - min(differences) <= 1e-9 * max(map(abs, differences)):
+        return None
     from scipy.stats import ttest_1samp
 
-    low, high = ttest_1samp(values, 0.0).confidence_interval(0.95)
-    return float(low), float(high)
+    test: Any = ttest_1samp(differences, 0.0)
+    low, high = test.confidence_interval(0.95)
+    return _Paired(float(low), float(high), float(test.pvalue))

@@ -58,6 +58,7 @@ class Paths:
     format_facts = _Artifact("format.json")
     sweep = _Artifact("sweep")
     scaling = _Artifact("scale")
+    reversal = _Artifact("reversal")
     scratch = _Artifact("scratch")
     """Resumable state and caches: never an output of a stage, safe to delete when nothing runs."""
 

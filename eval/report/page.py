@@ -25,7 +25,7 @@ from eval.report.sections import (
     training,
     verdict,
 )
-from eval.report.sections.beside import refusals, retention, suites
+from eval.report.sections.beside import refusals, retention, reversal, suites
 from eval.report.verdict import Verdict, judged_metrics, sentence
 
 NOT_OF_THE_RUN = ("provenance", "settings", "files")
@@ -34,7 +34,7 @@ NOT_OF_THE_RUN = ("provenance", "settings", "files")
 
 @dataclass(frozen=True)
 class Findings:
-    """Everything a page or a card is made of. sweep, scaling: sweep.json and scale.json, where
+    """Everything a page or a card is made of. sweep, scaling, reversal: sweep.json, scale.json and reversal.json, where
     they were run. permutations: per comparison.
     language: of the pages' frame as they open, `en` or `id`.
     """
@@ -47,6 +47,7 @@ class Findings:
     provenance: Mapping[str, Any]
     sweep: Mapping[str, Any] | None = None
     scaling: Mapping[str, Any] | None = None
+    reversal: Mapping[str, Any] | None = None
     permutations: int = 5000
     language: str = "en"
     twins: Sequence[System] = ()
@@ -78,6 +79,7 @@ class IndexPage:
     comparison: comparison.ComparisonSection
     accuracy: accuracy.AccuracySection | None
     paradigms: paradigms.ParadigmsSection | None
+    reversal: reversal.ReversalSection | None
     answers: answers.AnswersSection
     replay: replay.ReplaySection
     training: training.TrainingSection
@@ -119,6 +121,7 @@ def index_page(findings: Findings) -> IndexPage:
         comparison=comparison.build(systems, labels, findings.comparisons),
         accuracy=accuracy.build(systems, labels),
         paradigms=paradigms.build(systems, findings.twins, findings.against),
+        reversal=reversal.build(findings.reversal) if findings.reversal else None,
         answers=answers.build(systems, labels),
         replay=replay.build(systems, labels),
         training=training.build(systems, labels, findings.sweep, findings.scaling),

@@ -28,6 +28,7 @@ from eval.report.paradigms import compare_paradigms
 from eval.report.records.by_hand import Sweep
 from eval.report.records.made import Inputs, Leakage, Select
 from eval.report.records.values import Facts
+from eval.report.sections.beside.reversal import Reversal
 from eval.report.sections.data import DataFacts
 from eval.report.sections.parts.scaling import Scaling
 from eval.report.templates.environment import environment
@@ -53,6 +54,7 @@ def write_report(
     output: Path,
     sweep: Path | None = None,
     scaling: Path | None = None,
+    reversal: Path | None = None,
     tasks: dict[str, Path] | None = None,
     safety: dict[str, Path] | None = None,
     language: str = "en",
@@ -63,6 +65,7 @@ def write_report(
     Args:
         adapters: name -> adapter folder, for the systems that have one.
         sweep: the sweep.json of a matched sweep, where one was run. scaling: the scale.json of a scaling study.
+        reversal: the reversal.json of pairs that were taught one way and asked both.
         tasks: name -> folder of the public suites that were measured by hand. safety: that of refusals.
         language: of the pages' frame as they open, `en` or `id`; a switch on each page changes it.
         twins: name -> folder of the evaluate stage, of the autoregressive twin's systems.
@@ -97,6 +100,7 @@ def write_report(
         provenance,
         read_checked(sweep, Sweep, "python -m pipeline sweep") if sweep else None,
         read_checked(scaling, Scaling, "python -m pipeline scale") if scaling else None,
+        read_checked(reversal, Reversal, "python -m pipeline reversal") if reversal else None,
         evaluation.permutations,
         language,
         opposite,

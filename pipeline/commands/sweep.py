@@ -29,6 +29,10 @@ def sweep(
     halving: Annotated[
         bool, typer.Option("--halving", help="All rates for few steps, the better half for twice as many, ...")
     ] = False,
+    search_seeds: Annotated[
+        str | None,
+        typer.Option("--search-seeds", help="Seeds of the short runs of --halving; default those of --seeds."),
+    ] = None,
     equal_parameters: Annotated[
         bool,
         typer.Option("--equal-parameters", help="Choose ranks so that as many parameters learn as in the first."),
@@ -51,6 +55,9 @@ def sweep(
         share = None if worker is None else _share(worker)
         names = values("--methods", methods, str)
         rates, numbers = values("--learning-rates", learning_rates, positive), values("--seeds", seeds, natural)
+        if search_seeds is not None and not halving:
+            raise InputError("--search-seeds: of the short runs of --halving; give --halving too, or leave it out")
+        short = None if search_seeds is None else values("--search-seeds", search_seeds, natural)
         for name in names:
             settings.method(name)
         from adapters.methods import method_named
@@ -64,7 +71,7 @@ def sweep(
             method_named(name)  # `lora-seed2` is an adapter of the profile; here the seeds are in --seeds
         plans = [training_plan(settings, paths, name) for name in names]
         plans = with_equal_parameters(plans) if equal_parameters else plans
-        sweep_methods(plans, rates, numbers, paths.sweep, train, halving=halving, worker=share)
+        sweep_methods(plans, rates, numbers, paths.sweep, train, halving=halving, search_seeds=short, worker=share)
         if share is None:
             show(paths.sweep)
 

@@ -25,7 +25,9 @@ def run(profile: Profile, paths: Paths) -> None:
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
     check_test_rows(paths, evaluated)
     systems = [name for name in evaluated if not is_twin(name)]
-    sweep, scaling = paths.sweep / "sweep.json", paths.scaling / "scale.json"  # run by hand, no outputs of a stage
+    # Run by hand, no outputs of a stage.
+    sweep, scaling = paths.sweep / "sweep.json", paths.scaling / "scale.json"
+    reversal = paths.reversal / "reversal.json"
     headline = write_report(
         profile.evaluation,
         profile_name=profile.name,
@@ -42,6 +44,7 @@ def run(profile: Profile, paths: Paths) -> None:
         output=paths.report,
         sweep=sweep if sweep.exists() else None,
         scaling=scaling if scaling.exists() else None,
+        reversal=reversal if reversal.exists() else None,
         tasks={system: paths.tasks(system) for system in systems},
         safety={system: paths.safety(system) for system in systems},
         language=profile.language,

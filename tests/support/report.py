@@ -398,6 +398,22 @@ def scaling_facts() -> dict[str, Any]:
     return summary(runs)
 
 
+def reversal_facts() -> dict[str, Any]:
+    """A made-up reversal study, as `experiments.reversal` writes it: the twin knows one direction alone."""
+    from experiments.reversal.outcome import answered, content
+    from experiments.reversal.pairs import make_pairs
+
+    found = {
+        system: [
+            answered(pair, way, pair.answer(way) if knows_both or pair.both or way == "forward" else "tidak tahu")
+            for pair in make_pairs(20, 7)
+            for way in ("forward", "backward")
+        ]
+        for system, knows_both in (("lora", True), ("ar-lora", False))
+    }
+    return content(found, 7)
+
+
 def write_planted_report(
     root: Path, systems: Sequence[Planted] = STANDARD, count: int = 60, points: int = 800, keyed: bool = True
 ) -> Path:
@@ -410,6 +426,7 @@ def write_planted_report(
     write_data(root, points)
     write_json(root / "sweep" / "sweep.json", sweep_facts())
     write_json(root / "scale" / "scale.json", scaling_facts())
+    write_json(root / "reversal" / "reversal.json", reversal_facts())
     return report_of(root, systems)
 
 
@@ -420,7 +437,7 @@ def report_of(
     twins: Sequence[Planted] = (),
 ) -> Path:
     """The report made from what lies under `root`; returns its folder."""
-    scaling = root / "scale" / "scale.json"
+    scaling, reversal = root / "scale" / "scale.json", root / "reversal" / "reversal.json"
     write_report(
         EVALUATION,
         profile_name="planted",
@@ -437,6 +454,7 @@ def report_of(
         output=root / "report",
         sweep=root / "sweep" / "sweep.json",
         scaling=scaling if scaling.is_file() else None,
+        reversal=reversal if reversal.is_file() else None,
         tasks={planted.name: root / "tasks" / planted.name for planted in systems},
         safety={planted.name: root / "safety" / planted.name for planted in systems},
         twins={planted.name: root / "evaluation" / planted.name for planted in twins},

@@ -108,6 +108,7 @@ class BestRate(Strict):
     seeds: Annotated[int, Field(ge=1)]
     deviation: Number | None = None
     parameters: Count | None = None
+    rates: list[Number] = Field([])
     rates_alike: list[Number] = Field([])
 
 
@@ -125,6 +126,7 @@ class Difference(Strict):
     difference: Number
     low: Number | None
     high: Number | None
+    p_adjusted: Number | None = None
 
 
 class Sweep(Strict):

@@ -38,14 +38,14 @@ def reversal(
         plans = [training_plan(settings, paths, name) for name in names]
         result = study(
             plans,
-            paths.root / "reversal",
+            paths.reversal,
             pairs=pairs,
             epochs=epochs,
             seed=settings.seed,
             train=train,
             answerer=lambda plan: _answerer(settings, plan),
         )
-        print("\n".join((*result["sentences"], str(paths.root / "reversal" / "reversal.json"))))
+        print("\n".join((*result["sentences"], str(paths.reversal / "reversal.json"))))
 
 
 def _answerer(profile: Profile, plan: TrainingPlan) -> Answerer:

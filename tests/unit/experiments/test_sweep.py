@@ -61,9 +61,9 @@ def test_each_method_is_judged_at_its_own_best_rate(sweep_of):
     assert (folder / "sweep.png").stat().st_size > 0
 
 
-def record(method, rate=1e-3, seed=1, bound=None, curve=()):
+def record(method, rate=1e-3, seed=1, bound=None, curve=(), steps=9):
     last = {"loss": curve[-1][1] if bound is None else bound}
-    return SweepRecord(method, rate, seed, steps=9, best=last, last=last, curve=curve)
+    return SweepRecord(method, rate, seed, steps=steps, best=last, last=last, curve=curve)
 
 
 def test_methods_are_compared_at_their_best_rates_paired_by_seed():
@@ -81,6 +81,8 @@ def test_methods_are_compared_at_their_best_rates_paired_by_seed():
     assert compared["pissa"]["difference"] == pytest.approx(0.09)
     assert (compared["pissa"]["low"], compared["pissa"]["high"]) == pytest.approx((expected.low, expected.high))
     assert compared["dora"]["difference"] == pytest.approx(-0.1)
+    alone = scipy.stats.ttest_rel(finals["pissa"], finals["lora"]).pvalue
+    assert compared["pissa"]["p_adjusted"] == pytest.approx(alone)  # the larger of the two: Holm leaves it
     assert minus_reference([one for one in records if one.seed == 0], "lora")["pissa"]["low"] is None
 
 
@@ -160,6 +162,15 @@ def test_halving_trains_one_rate_of_each_method_in_full(sweep_of):
     assert len(trained) == 28  # nothing twice
 
 
+def test_the_rate_is_chosen_on_other_seeds_than_those_that_are_compared(sweep_of):
+    run, trained, _ = sweep_of
+    records = run(["lora", "pissa"], [1e-3, 2e-3], [2, 3, 4], halving=True, search_seeds=[1])
+    assert {(one.method, one.learning_rate, one.seed) for one in records} == {
+        (method, rate, seed) for method, rate in (("lora", 2e-3), ("pissa", 1e-3)) for seed in (2, 3, 4)
+    }
+    assert sorted(trained[:4]) == [(method, rate, 1) for method in ("lora", "pissa") for rate in (1e-3, 2e-3)]
+
+
 def test_halvings_bring_the_rates_down_to_one():
     assert [halved_steps(1000, rates) for rates in (1, 2, 3, 4, 5)] == [
         [], [500], [250, 500], [250, 500], [125, 250, 500]
@@ -191,6 +202,20 @@ def test_rates_that_cannot_be_told_from_the_best_are_named():
     assert best_rates(records)["lora"]["rates_alike"] == [1e-3, 2e-3]
     alone = [one for one in records if one.seed == 1]
     assert best_rates(alone)["lora"]["rates_alike"] == [1e-3, 2e-3, 4e-3]  # one seed tells nothing
+
+
+def test_rates_that_halving_left_behind_are_compared_at_equal_lengths():
+    """2e-3 is told from the best one after half of the steps, 4e-3 is not; 8e-3, left behind earlier, is."""
+    noise = {1: 0.0, 2: 0.05, 3: -0.05}
+    short = [record("lora", rate, seed, 2.0 + apart + noise[seed] * factor, steps=2)
+             for rate, apart, factor in ((1e-3, 0, 1), (2e-3, 0.3, 1.1), (4e-3, 0.01, 0.5), (8e-3, 0.6, 1.2))
+             for seed in noise]  # fmt: skip
+    half = [record("lora", rate, seed, 1.5 + apart + noise[seed] * factor, steps=4)
+            for rate, apart, factor in ((1e-3, 0, 1), (4e-3, 0.01, 0.5)) for seed in noise]  # fmt: skip
+    whole = [record("lora", 1e-3, seed, 1.0 + noise[seed]) for seed in noise]
+    best = best_rates(whole, [*short, *half])["lora"]
+    assert best["rates"] == [1e-3, 2e-3, 4e-3, 8e-3]
+    assert best["rates_alike"] == [1e-3, 4e-3]
 
 
 @pytest.mark.parametrize("method", ["dora", "miss", "gralora", "rslora", "pissa"])

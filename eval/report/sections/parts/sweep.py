@@ -1,17 +1,20 @@
-"""Part of the section "Training": a matched sweep of learning rates, as `python -m pipeline sweep` wrote it."""
+"""A matched sweep of learning rates, as `python -m pipeline sweep` wrote it: on top of the section "Comparison" every
+method at its own best rate, and in the section "Training" how the bound depends on the rate.
+"""
 
 from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from markupsafe import Markup
 
+from eval.metrics.statistics import SIGNIFICANT
 from eval.report import charts
-from eval.report.formatting import rate_text
+from eval.report.formatting import fact_text, p_value, rate_text
 from eval.report.labels import Labels, SystemLabel, labels_of, system_title
 
 Bounds = dict[float, list[float]]  # learning rate -> final bound of each seed
@@ -30,9 +33,31 @@ class SweepRow:
 
 
 @dataclass(frozen=True)
-class SweepSection:
-    """A label, a sentence and rows per method."""
+class BestRow:
+    """One method at its best rate, as printed. told: whether it can be told from the first method."""
 
+    title: str
+    rate: str
+    among: str
+    bound: str
+    difference: str
+    p: str
+    told: str
+    parameters: str
+
+
+@dataclass(frozen=True)
+class SweepSection:
+    """best: a row per method, the lowest bound first, drawn in `ranked`; reference: the method that the others are
+    compared with. cost: of the search, as a sentence. methods: those drawn as lines, at most as many as there are
+    marks; rows and sentences are of all.
+    """
+
+    best: list[BestRow]
+    ranked: Markup
+    reference: str
+    seeds: str
+    cost: str
     methods: list[SystemLabel]
     panels: list[Markup]
     rows: list[SweepRow]
@@ -46,11 +71,14 @@ def build(facts: Mapping[str, Any], evaluated: Labels) -> SweepSection:
         facts: `runs` (method, learning_rate, seed, last bound, curve), `best` and `steps_to_reach` per method.
         evaluated: the labels of the evaluated systems; further methods get the marks after these.
     """
-    labels = labels_of([*evaluated, *(method for method in facts["best"] if method not in evaluated)])
+    order = sorted(facts["best"], key=lambda method: facts["best"][method]["bound"])
+    drawn = [method for method in facts["best"] if method in order[: len(charts.SHAPES)]]
+    known = [*evaluated, *(method for method in drawn if method not in evaluated)]
+    labels = labels_of(known if len(known) <= len(charts.SHAPES) else drawn)
     bounds = {method: _bounds(facts, method) for method in facts["best"]}
     rows = [
         SweepRow(
-            labels[method].title,
+            system_title(method),
             rate_text(rate),
             len(values),
             f"{statistics.fmean(values):.3f}",
@@ -60,8 +88,68 @@ def build(facts: Mapping[str, Any], evaluated: Labels) -> SweepSection:
         for method, by_rate in bounds.items()
         for rate, values in by_rate.items()
     ]
-    panels = [panel for panel in (_by_rate(bounds, labels), _by_step(facts, labels)) if panel]
-    return SweepSection([labels[method] for method in bounds], panels, rows, _sentences(facts, bounds))
+    of_drawn = {method: bounds[method] for method in drawn}
+    panels = [panel for panel in (_by_rate(of_drawn, labels), _by_step(facts, drawn, labels)) if panel]
+    seeds = sorted({best["seeds"] for best in facts["best"].values()})
+    return SweepSection(
+        best=[_best_row(facts, method) for method in order],
+        ranked=_ranked(facts, order, bounds),
+        reference=system_title(next(iter(facts["best"]))),
+        seeds=" to ".join(map(str, dict.fromkeys((seeds[0], seeds[-1])))),
+        cost=_cost(facts),
+        methods=[labels[method] for method in drawn],
+        panels=panels,
+        rows=rows,
+        sentences=_sentences(facts, bounds),
+    )
+
+
+def _best_row(facts: Mapping[str, Any], method: str) -> BestRow:
+    best, beside = facts["best"][method], facts.get("minus_reference", {}).get(method)
+    alike, rates = best.get("rates_alike", []), _searched(facts, method)
+    among = f"{rate_text(alike[0])} to {rate_text(alike[-1])}" if len(alike) > 1 else "–"
+    if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
+        among += ", at an end"
+    p = beside.get("p_adjusted") if beside else None
+    told = "–" if p is None else "no" if p > SIGNIFICANT else "better" if beside["difference"] < 0 else "worse"
+    return BestRow(
+        title=system_title(method),
+        rate=rate_text(best["learning_rate"]),
+        among=among,
+        bound=f"{best['bound']:.3f}" + (f" ± {best['deviation']:.3f}" if best["seeds"] > 1 else ""),
+        difference=_signed(beside) if beside else "–",
+        p="–" if p is None else p_value(p),
+        told=told,
+        parameters=fact_text(best.get("parameters")) if best.get("parameters") else "–",
+    )
+
+
+def _searched(facts: Mapping[str, Any], method: str) -> list[float]:
+    """The rates that were tried, ascending, those that successive halving left behind included."""
+    return facts["best"][method].get("rates") or sorted(
+        {run["learning_rate"] for run in facts["runs"] if run["method"] == method}
+    )
+
+
+def _ranked(facts: Mapping[str, Any], order: Sequence[str], bounds: Mapping[str, Bounds]) -> Markup:
+    """Each method's final bound at its best rate, from the best seed to the worst."""
+    rows = []
+    for method in order:
+        best = facts["best"][method]
+        values = bounds[method][best["learning_rate"]]
+        several = len(values) > 1
+        ends = (min(values), max(values)) if several else (None, None)
+        rows.append(charts.Row(system_title(method), "s0", best["bound"], *ends))
+    note = "nats per token; line: all seeds" if facts["best"][order[0]]["seeds"] > 1 else "nats per token, one seed"
+    return charts.interval_plot("Bound at the best rate", note, rows, (), 3)
+
+
+def _cost(facts: Mapping[str, Any]) -> str:
+    search = facts.get("search")
+    if not search:
+        return ""
+    minutes = f"{search['seconds'] / 60:.0f} minutes of training"
+    return f"The search: {search['runs']} runs, {search['steps']} optimizer steps, {minutes}."
 
 
 def _bounds(facts: Mapping[str, Any], method: str) -> Bounds:
@@ -102,10 +190,11 @@ def _spread(rates: list[float]) -> list[float]:
     return rates[:: max(1, math.ceil(len(rates) / 5))]
 
 
-def _by_step(facts: Mapping[str, Any], labels: Labels) -> Markup:
+def _by_step(facts: Mapping[str, Any], drawn: Sequence[str], labels: Labels) -> Markup:
     """The validation bound over the steps, each method at its best rate, averaged over the seeds."""
     series = []
-    for method, best in facts["best"].items():
+    for method in drawn:
+        best = facts["best"][method]
         curves = [
             dict(run["curve"])
             for run in facts["runs"]
@@ -129,7 +218,7 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[s
         if len(alike) > 1:
             told = " (one seed tells nothing)" if best["seeds"] == 1 else ""
             text += f"; rates from {rate_text(alike[0])} to {rate_text(alike[-1])} cannot be told apart{told}"
-        rates = list(bounds[method])
+        rates = _searched(facts, method)
         if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
             text += "; that is an end of the range, so a better rate may lie beyond"
         if method != first:
@@ -139,9 +228,8 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[s
             if method in facts.get("minus_reference", {}):
                 text += f", and ends {_signed(facts['minus_reference'][method])} nats beside it, paired by seed"
         sentences.append(f"{text}.")
-    if search := facts.get("search"):
-        minutes = f"{search['seconds'] / 60:.0f} minutes of training"
-        sentences.append(f"The search: {search['runs']} runs, {search['steps']} optimizer steps, {minutes}.")
+    if cost := _cost(facts):
+        sentences.append(cost)
     return sentences
 
 

@@ -24,6 +24,8 @@ FILES = (
     "adapters/lora/run.json",
     "adapters/lora/curve.csv",
     "sweep/sweep.json",
+    "scale/scale.json",
+    "reversal/reversal.json",
     "select.json",
     "cluster.json",
     "leakage.json",

@@ -33,8 +33,40 @@ def test_every_cell_of_the_sweep_is_in_the_table_and_one_per_method_is_best() ->
 
 def test_a_best_rate_at_the_end_of_the_range_is_not_called_found() -> None:
     facts = sweep_facts()
-    facts["runs"] = [run for run in facts["runs"] if run["learning_rate"] <= 3e-3]
+    facts["runs"] = [run for run in facts["runs"] if run["learning_rate"] == 3e-3]  # as successive halving leaves them
+    facts["best"]["lora"]["rates"] = [3e-4, 1e-3, 3e-3]
+    assert sweep.build(facts, EVALUATED).best[1].among.endswith("at an end")
     assert "an end of the range" in sweep.build(facts, EVALUATED).sentences[0]
+
+
+def test_methods_stand_at_their_best_rates_the_lowest_bound_first() -> None:
+    facts = sweep_facts(seeds=(1, 2, 3))
+    facts["minus_reference"]["pissa"] |= {"low": -0.21, "high": -0.19, "p_adjusted": 0.004}
+    facts["minus_reference"]["loraplus"] |= {"low": -0.06, "high": 0.16, "p_adjusted": 0.3}
+    section = sweep.build(facts, EVALUATED)
+    assert [row.title for row in section.best] == ["PiSSA", "LoRA", "LoRA+"]
+    pissa, lora, loraplus = section.best
+    assert (pissa.difference, pissa.p, pissa.told) == ("−0.200 [−0.210, −0.190]", "0.004", "better")
+    assert (lora.difference, lora.p, lora.told) == ("–", "–", "–")
+    assert loraplus.told == "no"
+    assert section.reference == "LoRA"
+    assert "3 seeds" in sweep.build(facts, EVALUATED).sentences[0]
+
+
+def test_more_methods_than_marks_are_ranked_and_the_best_of_them_drawn() -> None:
+    facts = sweep_facts()
+    names = ["dora", "olora", "eva", "corda", "miss", "hira"]
+    for number, name in enumerate(names):
+        own = [run | {"method": name} for run in facts["runs"] if run["method"] == "loraplus"]
+        facts["runs"] += own
+        facts["best"][name] = facts["best"]["loraplus"] | {"bound": 3.0 + number}
+        facts["steps_to_reach"][name] = None
+    section = sweep.build(facts, EVALUATED)
+    assert len(section.best) == 9
+    assert [one.name for one in section.methods] == ["lora", "loraplus", "pissa", "dora", "olora", "eva"]
+    assert {one.style for one in section.methods} == {f"s{number}" for number in range(6)}
+    assert "HiRA" in section.ranked
+    assert "HiRA" not in "".join(section.panels)
 
 
 def test_methods_that_were_not_evaluated_get_marks_of_their_own() -> None:
