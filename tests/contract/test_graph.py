@@ -56,6 +56,7 @@ def artefacts_in_code(name: str) -> set[str]:
         "scratch",
         "root",
         "scaling",
+        "reversal",
         "sweep",
         "tasks",
         "safety",
