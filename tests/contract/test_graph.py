@@ -60,7 +60,7 @@ def artefacts_in_code(name: str) -> set[str]:
         "sweep",
         "tasks",
         "safety",
-    }  # the last three are run by hand
+    }  # all but the first two are run by hand
     if "read_inputs" in names_in(stage_file(name)):
         used |= {"inputs_facts", "inputs"}
     per_system = {"adapter": "artifacts/mini/adapters", "evaluation": "artifacts/mini/evaluation"}
