@@ -51,7 +51,7 @@ class Job:
     Args:
         prompt: token ids. seed: of the noise, where the settings want any. most_tokens: where the answer is cut.
         tell: called in the batches' thread after every finished block, and once at the end.
-        stops: texts at which the answer ends; they are not part of it.
+        stops: texts at which the answer ends; they are not part of it. trim: white space around the answer.
     """
 
     system: str
@@ -62,6 +62,7 @@ class Job:
     deadline: float  # of time.monotonic()
     tell: Callable[[Job], None]
     stops: tuple[str, ...] = ()
+    trim: bool = True
     text: str = ""  # of the finished blocks, up to a stop
     tokens: int = 0  # of them
     ended: str | None = None  # stop, length; time, fault: without an answer
@@ -224,7 +225,7 @@ class _Batch:
         ids = ids[: min(done, job.most_tokens)]
         stop = next((place for place, token in enumerate(ids) if token in self.stops), None)
         job.tokens = len(ids) if stop is None else stop
-        job.text = decode_answer(self.systems.tokenizer, ids, self.stops)
+        job.text = decode_answer(self.systems.tokenizer, ids, self.stops, job.trim)
         cut = min((place for text in job.stops if (place := job.text.find(text)) >= 0), default=None)
         if cut is not None:
             job.text = job.text[:cut]

@@ -1,7 +1,7 @@
-"""The server's application: `GET /v1/models`, `POST /v1/chat/completions` (whole or as a stream of finished blocks).
+"""The server's application: `GET /v1/models`, `POST /v1/chat/completions` and, for text without the chat form,
+`POST /v1/completions` (whole or as a stream of finished blocks).
 
-Source of the form: OpenAI's reference of the chat completions API. A stream brings text that no later step changes: the
-blocks that are finished, but for what might become a stop.
+A stream brings text that no later step changes: the blocks that are finished, but for what might become a stop.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -22,7 +23,8 @@ from starlette.responses import JSONResponse, Response  # pyright: ignore[report
 from starlette.routing import Route  # pyright: ignore[reportMissingImports]
 
 from chat.serving.batches import Batches, Job, Limits, QueueFullError
-from chat.serving.requests import ChatRequest, RequestError, read_request
+from chat.serving.forms import CHAT, TEXT, Form, choice
+from chat.serving.requests import Asked, ChatRequest, CompletionRequest, RequestError, TextRequest, read_request
 from common.errors import InputError
 from llada.sampling.settings import SamplerConfig
 
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
     from chat.serving.guard import Message, Receive, Send
     from chat.systems import Systems
 
-PATHS = re.compile(r"/v1/(models(/[\w.-]{1,100})?|chat/completions)|/health")
-LONGEST_TEXT = 200_000  # characters of all messages together
+PATHS = re.compile(r"/v1/(models(/[\w.-]{1,100})?|(chat/)?completions)|/health")
+LONGEST_TEXT = 200_000  # characters of all messages together, or of a text
 HEADERS = {"cache-control": "no-store"}
 
 
@@ -51,7 +53,8 @@ class Server:
                 Route("/health", self._health),
                 Route("/v1/models", self._models),
                 Route("/v1/models/{name}", self._model),
-                Route("/v1/chat/completions", self._complete, methods=["POST"]),
+                Route("/v1/chat/completions", self._converse, methods=["POST"]),
+                Route("/v1/completions", self._continue, methods=["POST"]),
             ],
             exception_handlers={RequestError: _refused, 404: _not_found, 405: _not_found},
         )
@@ -79,16 +82,24 @@ class Server:
             )
         return name
 
-    async def _complete(self, request: Request) -> Response:
+    async def _converse(self, request: Request) -> Response:
+        asked, sampling, most_tokens = await self._asked(request, ChatRequest)
+        prompt = await to_thread.run_sync(self._conversation, asked, sampling)
+        return _Answer(self, asked, Work(CHAT, prompt, sampling, most_tokens))
+
+    async def _continue(self, request: Request) -> Response:
+        asked, sampling, most_tokens = await self._asked(request, TextRequest)
+        prompt = await to_thread.run_sync(self._beginning, asked, sampling)
+        return _Answer(self, asked, Work(TEXT, prompt, sampling, most_tokens, asked.prompt if asked.echo else ""))
+
+    async def _asked(self, request: Request, kind: type[Asked]) -> tuple[Asked, SamplerConfig, int]:
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise RequestError(415, "the body must be JSON, with the content type application/json")
-        asked = read_request(await request.body())
-        name = self._known(asked.model)
-        sampling, most_tokens = asked.sampling(self.sampling, self.longest)
-        prompt = await to_thread.run_sync(self._prompt, asked, sampling)
-        return _Answer(self, asked, Work(name, prompt, sampling, most_tokens))
+        asked = read_request(await request.body(), kind)
+        self._known(asked.model)
+        return asked, *asked.sampling(self.sampling, self.longest)
 
-    def _prompt(self, asked: ChatRequest, sampling: SamplerConfig) -> list[int]:
+    def _conversation(self, asked: ChatRequest, sampling: SamplerConfig) -> list[int]:
         messages = asked.conversation(self.system_prompt)
         if (length := sum(len(message["content"]) for message in messages)) > LONGEST_TEXT:
             raise RequestError(
@@ -111,28 +122,40 @@ class Server:
             )
         return ids
 
+    def _beginning(self, asked: TextRequest, sampling: SamplerConfig) -> list[int]:
+        if (length := len(asked.prompt)) > LONGEST_TEXT:
+            raise RequestError(
+                400, f"the text has {length:,} characters, allowed: {LONGEST_TEXT:,}", "prompt", TOO_LONG
+            )
+        if not asked.prompt.strip():
+            raise RequestError(400, "the text is empty", "prompt")
+        try:
+            return self.systems.beginning(asked.prompt, sampling)
+        except InputError as error:
+            raise RequestError(400, str(error).replace("gen_length", "max_tokens"), "prompt", TOO_LONG) from None
+
 
 TOO_LONG = "context_length_exceeded"
 
 
+@dataclass(frozen=True)
 class Work:
-    """What is to be computed for one request."""
+    """What is to be computed for one request, and the form of its answer. before: text that stands before it."""
 
-    def __init__(self, system: str, prompt: Sequence[int], sampling: SamplerConfig, most_tokens: int) -> None:
-        self.system, self.prompt, self.sampling, self.most_tokens = system, prompt, sampling, most_tokens
+    form: Form
+    prompt: Sequence[int]
+    sampling: SamplerConfig
+    most_tokens: int
+    before: str = ""
 
 
 class _Answer(Response):
     """Waits for a job and sends its answer; a client that leaves gives it up."""
 
-    def __init__(self, server: Server, asked: ChatRequest, work: Work) -> None:
+    def __init__(self, server: Server, asked: CompletionRequest, work: Work) -> None:
         super().__init__()
         self.server, self.asked, self.work = server, asked, work
-        self.identity = {
-            "id": f"chatcmpl-{secrets.token_hex(12)}",
-            "created": int(time.time()),
-            "model": work.system,
-        }
+        self.identity = work.form.identity(asked.model)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         loop, progress = asyncio.get_running_loop(), asyncio.Event()
@@ -143,7 +166,7 @@ class _Answer(Response):
                 loop.call_soon_threadsafe(progress.set)
 
         job = Job(
-            system=work.system,
+            system=self.asked.model,
             prompt=work.prompt,
             sampling=work.sampling,
             seed=secrets.randbits(63) if self.asked.seed is None else self.asked.seed,
@@ -151,6 +174,7 @@ class _Answer(Response):
             deadline=time.monotonic() + limits.seconds,
             tell=tell,
             stops=self.asked.stops,
+            trim=work.form.trim,
         )
         try:
             self.server.batches.submit(job)
@@ -181,13 +205,9 @@ class _Answer(Response):
         await JSONResponse(content, fault.status if fault else 200, HEADERS)(scope, receive, send)
 
     def _whole(self, job: Job) -> dict[str, Any]:
-        choice = {
-            "index": 0,
-            "message": {"role": "assistant", "content": job.text, "refusal": None},
-            "logprobs": None,
-            "finish_reason": job.ended,
-        }
-        return {**self.identity, "object": "chat.completion", "choices": [choice], "usage": self._usage(job)}
+        form = self.work.form
+        choices = [choice(form.answer(self.work.before + job.text), job.ended)]
+        return {**self.identity, "object": form.whole, "choices": choices, "usage": self._usage(job)}
 
     def _usage(self, job: Job) -> dict[str, int]:
         prompt = len(self.work.prompt)
@@ -205,12 +225,16 @@ class _Answer(Response):
         """The chunks of a stream; None is its end."""
         usage = bool(self.asked.stream_options and self.asked.stream_options.include_usage)
 
-        def chunk(delta: dict[str, str], ended: str | None = None) -> dict[str, Any]:
-            choice = {"index": 0, "delta": delta, "logprobs": None, "finish_reason": ended}
-            whole = {**self.identity, "object": "chat.completion.chunk", "choices": [choice]}
+        form = self.work.form
+
+        def chunk(content: dict[str, Any], ended: str | None = None) -> dict[str, Any]:
+            whole = {**self.identity, "object": form.chunk, "choices": [choice(content, ended)]}
             return whole | ({"usage": None} if usage else {})
 
-        yield chunk({"role": "assistant", "content": ""})
+        if form.opening is not None:
+            yield chunk(form.opening)
+        if self.work.before:
+            yield chunk(form.part(self.work.before))
         sent = ""
         while True:
             await progress.wait()
@@ -221,12 +245,12 @@ class _Answer(Response):
                 break
             text = job.text if ended else settled(job.text, job.stops)
             if text.startswith(sent) and len(text) > len(sent):
-                yield chunk({"content": text[len(sent) :]})
+                yield chunk(form.part(text[len(sent) :]))
                 sent = text
             if ended:
-                yield chunk({}, ended)
+                yield chunk(form.part(""), ended)
                 if usage:
-                    yield {**chunk({}), "choices": [], "usage": self._usage(job)}
+                    yield {**chunk(form.part("")), "choices": [], "usage": self._usage(job)}
                 break
         yield None
 

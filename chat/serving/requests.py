@@ -1,4 +1,4 @@
-"""A request for a chat completion in the OpenAI form: what is read of it, and what is said where it is wrong.
+"""Requests in the OpenAI forms, of a chat and of raw text: what is read of them, and what is said where one is wrong.
 
 Settings that do nothing here (`tools`, `logprobs`, penalties) are refused unless they say that nothing is wanted, so
 that nobody relies on them.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -63,13 +63,11 @@ class _ResponseFormat(_Strict):
     type: Literal["text"]
 
 
-class ChatRequest(_Strict):
-    """The body of `POST /v1/chat/completions`."""
+class CompletionRequest(_Strict):
+    """What the bodies of both forms hold."""
 
     model: str = Field(max_length=200)
-    messages: list[_Message] = Field(min_length=1, max_length=MOST_MESSAGES)
     max_tokens: int | None = Field(None, ge=1)
-    max_completion_tokens: int | None = Field(None, ge=1)
     temperature: float | None = Field(None, ge=0, le=2)
     top_p: float | None = Field(None, gt=0, le=1)
     seed: int | None = Field(None, ge=-(2**63), lt=2**64)
@@ -80,13 +78,8 @@ class ChatRequest(_Strict):
     n: Literal[1] | None = None
     presence_penalty: Literal[0] | float | None = Field(None, ge=0, le=0)
     frequency_penalty: Literal[0] | float | None = Field(None, ge=0, le=0)
-    logprobs: Literal[False] | None = None
     logit_bias: dict[str, float] | None = Field(None, max_length=0)
-    tools: list[Any] | None = Field(None, max_length=0)
-    response_format: _ResponseFormat | None = None
-    store: Literal[False] | None = None
     user: str | None = None
-    metadata: dict[str, str] | None = None
 
     @field_validator("stop")
     @classmethod
@@ -96,24 +89,14 @@ class ChatRequest(_Strict):
             raise ValueError(f"at most {MOST_STOPS} texts of 1 to {LONGEST_STOP} characters are allowed")
         return value
 
-    @field_validator("messages")
-    @classmethod
-    def _ends_with_the_user(cls, messages: list[_Message]) -> list[_Message]:
-        if messages and messages[-1].role != "user":
-            raise ValueError("the last message must be the user's")
-        return messages
-
     @property
     def stops(self) -> tuple[str, ...]:
         return tuple([self.stop] if isinstance(self.stop, str) else self.stop or ())
 
-    def conversation(self, system_prompt: str | None) -> list[Mapping[str, str]]:
-        """The messages as the chat format takes them; the profile's system prompt first where there is no other."""
-        roles = {"developer": "system"}
-        messages = [{"role": roles.get(one.role, one.role), "content": one.text} for one in self.messages]
-        if system_prompt and messages[0]["role"] != "system":
-            return [{"role": "system", "content": system_prompt}, *messages]
-        return [*messages]
+    @property
+    def most_tokens(self) -> int | None:
+        """At which the answer is cut, where the request says so."""
+        return self.max_tokens
 
     def sampling(self, defaults: SamplerConfig, longest: int) -> tuple[SamplerConfig, int]:
         """The sampler's settings, and the number of tokens at which the answer is cut.
@@ -123,7 +106,7 @@ class ChatRequest(_Strict):
         Raises:
             RequestError: a longer answer than `longest`, or settings that contradict each other.
         """
-        asked = self.max_completion_tokens or self.max_tokens
+        asked = self.most_tokens
         wanted = asked or min(defaults.longest, longest)
         if wanted > longest:
             raise RequestError(400, f"max_tokens is {wanted}, allowed: 1 to {longest}", "max_tokens")
@@ -143,7 +126,61 @@ class ChatRequest(_Strict):
             raise RequestError(400, str(error)) from None
 
 
-def read_request(body: bytes) -> ChatRequest:
+class ChatRequest(CompletionRequest):
+    """The body of `POST /v1/chat/completions`."""
+
+    messages: list[_Message] = Field(min_length=1, max_length=MOST_MESSAGES)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    logprobs: Literal[False] | None = None
+    tools: list[Any] | None = Field(None, max_length=0)
+    response_format: _ResponseFormat | None = None
+    store: Literal[False] | None = None
+    metadata: dict[str, str] | None = None
+
+    @field_validator("messages")
+    @classmethod
+    def _ends_with_the_user(cls, messages: list[_Message]) -> list[_Message]:
+        if messages and messages[-1].role != "user":
+            raise ValueError("the last message must be the user's")
+        return messages
+
+    @property
+    def most_tokens(self) -> int | None:
+        return self.max_completion_tokens or self.max_tokens
+
+    def conversation(self, system_prompt: str | None) -> list[Mapping[str, str]]:
+        """The messages as the chat format takes them; the profile's system prompt first where there is no other."""
+        roles = {"developer": "system"}
+        messages = [{"role": roles.get(one.role, one.role), "content": one.text} for one in self.messages]
+        if system_prompt and messages[0]["role"] != "system":
+            return [{"role": "system", "content": system_prompt}, *messages]
+        return [*messages]
+
+
+class TextRequest(CompletionRequest):
+    """The body of `POST /v1/completions`: a text that the model goes on with, without the chat form."""
+
+    prompt: str
+    echo: bool | None = None
+    logprobs: None = None
+    suffix: Literal[""] | None = None
+    best_of: Literal[1] | None = None
+
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _one_text(cls, value: Any) -> Any:
+        return value[0] if isinstance(value, list) and len(value) == 1 else value
+
+    @field_validator("prompt")
+    @classmethod
+    def _whole(cls, value: str) -> str:
+        return whole_characters(value)
+
+
+Asked = TypeVar("Asked", bound=CompletionRequest)
+
+
+def read_request(body: bytes, kind: type[Asked]) -> Asked:
     """The request that a body holds.
 
     Raises:
@@ -155,7 +192,7 @@ def read_request(body: bytes) -> ChatRequest:
         words = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RequestError(400, f"the body is not valid JSON ({words})") from None
     try:
-        return ChatRequest.model_validate(content)
+        return kind.model_validate(content)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         param = ".".join(str(part) for part in first["loc"]) or None

@@ -1,4 +1,4 @@
-"""`python -m pipeline serve`: the base and its adapters behind the OpenAI chat-completions form, on this machine."""
+"""`python -m pipeline serve`: the base and its adapters behind the OpenAI forms, on this machine."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def serve(
 
         limits = Limits(waiting=queue, positions=positions, seconds=seconds, answer_tokens=longest)
         server = Server(systems, conversation.sampling, settings.data.system_prompt, limits)
-        told = f"{', '.join(systems.names)} at {{url}}/v1 (OpenAI chat completions); Ctrl-C ends"
+        told = f"{', '.join(systems.names)} at {{url}}/v1 (OpenAI chat and text completions); Ctrl-C ends"
         try:
             listen(server.app, host, port, PATHS, most_bytes=1 << 20, told=told)
         finally:

@@ -36,7 +36,7 @@ from tests.support.web.serving import running
 
 SAMPLING = SamplerConfig(gen_length=16, block_length=8, steps=16, temperature=0.7, eos_policy="suppress")
 SLOW = dataclasses.replace(SAMPLING, gen_length=192, steps=192)
-CHAT = "/v1/chat/completions"
+CHAT, TEXT = "/v1/chat/completions", "/v1/completions"
 
 
 @pytest.fixture(scope="module")
@@ -80,8 +80,12 @@ def text_of(answer: httpx.Response) -> str:
     return answer.json()["choices"][0]["message"]["content"]
 
 
-def streamed(client: httpx.Client, body: dict[str, Any]) -> list[dict[str, Any]]:
-    with client.stream("POST", CHAT, json={**body, "stream": True}) as answer:
+def text_request(prompt: Any = "Hujan turun di kota ", **others: Any) -> dict[str, Any]:
+    return {"model": "lora", "prompt": prompt, "seed": 3, **others}
+
+
+def streamed(client: httpx.Client, body: dict[str, Any], path: str = CHAT) -> list[dict[str, Any]]:
+    with client.stream("POST", path, json={**body, "stream": True}) as answer:
         lines = [line.removeprefix("data: ") for line in answer.iter_lines() if line]
     assert lines[-1] == "[DONE]"
     return [json.loads(line) for line in lines[:-1]]
@@ -222,6 +226,89 @@ def test_a_conversation_that_does_not_fit_is_refused_at_once(client: httpx.Clien
     assert answer.json()["error"]["code"] == "context_length_exceeded"
 
 
+def test_a_text_is_continued_without_the_chat_form(systems: Systems, client: httpx.Client) -> None:
+    """The other path: `generate` after the begin-of-text token and the text itself, nothing trimmed."""
+    tokenizer = systems.tokenizer
+    texts = ["Hujan turun di kota ", " <|eot_id|>Bogor\n", "a"]
+    for seed, text in enumerate(texts):
+        ids = tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+        prompt = torch.tensor([[tokenizer.bos_token_id, *ids]])
+        with systems.holding("lora") as network:
+            made = generate(network, prompt, None, SAMPLING, torch.Generator().manual_seed(0), row_ids=[seed])
+        expected = tokenizer.decode(made.tokens[0, prompt.shape[1] :], skip_special_tokens=True)
+        answer = client.post(TEXT, json=text_request([text] if seed else text, seed=seed)).json()
+        [choice] = answer["choices"]
+        assert (answer["object"], answer["model"], answer["id"][:5]) == ("text_completion", "lora", "cmpl-")
+        assert choice == {"index": 0, "text": expected, "logprobs": None, "finish_reason": "length"}
+        tokens = {"prompt_tokens": prompt.shape[1], "completion_tokens": 16, "total_tokens": prompt.shape[1] + 16}
+        assert answer["usage"] == tokens
+        echoed = client.post(TEXT, json=text_request(text, seed=seed, echo=True)).json()
+        assert echoed["choices"][0]["text"] == text + expected
+        assert echoed["usage"] == tokens
+
+
+@pytest.mark.parametrize("echo", [False, True])
+def test_a_streamed_text_is_the_whole_one_in_blocks(client: httpx.Client, echo: bool) -> None:
+    asked = text_request(max_tokens=40, echo=echo)
+    whole = client.post(TEXT, json=asked).json()
+    chunks = streamed(client, asked | {"stream_options": {"include_usage": True}}, TEXT)
+    parts = [chunk["choices"][0]["text"] for chunk in chunks[:-1]]
+    assert "".join(parts) == whole["choices"][0]["text"]
+    assert len([part for part in parts if part]) > 2
+    assert {chunk["object"] for chunk in chunks} == {"text_completion"}
+    ends = [chunk["choices"][0]["finish_reason"] for chunk in chunks[:-1]]
+    assert ends == [None] * (len(ends) - 1) + ["length"]
+    assert (chunks[-1]["choices"], chunks[-1]["usage"]) == ([], whole["usage"])
+
+
+def test_a_text_obeys_stop_length_temperature_and_seed(client: httpx.Client) -> None:
+    def text(**others: Any) -> str:
+        return client.post(TEXT, json=text_request(**{"max_tokens": 24, **others})).json()["choices"][0]["text"]
+
+    whole = text()
+    middle = whole[len(whole) // 2 :][:3]
+    assert text(stop=middle) == whole[: whole.find(middle)]
+    assert text(stop=[middle], echo=True) == "Hujan turun di kota " + whole[: whole.find(middle)]
+    assert client.post(TEXT, json=text_request(max_tokens=7)).json()["usage"]["completion_tokens"] == 7
+    assert text(seed=4) != whole == text(seed=3)
+    assert text(seed=4, temperature=0) == text(seed=3, temperature=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [({"prompt": ["a", "b"]}, "prompt: Input should be a valid string"), ({"prompt": [[1, 2]]}, "prompt: Input should"),
+     ({"prompt": [1, 2]}, "prompt: Input should"), ({"prompt": " \n"}, "the text is empty"),
+     ({"prompt": "kata " * 3000}, "tokens, and an answer of"), ({"prompt": "x" * 300_000}, "allowed: 200,000"),
+     ({"logprobs": 0}, "logprobs: Input should be None"), ({"suffix": "x"}, "suffix: Input should be ''"),
+     ({"best_of": 2}, "best_of: Input should be 1"), ({"echo": "yes"}, "echo: Input should be a valid boolean"),
+     ({"messages": []}, "messages: not a parameter"), ({"max_tokens": 5000}, "max_tokens is 5000"),
+     ({"model": "pissa"}, "there are lora, base")],
+)  # fmt: skip
+def test_a_text_request_that_is_wrong_is_refused(client: httpx.Client, changes: dict[str, Any], words: str) -> None:
+    answer = client.post(TEXT, json=text_request() | changes)
+    assert answer.status_code == (404 if "model" in changes else 400)
+    error = answer.json()["error"]
+    assert words in error["message"]
+    assert error["param"] in changes
+    assert "prompt" in client.post(TEXT, json={"model": "base"}).json()["error"]["param"]
+
+
+def test_texts_and_chats_wait_in_one_queue(systems: Systems) -> None:
+    server = Server(systems, SLOW, None, Limits(waiting=1, batches=1, positions=300))
+    with running(server.app, PATHS) as url:
+
+        async def ask_all() -> list[httpx.Response]:
+            async with httpx.AsyncClient(base_url=url, timeout=60, trust_env=False) as client:
+                bodies = [(CHAT, request(max_tokens=8)), (TEXT, text_request(max_tokens=8))] * 4
+                return await asyncio.gather(*(client.post(path, json=body) for path, body in bodies))
+
+        answers = asyncio.run(ask_all())
+    server.close()
+    full = [answer.url.path for answer in answers if answer.status_code == 429]
+    assert set(full) == {CHAT, TEXT}
+    assert {answer.status_code for answer in answers} == {200, 429}
+
+
 def bad_requests(count: int) -> Iterator[tuple[bytes, dict[str, str]]]:
     """Bodies and headers that are all wrong, each in another way or place."""
     dice = random.Random(0)
@@ -283,6 +370,9 @@ def test_the_openai_client_works(url: str) -> None:
         answer = client.chat.completions.create(**asked, max_tokens=24, temperature=0.5)
         chunks = list(client.chat.completions.create(**asked, max_tokens=24, temperature=0.5, stream=True))
         assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == answer.choices[0].message.content
+        text = client.completions.create(model="lora", prompt="Hujan turun", seed=1, max_tokens=24, echo=True)
+        parts = client.completions.create(model="lora", prompt="Hujan turun", seed=1, max_tokens=24, stream=True)
+        assert text.choices[0].text == "Hujan turun" + "".join(part.choices[0].text for part in parts)
         with pytest.raises(openai.NotFoundError, match="model 'x': not here"):
             client.chat.completions.create(**asked | {"model": "x"})
         with pytest.raises(openai.BadRequestError, match="max_tokens is 5000, allowed: 1 to"):
