@@ -17,6 +17,7 @@ from common.progress import console
 from common.records import Record, read_record
 
 RUN = "run.json"
+SEALED = ("adapter_model.safetensors", "adapter_config.json")
 RETRAIN = "accelerate launch train_adapter.py METHOD"
 
 
@@ -35,12 +36,16 @@ class TrainedRows(Record):
 
 
 class Run(Record):
-    """What run.json says of the adapter's origin and of how its answers end; the rest is for the report."""
+    """What run.json says of the adapter's origin and of how its answers end; the rest is for the report. steps:
+    None where no training of ours wrote it.
+    """
 
+    steps: int | None = None
     title: str = "LoRA"
     tail_tokens: dict[str, NonNegativeInt] = {}  # noqa: RUF012
     base: TrainedOn = TrainedOn()
     data: TrainedRows = TrainedRows()
+    files: seals.Files = seals.Files()
 
 
 def note_tail(network: Any, adapter: Path) -> None:
@@ -87,13 +92,25 @@ def check_base(adapter: Path, base: Path, sha256: str) -> None:
 
 
 def check_files(adapter: Path) -> None:
-    """Raises InputError where weights or settings are not those that the training wrote, which run.json records."""
+    """Raises InputError where weights or settings are not those that the training wrote, which run.json records, or
+    where a run.json of ours records none.
+    """
     seals.check(adapter / RUN, adapter, RETRAIN)
+    run = read_run(adapter)
+    if run.steps is None:  # of another program
+        return
+    hashes = {"the base": run.base.sha256, **{name: run.files.wrote.get(name) for name in SEALED}}
+    for what, value in hashes.items():
+        if value is None:
+            raise InputError(f"{adapter / RUN}: holds no hash of {what}; run `{RETRAIN}` again")
 
 
 def check_rows(adapter: Path, formatted: Path) -> None:
     """Raises InputError where an adapter was trained on other rows than are there: its test rows may be among them."""
-    for name, value in read_run(adapter).data.sha256.items():
+    run = read_run(adapter)
+    if run.steps is not None and not run.data.sha256:
+        raise InputError(f"{adapter / RUN}: holds no hash of the rows it was trained on; run `{RETRAIN}` again")
+    for name, value in run.data.sha256.items():
         path = formatted / f"{name}.parquet"
         if path.is_file() and sha256_of_file(path) != value:
             raise InputError(f"{adapter}: trained on another {path} than is there now; run `{RETRAIN}` again")

@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from pydantic import PositiveFloat
 
 from adapters.config import ModelConfig
 from adapters.methods import METHODS
 from adapters.naming import AdapterName
 from common.errors import InputError
-from common.files import read_json
+from common.records import Record, read_record
 from common.systems import is_twin
-from pipeline.paths import Paths
+from pipeline.paths import Paths, command_for
 from pipeline.profile import Profile
 from training.batching import read_rows, steps_per_epoch
 from training.memory.dry_run import print_memory
@@ -34,6 +35,46 @@ UTILISATION = 0.4  # of the peak that --tflops names; what well-tuned LoRA train
 KEPT_BY_A_CARD = 1.5 * GIB  # of the size on its box: an A10 and an L4 of 24 GB have 22.5 GiB, a T4 of 16 has 14.6
 CENDOL, CENDOL_TOKENS = "indonlp/cendol_collection_v2", 93  # tokens of its rows on average, in chat form
 ANSWER_SHARE_MASKED = 0.5  # t is uniform, so half of the answer on average
+
+
+class _Place(Record):
+    path: str
+
+
+class _Rows(Record):
+    files: list[_Place] = []  # noqa: RUF012  (a pydantic default, copied for each record)
+
+
+class _Inputs(Record):
+    """What a forecast wants of inputs.json."""
+
+    base: _Place
+    encoder: _Place | None = None
+    dataset: _Rows = _Rows()
+
+
+class _Mean(Record):
+    mean: PositiveFloat
+
+
+class _Lengths(Record):
+    tokens: _Mean
+    answer_tokens: _Mean
+
+
+class _Formatted(Record):
+    """Of format.json."""
+
+    splits: dict[str, _Lengths]
+
+
+class _Measured(Record):
+    """Of an adapter's run.json."""
+
+    settings: dict[str, Any] = {}  # noqa: RUF012
+    tokens_per_second: PositiveFloat | None = None
+    processes: int = 1
+    device: str = "an unnamed device"
 
 
 @dataclass(frozen=True)
@@ -153,8 +194,7 @@ def network_shape(profile: Profile, paths: Paths) -> tuple[LLaDAConfig, str]:
     from llada.network.published import PUBLISHED
 
     if paths.inputs_facts.is_file():
-        base = Path(read_json(paths.inputs_facts)["base"]["path"])
-        folder = base if base.is_absolute() else paths.root / base
+        folder = paths.root / _inputs(paths).base.path
         if (folder / "config.json").is_file():
             return read_config(folder), "the resolved base"
     name, sizes = profile.model.base, profile.data.embedded
@@ -228,11 +268,13 @@ def measured_speed(profile: Profile, paths: Paths, method: str) -> tuple[float |
     """Tokens per second in the run.json of this method's adapter, or of another one of the profile."""
     for name in dict.fromkeys((method, *diffusing(profile))):
         path = paths.adapter(name) / "run.json"
-        run = read_json(path) if path.is_file() else {}
-        same = run.get("settings", {}).get("model") == profile.model.model_dump(mode="json")
-        if same and run.get("tokens_per_second"):
-            where = f"{run.get('processes', 1)} process on {run.get('device', 'an unnamed device')}"
-            return float(run["tokens_per_second"]), f"measured: the finished adapter {name}, {where}"
+        if not path.is_file():
+            continue
+        run = read_record(path, _Measured, command_for(f"train --method {name}", paths))
+        same = run.settings.get("model") == profile.model.model_dump(mode="json")
+        if same and run.tokens_per_second:
+            where = f"{run.processes} process on {run.device}"
+            return run.tokens_per_second, f"measured: the finished adapter {name}, {where}"
     return None, "not measured: no adapter with this base is finished; --tflops gives a computed time"
 
 
@@ -240,8 +282,11 @@ def answer_share(paths: Paths) -> float:
     """Answer tokens over all tokens of the training split; 1 where it is not formatted, the worst case."""
     if not paths.format_facts.is_file():
         return 1.0
-    train = read_json(paths.format_facts)["splits"]["train"]
-    return float(train["answer_tokens"]["mean"] / train["tokens"]["mean"])
+    command = command_for("format", paths)
+    train = read_record(paths.format_facts, _Formatted, command).splits.get("train")
+    if train is None:
+        raise InputError(f"{paths.format_facts}: splits: tells of no train; run `{command}`")
+    return train.answer_tokens.mean / train.tokens.mean
 
 
 def flop_per_token(workload: Workload, recompute: bool, answer: float) -> float:
@@ -287,14 +332,18 @@ def fetched(paths: Paths) -> dict[str, float]:
     """Bytes of the data set, the encoder and the embeddings, as far as they are there."""
     sizes = {}
     if paths.inputs_facts.is_file():
-        facts = read_json(paths.inputs_facts)
-        files = [paths.root / file["path"] for file in facts.get("dataset", {}).get("files", ())]
+        facts = _inputs(paths)
+        files = [paths.root / file.path for file in facts.dataset.files]
         sizes["data set"] = sum(path.stat().st_size for path in files if path.is_file())
-        encoder = paths.root / facts["encoder"]["path"] if "encoder" in facts else None
+        encoder = None if facts.encoder is None else paths.root / facts.encoder.path
         sizes["encoder"] = sum(path.stat().st_size for path in encoder.rglob("*") if path.is_file()) if encoder else 0
     if paths.embeddings.is_file():
         sizes["embeddings"] = paths.embeddings.stat().st_size
     return {label: float(size) for label, size in sizes.items() if size}
+
+
+def _inputs(paths: Paths) -> _Inputs:
+    return read_record(paths.inputs_facts, _Inputs, command_for("inputs", paths))
 
 
 def existing_parent(path: Path) -> Path:

@@ -170,8 +170,8 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
     """The path, or an error that names the stage which makes it. A folder that a killed run left aside comes back.
 
     Raises:
-        InputError: nothing is there, something else than the stage wrote, or a stage before it was run again by hand
-            without those that follow (`common.seals`).
+        InputError: nothing is there, the facts of the stage or of one before it are not, something else is there than
+            the stage wrote, or a stage before it was run again by hand without those that follow (`common.seals`).
     """
     if not path.exists():
         for place in (path, *path.parents):
@@ -186,9 +186,10 @@ def require(path: Path, stage: str, paths: Paths) -> Path:
     if stage in facts_of:
         names = list(facts_of)
         for one in names[: names.index(stage) + 1]:
-            if os.path.lexists(facts_of[one]):
-                checked = path if one == stage else facts_of[one]
-                seals.check(facts_of[one], checked, command_for(one, paths), strict=True)
+            command = command_for(one, paths)
+            if not os.path.lexists(facts_of[one]):
+                raise InputError(f"{facts_of[one]}: missing, so nothing vouches for {path.name}; run `{command}` again")
+            seals.check(facts_of[one], path if one == stage else facts_of[one], command, strict=True)
     return path
 
 

@@ -59,7 +59,11 @@ def trained(folder):
     rows.mkdir()
     (rows / "train.parquet").write_text("rows")
     wrote = [folder / "adapter_model.safetensors", folder / "adapter_config.json"]
-    run = {"base": {"sha256": "a"}, "data": {"sha256": {"train": sha256_of_file(rows / "train.parquet")}}}
+    run = {
+        "steps": 3,
+        "base": {"sha256": "a"},
+        "data": {"sha256": {"train": sha256_of_file(rows / "train.parquet")}},
+    }
     write_run(folder, run | seals.files(folder / "run.json", read=(), wrote=wrote))
     return folder, rows
 
@@ -71,6 +75,24 @@ def test_another_adapter_in_the_place_of_the_trained_one_is_noticed(tmp_path, na
     (adapter / name).write_text("of another training")
     with pytest.raises(InputError, match=f"{name}: not the file that run.json tells of; run `accelerate launch"):
         check_base(adapter, tmp_path / "base", "a")
+
+
+@pytest.mark.parametrize(
+    ("lost", "words"),
+    [(("base", "sha256"), "the base"), (("base",), "the base"), (("files",), r"adapter_model\.safetensors"),
+     (("files", "wrote", "adapter_config.json"), r"adapter_config\.json"),
+     (("data",), "the rows it was trained on"), (("data", "sha256"), "the rows it was trained on")],
+)  # fmt: skip
+def test_a_record_of_ours_without_its_hashes_is_not_believed(tmp_path, lost, words):
+    adapter, rows = trained(tmp_path / "lora")
+    holder = run = json.loads((adapter / "run.json").read_text())
+    for key in lost[:-1]:
+        holder = holder[key]
+    del holder[lost[-1]]
+    write_run(adapter, run)
+    checks = {"data": lambda: check_rows(adapter, rows)}
+    with pytest.raises(InputError, match=rf"run\.json: holds no hash of {words}; run `accelerate launch"):
+        checks.get(lost[0], lambda: check_base(adapter, tmp_path / "base", "a"))()
 
 
 def test_rows_that_were_formatted_again_since_the_training_are_noticed(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from importlib import import_module
 
 import pytest
 
@@ -73,6 +74,46 @@ def test_facts_without_hashes_are_not_believed(world: World, artefact: str) -> N
             world.read("formatted/train.parquet")
     finally:
         path.write_bytes(whole)
+
+
+FACTS = {
+    "inputs.json": "inputs",
+    "select.json": "select",
+    "embed.json": "embed",
+    "cluster.json": "cluster",
+    "leakage.json": "split",
+    "format.json": "format",
+}
+STAGES = ("select", "embed", "cluster", "split", "format", "train", "evaluate", "report")
+
+
+def reads(stage: str, world: World) -> None:
+    """Run what `stage` does, as far as it has read its facts."""
+    if stage == "train":
+        world.read("formatted/train.parquet")
+    elif stage == "report":
+        check_test_rows(world.paths, [])
+    else:
+        module = import_module(f"pipeline.stages.{stage}")
+        module.run(world.profile, world.paths, *(["base"] if stage == "evaluate" else []))
+
+
+@pytest.mark.parametrize(
+    ("artefact", "stage"),
+    [(name, stage) for number, name in enumerate(FACTS) for stage in STAGES[number:]],
+)  # fmt: skip
+def test_missing_facts_are_named_with_the_stage_that_makes_them(world: World, artefact: str, stage: str) -> None:
+    path = world.paths.root / artefact
+    whole = path.read_bytes()
+    path.unlink()
+    try:
+        with pytest.raises(InputError) as caught:
+            reads(stage, world)
+    finally:
+        path.write_bytes(whole)
+    [fault] = caught.value.faults
+    assert fault.startswith(f"{path}: ")
+    assert f"; run `python -m pipeline {FACTS[artefact]} --artifacts {world.paths.root}`" in fault
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from pipeline.commands import seeds, train
 from pipeline.options import MOST_FAULTS, exit_status, natural, positive, running, taking_turns, values
 from pipeline.paths import Paths
 from pipeline.profile import load_profile
+from tests.support.chain import write_inputs
 from tests.support.imports import REPOSITORY
 
 
@@ -180,6 +181,7 @@ def test_no_two_processes_train_or_measure_the_same_adapter(tmp_path: Path, monk
     paths = Paths.of("mini", tmp_path)
     paths.formatted.mkdir()
     (paths.formatted / "test.parquet").touch()
+    write_inputs(tmp_path, {})
     seen: list[list[str]] = []
     monkeypatch.setattr(seeds, "taking_turns", watched)
     monkeypatch.setattr("pipeline.stages.train.training_plan", lambda *_: SimpleNamespace(output=tmp_path))

@@ -110,6 +110,19 @@ def test_measured_speed_comes_from_a_finished_adapter(prepared):
     assert plan.time.steps_per_epoch == 5
 
 
+@pytest.mark.parametrize("content", ["{}", "[]", "null", "{", '{"base": 3, "splits": {"train": {}}, "settings": []}'])
+@pytest.mark.parametrize("name", ["inputs.json", "format.json", "adapters/lora/run.json"])
+def test_facts_of_another_shape_are_one_sentence_with_the_cure(prepared, name, content):
+    path = prepared.root / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content)
+    if (name, content) == ("adapters/lora/run.json", "{}"):  # nothing was measured: that is all
+        assert forecast(load_profile("mini"), prepared, "lora", gpu=None, tflops=None).time.tokens_per_second is None
+        return
+    with pytest.raises(InputError, match=rf"{path.name}: .*; run `(python -m pipeline|accelerate launch)"):
+        forecast(load_profile("mini"), prepared, "lora", gpu=None, tflops=None)
+
+
 def test_a_speed_measured_on_another_base_is_not_taken(prepared):
     profile = load_profile("mini")
     finished(prepared, profile, 1000.0, dtype="bfloat16")
