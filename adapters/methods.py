@@ -20,6 +20,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -128,3 +129,31 @@ def like_lora(name: str, lora: MethodConfig, learning_rate: float) -> MethodConf
             "learning_rate": method.rate * (lora.learning_rate or learning_rate),
         }
     )
+
+
+def misfits(section: str, method: Method, config: MethodConfig, quantization: str) -> Iterator[str]:
+    """Settings that the method has no use for, or that do not fit each other, each in words.
+
+    Args:
+        section: where they stand in the profile. quantization: of the base.
+    """
+    if config.alpha is not None and not method.has_alpha:
+        yield f"{section}.alpha: {config.alpha}; {method.title} has no such factor, leave it out"
+    if method.form == "gralora" and config.rank % config.blocks:
+        yield f"{section}.rank: {config.rank} is no multiple of {section}.blocks: {config.blocks}"
+    if method.start in ("corda", "lora_ga") and quantization != "none":
+        yield (
+            f"model.quantization: {quantization}; {method.title} starts from passes over the whole base unquantised, "
+            "so take none, or another method"
+        )
+    if method.form == "gralora" and quantization == "int8":
+        yield "model.quantization: int8; peft's GraLoRA has no gradient on an int8 base, take nf4 or none"
+
+
+def largest_rank(method: Method, narrowest: int) -> int | None:
+    """The largest rank whose start can be computed on weights of which `narrowest` is the shorter side, None for any:
+    as many directions as the weight has; LoRA-GA takes twice the rank of them, and EVA halves its inputs.
+    """
+    if method.start == "random":
+        return None
+    return narrowest // 2 if method.start in ("lora_ga", "eva") else narrowest

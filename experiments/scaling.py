@@ -18,11 +18,12 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, FiniteFloat
 from safetensors import safe_open
 
+from adapters.config import MethodConfig
 from common.errors import InputError
 from common.files import atomic_path, model_files, read_json, write_json
 from experiments.scaling_laws import Record, summary
 from experiments.sweep import Bounds
-from training.plan import TrainingPlan, is_finished
+from training.plan import TrainingPlan, is_finished, refuse_misfits
 
 SHUFFLE = 0
 """Seed of the order in which rows are taken: the same for every point and seed."""
@@ -54,16 +55,22 @@ class Point:
     def name(self) -> str:
         return f"{self.system}-rows{self.rows}-rank{self.rank}-epochs{self.epochs:g}-seed{self.seed}"
 
-    def plan_in(self, folder: Path) -> TrainingPlan:
-        """What to train, with the adapter below `folder`."""
+    @property
+    def ranked(self) -> MethodConfig:
+        """The plan's method at this rank, the scaling as it was."""
         plan, old = self.plan, self.plan.config
         ranked = old.model_copy(update={"rank": self.rank})
         if plan.method.has_alpha:  # the scaling is linear in it
             alpha = plan.method.scaling(old) / plan.method.scaling(ranked.model_copy(update={"alpha": 1.0}))
             ranked = ranked.model_copy(update={"alpha": alpha})
+        return ranked
+
+    def plan_in(self, folder: Path) -> TrainingPlan:
+        """What to train, with the adapter below `folder`."""
+        plan = self.plan
         return replace(
             plan,
-            config=ranked,
+            config=self.ranked,
             train=plan.train.model_copy(update={"epochs": self.epochs}),
             formatted=first_rows(plan, self.rows),
             seed=self.seed,
@@ -99,6 +106,7 @@ def scale(wanted: Sequence[Point], output: Path, train: Callable[[TrainingPlan],
     for point in wanted:
         if point.rows > len(point.plan.rows):
             raise InputError(f"--rows {point.rows}: the training split has {len(point.plan.rows)} rows; take fewer")
+    refuse_misfits(replace(point.plan, config=point.ranked) for point in wanted)
     try:
         for point in wanted:
             plan = point.plan_in(output)

@@ -25,7 +25,7 @@ from common.files import read_json, write_json
 from common.progress import console
 from experiments.sweep_summary import SweepRecord, plot, summary
 from training.memory.estimate import count
-from training.plan import TrainingPlan, is_finished
+from training.plan import TrainingPlan, is_finished, refuse_misfits
 
 
 class Bound(BaseModel):
@@ -108,6 +108,7 @@ def sweep(
     for plan in plans:
         method_named(plan.method_name)
     rates, rungs = {plan.method_name: list(learning_rates) for plan in plans}, list[SweepRecord]()
+    refuse_misfits(run.plan_in(output) for run in _runs(plans, rates, seeds))
     if halving:
         if worker is not None:
             raise InputError("--worker: halving compares all runs of a rung before the next; give --worker without it")

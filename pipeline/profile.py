@@ -17,18 +17,20 @@ from typing import Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from adapters.config import METHOD_NAMES, SYSTEM_METHODS, MethodConfig, ModelConfig, SystemMethod
-from adapters.methods import like_lora
+from adapters.methods import METHODS, largest_rank, like_lora, misfits
 from adapters.naming import AdapterName
 from common.errors import InputError, in_words
 from common.section import LARGEST_SEED, Section, refuse_truth_value
-from common.systems import is_twin
+from common.systems import TWIN, is_twin
 from common.yaml_text import parse_yaml, read_yaml
 from data_prep.config import DataConfig
 from eval.config import EvaluationConfig
-from llada.sampling.settings import SamplerConfig
+from llada.sampling.settings import LONGEST, SamplerConfig
 from training.config import TrainConfig
 
 EMBEDDED_CONTEXT = 4096  # data_prep.bundled.base makes it so
+SHIPPED_VOCABULARY, SHIPPED_WIDTHS = 1536, (128, 256)  # of the base that comes with the project: d_model, MLP
+MLP_TARGETS = ("ff_proj", "up_proj", "ff_out")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 
 
@@ -69,7 +71,11 @@ class Profile(Section):
 
     @model_validator(mode="after")
     def _sections_agree(self) -> Profile:
-        faults = [*self._split_faults(), *self._budget_faults(), *self._embedded_faults(), *self._twin_faults()]
+        parts = (
+            self._split_faults, self._budget_faults, self._row_faults, self._embedded_faults, self._method_faults,
+            self._twin_faults,
+        )  # fmt: skip
+        faults = [fault for part in parts for fault in part()]
         if faults:
             raise ValueError("; ".join(faults))
         return self
@@ -80,18 +86,50 @@ class Profile(Section):
                 f"data.test_size: {self.data.test_size} is larger than data.test_pool: {self.data.test_pool}; "
                 "the test set is drawn from the pool, so raise the pool or lower the size"
             )
+        drawn = self.data.clusters * self.data.per_cluster
+        validation = max(1, int(self.data.validation_fraction * drawn + 0.5))
+        if validation >= drawn:
+            yield (
+                f"data.validation_fraction: {self.data.validation_fraction} of the {drawn} rows that data.clusters x "
+                "data.per_cluster draw leaves none to train on; lower it, or raise data.per_cluster"
+            )
+
+    def _row_faults(self) -> Iterator[str]:
+        """What the rows that we make cannot give; of any others this is known when they are read."""
+        data = self.data
+        if data.source != "embedded" or not data.deduplicate:
+            return
+        candidates = max(1, int(data.sample_fraction * data.embedded.rows + 0.5))
+        wanted = data.clusters * data.per_cluster + data.test_pool
+        if wanted > candidates:
+            yield (
+                f"data.per_cluster: {data.per_cluster} x data.clusters: {data.clusters} + data.test_pool: "
+                f"{data.test_pool} are {wanted:,} rows, but data.sample_fraction of data.embedded.rows gives at most "
+                f"{candidates:,}; lower one, or raise these"
+            )
 
     def _budget_faults(self) -> Iterator[str]:
         block = self.sampling.block_length
         for budget in self.evaluation.eos_overflow:
             if budget % block:
                 yield f"evaluation.eos_overflow: {budget}; must be a multiple of sampling.block_length ({block})"
+            elif (steps := self.sampling.steps_per_block * (budget // block)) > LONGEST:
+                yield (
+                    f"evaluation.eos_overflow: {budget} tokens are {steps:,} steps at sampling.steps: "
+                    f"{self.sampling.steps}, allowed: {LONGEST:,}; lower one of them"
+                )
+            elif self.model.base == "embedded" and budget >= EMBEDDED_CONTEXT:
+                yield (
+                    f"evaluation.eos_overflow: {budget} leaves no room for a prompt in the embedded base's context, "
+                    f"{EMBEDDED_CONTEXT}"
+                )
 
     def _embedded_faults(self) -> Iterator[str]:
         """What the base that we make cannot take; of any other base this is known when it is loaded."""
         if self.model.base != "embedded":
             return
         sizes, longest = self.data.embedded, self.sampling.longest
+        vocabulary = SHIPPED_VOCABULARY if sizes.base == "shipped" else sizes.vocabulary
         if self.data.max_length > EMBEDDED_CONTEXT:
             yield f"data.max_length: {self.data.max_length} is over the embedded base's context, {EMBEDDED_CONTEXT}"
         if longest >= EMBEDDED_CONTEXT:
@@ -99,17 +137,34 @@ class Profile(Section):
                 f"sampling: an answer of {longest} tokens leaves no room for a prompt in the embedded base's context, "
                 f"{EMBEDDED_CONTEXT}; lower gen_length or max_gen_length"
             )
-        beyond = [token for token in self.sampling.stop_token_ids or () if token >= sizes.vocabulary]
+        beyond = [token for token in self.sampling.stop_token_ids or () if token >= vocabulary]
         if beyond:
             yield (
                 f"sampling.stop_token_ids: {beyond[0]} is no token of the embedded base, whose vocabulary has "
-                f"{sizes.vocabulary}"
+                f"{vocabulary}"
             )
-        if (self.sampling.known_tokens or 0) > sizes.vocabulary:
+        if (self.sampling.known_tokens or 0) > vocabulary:
             yield (
-                f"sampling.known_tokens: {self.sampling.known_tokens} is more than data.embedded.vocabulary: "
-                f"{sizes.vocabulary}"
+                f"sampling.known_tokens: {self.sampling.known_tokens} is more than the embedded base's vocabulary: "
+                f"{vocabulary}"
             )
+
+    def _method_faults(self) -> Iterator[str]:
+        """Settings of a method that do not fit each other or its base, whose sizes are known where we make it."""
+        sizes = self.data.embedded
+        both = SHIPPED_WIDTHS if sizes.base == "shipped" else (sizes.base_width, sizes.base_mlp_width)
+        for name, config in self.methods.items():
+            section, method = f"methods.{name}", METHODS[name.removeprefix(TWIN)]
+            model = (self.twin or self.model) if is_twin(name) else self.model
+            yield from misfits(section, method, config, model.quantization)
+            if model.base != "embedded":
+                continue
+            widths = both if any(target in MLP_TARGETS for target in config.targets) else both[:1]
+            most = largest_rank(method, min(widths))
+            if most is not None and config.rank > most:
+                yield f"{section}.rank: {config.rank}; {method.title} takes at most {most} on the embedded base"
+            if method.form == "gralora" and any(width % config.blocks for width in widths):
+                yield f"{section}.blocks: {config.blocks} do not divide the embedded base's widths, {widths}"
 
     def _twin_faults(self) -> Iterator[str]:
         names = [name for name in self.methods if is_twin(name)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from adapters.config import MethodConfig, ModelConfig
-from adapters.methods import Method, method_named
+from adapters.methods import Method, method_named, misfits
 from adapters.stored import WEIGHTS, missing_files
 from common.errors import InputError
 from common.files import read_json, sha256_of_file
@@ -68,7 +68,7 @@ class TrainingPlan:
             InputError: an unknown method; numbers that no training can compute with; a split that is missing or
                 unreadable; no adapter to start from, or a method that starts from none.
         """
-        if faults := list(self._faults()):
+        if faults := list(self.faults()):
             raise InputError(faults)
         disturbed = self.method.leaves_residual and self.config.dropout > 0
         _ = self.rows, self.validation_rows
@@ -80,7 +80,7 @@ class TrainingPlan:
                 f"{self.method.title}, which is the base only at dropout 0"
             )
 
-    def _faults(self) -> Iterator[str]:
+    def faults(self) -> Iterator[str]:
         """What is wrong with the settings by themselves, each on a line."""
         section = f"methods.{self.method_name}"
         if not 0 <= self.seed < 2**63:
@@ -95,7 +95,7 @@ class TrainingPlan:
         ratio = self.config.ratio if self.method.loraplus else 1.0
         if not _is_single(lambda: peak_rate(self.config, self.train) * ratio):
             yield f"{section}.learning_rate: {peak_rate(self.config, self.train)} times ratio {ratio} overflows float32"
-        yield from self._misfits(section)
+        yield from misfits(section, self.method, self.config, self.model.quantization)
         if self.init_from is None:
             return
         yield from missing_files(self.init_from)
@@ -108,21 +108,6 @@ class TrainingPlan:
             )
         elif self.method.form != "lora":
             yield f"train.init_from: {self.method_name} cannot start from an adapter; continue one with --method lora"
-
-    def _misfits(self, section: str) -> Iterator[str]:
-        """Settings that the method has no use for, or that do not fit each other."""
-        config, method = self.config, self.method
-        if config.alpha is not None and not method.has_alpha:
-            yield f"{section}.alpha: {config.alpha}; {method.title} has no such factor, leave it out"
-        if method.form == "gralora" and config.rank % config.blocks:
-            yield f"{section}.rank: {shortened(config.rank)} is no multiple of {section}.blocks: {config.blocks}"
-        if method.start in ("corda", "lora_ga") and self.model.quantization != "none":
-            yield (
-                f"model.quantization: {self.model.quantization}; {method.title} starts from passes over the whole "
-                "base unquantised, so take none, or another method"
-            )
-        if method.form == "gralora" and self.model.quantization == "int8":
-            yield "model.quantization: int8; peft's GraLoRA has no gradient on an int8 base, take nf4 or none"
 
     @property
     def causal(self) -> bool:
@@ -215,6 +200,12 @@ class TrainingPlan:
         """Optimizer steps in all."""
         steps = max(1, round(self.train.epochs * self.steps_per_epoch))
         return steps if self.train.max_steps is None else min(steps, self.train.max_steps)
+
+
+def refuse_misfits(plans: Iterable[TrainingPlan]) -> None:
+    """Before the first of many trainings: raises InputError where the settings of any do not fit each other."""
+    if faults := list(dict.fromkeys(fault for plan in plans for fault in plan.faults())):
+        raise InputError(faults)
 
 
 def is_finished(plan: TrainingPlan) -> bool:

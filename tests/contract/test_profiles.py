@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,8 @@ import yaml
 
 from common.errors import InputError
 from pipeline.paths import Paths
-from pipeline.profile import CONFIGS, load_profile
+from pipeline.profile import CONFIGS, EMBEDDED_CONTEXT, SHIPPED_VOCABULARY, SHIPPED_WIDTHS, load_profile
+from tests.support.imports import REPOSITORY
 
 PROFILES = sorted(path.stem for path in CONFIGS.glob("*.yaml"))
 
@@ -97,6 +100,83 @@ def test_a_test_set_larger_than_its_pool_is_refused() -> None:
     [fault] = faults_of("data.test_pool=50", "data.test_size=100")
     assert "data.test_size: 100" in fault
     assert "data.test_pool: 50" in fault
+
+
+BETWEEN_SETTINGS = {
+    "base_heads and base_width": (["data.embedded.base_heads=3"], "3 heads cannot share base_width: 128"),
+    "test_size and test_pool": (["data.test_size=400"], "data.test_size: 400 is larger than data.test_pool: 394"),
+    "validation_fraction and drawn rows": (
+        ["data.clusters=1", "data.per_cluster=5", "data.validation_fraction=0.9"],
+        "data.validation_fraction: 0.9 of the 5 rows",
+    ),
+    "rows wanted and rows made": (["data.embedded.rows=8000"], "are 7,394 rows, but .* gives at most 7,200"),
+    "rows wanted and sample": (["data.sample_fraction=0.1"], "gives at most 1,200"),
+    "max_length and context": (["data.max_length=5000"], "data.max_length: 5000 is over the embedded base's context"),
+    "gen_length and context": (["sampling.gen_length=4096", "sampling.steps=512"], "leaves no room for a prompt"),
+    "max_gen_length and context": (["sampling.max_gen_length=4096"], "leaves no room for a prompt"),
+    "gen_length and block_length": (["sampling.gen_length=50"], "allowed: a multiple of block_length"),
+    "steps and blocks": (["sampling.steps=47"], "a multiple of the number of blocks"),
+    "max_gen_length and gen_length": (["sampling.max_gen_length=8"], "at least gen_length"),
+    "max_gen_length and stop_at_eos": (
+        ["sampling.max_gen_length=64", "sampling.stop_at_eos=false"], "allowed only with stop_at_eos",
+    ),
+    "insert_masks and max_gen_length": (["sampling.insert_masks=2"], "allowed only with max_gen_length"),
+    "stop ids and vocabulary": (["sampling.stop_token_ids=[1536]"], "1536 is no token of the embedded base"),
+    "stop ids and the shipped base's vocabulary": (
+        ["sampling.stop_token_ids=[1536]", "data.embedded.vocabulary=4096"], "vocabulary has 1536",
+    ),
+    "stop ids and a fresh base's vocabulary": (
+        ["sampling.stop_token_ids=[600]", "data.embedded.vocabulary=600", "data.embedded.base=fresh"],
+        "vocabulary has 600",
+    ),
+    "known_tokens and vocabulary": (["sampling.known_tokens=1537"], "more than the embedded base's vocabulary: 1536"),
+    "budgets and block_length": (["evaluation.eos_overflow=[12]"], "must be a multiple of sampling.block_length"),
+    "budgets and context": (["evaluation.eos_overflow=[4096]"], "4096 leaves no room for a prompt"),
+    "budgets and steps": (["evaluation.eos_overflow=[512]", "sampling.steps=60000"], "640,000 steps"),
+    "masks and global_batch_size": (
+        ["train.masks=complementary", "train.global_batch_size=3"], "needs an even global_batch_size",
+    ),
+    "rank and weights, PiSSA": (["methods.pissa.rank=129"], "PiSSA takes at most 128"),
+    "rank and weights, LoRA-GA": (["methods.lora_ga={rank: 65}"], "LoRA-GA takes at most 64"),
+    "rank and weights, EVA": (["methods.eva={rank: 65}"], "EVA takes at most 64"),
+    "rank and weights, a fresh base": (
+        ["methods.pissa.rank=100", "data.embedded.base=fresh", "data.embedded.base_mlp_width=96"], "at most 96",
+    ),
+    "rank and blocks": (["methods.gralora={rank: 5}"], "rank: 5 is no multiple of methods.gralora.blocks: 2"),
+    "blocks and widths": (["methods.gralora={rank: 6, blocks: 3}"], "3 do not divide the embedded base's widths"),
+    "alpha and method": (["methods.hira={alpha: 4}"], "HiRA has no such factor"),
+    "quantisation and start": (["methods.corda={}", "model.quantization=nf4"], "CorDA starts from passes over the"),
+    "quantisation and form": (["methods.gralora={}", "model.quantization=int8"], "no gradient on an int8 base"),
+}  # fmt: skip
+"""Settings each in its range that do not fit each other: what is set, and what is said before anything runs."""
+
+
+@pytest.mark.parametrize("pair", BETWEEN_SETTINGS)
+def test_settings_that_do_not_fit_each_other_are_refused_when_the_profile_is_read(pair: str) -> None:
+    overrides, words = BETWEEN_SETTINGS[pair]
+    [fault] = faults_of(*overrides)
+    assert re.search(words, fault), fault
+    assert len(fault) <= 300
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [["methods.pissa={rank: 128}", "methods.lora_ga={rank: 64}", "methods.eva={rank: 64}", "methods.lora.rank=4096"],
+     ["methods.pissa={rank: 100, targets: [q_proj]}", "data.embedded={base: fresh, rows: 12000, base_mlp_width: 96}"],
+     ["data.clusters=1", "data.per_cluster=2", "data.validation_fraction=0.9", "data.validation_fraction=0.1"],
+     ["data.embedded.rows=8216"], ["evaluation.eos_overflow=[4088]"], ["sampling.stop_token_ids=[1535]"]],
+)  # fmt: skip
+def test_settings_at_the_edge_of_what_fits_are_taken(overrides: list[str]) -> None:
+    load_profile("mini", overrides)
+
+
+def test_what_the_profile_knows_of_the_shipped_base_is_what_its_folder_says() -> None:
+    config = json.loads((REPOSITORY / "data_prep/bundled/base/config.json").read_text())
+    assert config["max_sequence_length"] == EMBEDDED_CONTEXT
+    assert config["vocab_size"] == SHIPPED_VOCABULARY
+    assert (config["d_model"], config["mlp_hidden_size"]) == SHIPPED_WIDTHS
+    twin = json.loads((REPOSITORY / "data_prep/bundled/twin/config.json").read_text())
+    assert (twin["hidden_size"], twin["intermediate_size"]) == SHIPPED_WIDTHS
 
 
 @pytest.mark.parametrize("override", ["train.learning_rate", "=3", "data..clusters=3"])

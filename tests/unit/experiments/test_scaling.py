@@ -119,3 +119,11 @@ def test_the_law_of_the_rows_is_found_and_led_on():
     assert line["beyond"]["low"] <= 0.4 + 32**-0.5 <= line["beyond"]["high"]
     assert [point["seeds"] for point in line["points"]] == [3, 3, 3, 3]
     assert json.loads(json.dumps(line)) == line
+
+
+def test_a_rank_that_one_method_cannot_take_is_said_before_anything_is_trained(study, tmp_path):
+    _, train, trained, folder = study
+    plans = {"lora": small_plan(tmp_path, "lora"), "gralora": small_plan(tmp_path, "gralora")}
+    with pytest.raises(InputError, match=r"methods\.gralora\.rank: 3 is no multiple of methods\.gralora\.blocks: 2"):
+        scale(points(plans, [8], [2, 3], [1]), folder, train)
+    assert not trained

@@ -119,6 +119,13 @@ def test_an_unknown_method_is_refused_before_anything_is_trained(sweep_of):
     assert trained == []
 
 
+def test_a_rate_that_one_method_cannot_take_is_said_before_anything_is_trained(sweep_of):
+    run, trained, _ = sweep_of
+    with pytest.raises(InputError, match=r"methods\.loraplus\.learning_rate: 1e\+38 times ratio 16\.0 overflows"):
+        run(["lora", "loraplus"], [1e-3, 1e38], [1])
+    assert trained == []
+
+
 def test_steps_to_reach_is_the_first_validation_at_most_the_references_final_bound(sweep_of):
     run, _, folder = sweep_of
     run(["lora", "pissa"], [1e-3, 2e-3], [1, 2])
