@@ -66,6 +66,7 @@ def best_rates(records: Records, rungs: Records = ()) -> dict[str, dict[str, Any
         bounds = {rate: _bounds(records, method, rate) for rate in _rates(records, method)}
         rate = min(bounds, key=lambda one: statistics.fmean(bounds[one]))
         own = [run for run in (*rungs, *records) if run.method == method]
+        alike, paired = _indistinct(own, rate)
         best[method] = {
             "learning_rate": rate,
             "bound": statistics.fmean(bounds[rate]),
@@ -73,33 +74,37 @@ def best_rates(records: Records, rungs: Records = ()) -> dict[str, dict[str, Any
             "seeds": len(bounds[rate]),
             "parameters": max(run.parameters for run in records if run.method == method),
             "rates": _rates(own, method),
-            "rates_alike": _indistinct(own, rate),
+            "rates_alike": alike,
+            "seeds_of_rates": paired,
         }
     return best
 
 
-def _indistinct(runs: Records, best: float) -> list[float]:
-    """The rates whose bound, paired by seed with that at the best one, differs by an interval (95%, t) that holds 0;
-    the best among them. Runs of equal length are compared, the longest that both rates have. With one seed nothing can
-    be told, and all rates are alike.
+def _indistinct(runs: Records, best: float) -> tuple[list[float], int]:
+    """The rates whose bound, paired by seed with that at the best one, differs by an interval (95%, t) that holds 0,
+    the best among them; and the fewest seeds of a pair. Runs of equal length are compared, the longest that both rates
+    have. With one seed nothing can be told, and all rates are alike.
     """
-    rates = sorted({run.learning_rate for run in runs})
-    return [rate for rate in rates if rate == best or _alike(runs, rate, best)]
+    pairs = {rate: _differences(runs, rate, best) for rate in sorted({run.learning_rate for run in runs})}
+    alike = [rate for rate, differences in pairs.items() if rate == best or _alike(differences)]
+    return alike, min((len(differences) for rate, differences in pairs.items() if rate != best), default=0)
 
 
-def _alike(runs: Records, rate: float, best: float) -> bool:
+def _differences(runs: Records, rate: float, best: float) -> list[float]:
     lengths = [{run.steps for run in runs if run.learning_rate == one} for one in (rate, best)]
-    shared = lengths[0] & lengths[1]
-    if not shared:
-        return False
-    long = [run for run in runs if run.steps == max(shared)]
-    here = {run.seed: run.final_bound for run in long if run.learning_rate == rate}
-    there = {run.seed: run.final_bound for run in long if run.learning_rate == best}
-    differences = [here[seed] - there[seed] for seed in sorted(here.keys() & there.keys())]
+    longest = max(lengths[0] & lengths[1], default=None)
+    here, there = (
+        {run.seed: run.final_bound for run in runs if run.steps == longest and run.learning_rate == one}
+        for one in (rate, best)
+    )
+    return [here[seed] - there[seed] for seed in sorted(here.keys() & there.keys())]
+
+
+def _alike(differences: Sequence[float]) -> bool:
+    if len(differences) < 2:
+        return True
     test = _paired(differences)
-    if test is None:
-        return len(differences) < 2 or differences[0] == 0
-    return test.low <= 0 <= test.high
+    return differences[0] == 0 if test is None else test.low <= 0 <= test.high
 
 
 def steps_to_reach(records: Records, reference: str) -> dict[str, float | None]:
@@ -159,9 +164,9 @@ def show(folder: Path) -> None:
     for method, best in facts["best"].items():
         alike = best["rates_alike"]
         if len(alike) > 1:
-            console.print(
-                f"{method}: rates from {alike[0]:.2e} to {alike[-1]:.2e} cannot be told apart", soft_wrap=True
-            )
+            told = " (one seed tells nothing)" if best["seeds_of_rates"] == 1 else ""
+            rates = f"rates from {alike[0]:.2e} to {alike[-1]:.2e}"
+            console.print(f"{method}: {rates} cannot be told apart{told}", soft_wrap=True)
     search = facts["search"]
     console.print(
         f"the search: {search['runs']} runs, {search['steps']} steps, {search['seconds'] / 60:.0f} minutes of training"

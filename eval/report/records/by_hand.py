@@ -110,6 +110,7 @@ class BestRate(Strict):
     parameters: Count | None = None
     rates: list[Number] = Field([])
     rates_alike: list[Number] = Field([])
+    seeds_of_rates: Count | None = None
 
 
 class Search(Strict):

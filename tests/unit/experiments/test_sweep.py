@@ -222,7 +222,10 @@ def test_rates_that_halving_left_behind_are_compared_at_equal_lengths():
     whole = [record("lora", 1e-3, seed, 1.0 + noise[seed]) for seed in noise]
     best = best_rates(whole, [*short, *half])["lora"]
     assert best["rates"] == [1e-3, 2e-3, 4e-3, 8e-3]
-    assert best["rates_alike"] == [1e-3, 4e-3]
+    assert (best["rates_alike"], best["seeds_of_rates"]) == ([1e-3, 4e-3], 3)
+    best = best_rates([record("lora", 1e-3, seed, 1.0 + noise[seed]) for seed in (2, 3)],
+                      [one for one in short if one.seed == 1])["lora"]  # fmt: skip
+    assert best["seeds_of_rates"] == 1  # though two seeds are compared with other methods
 
 
 @pytest.mark.parametrize("method", ["dora", "miss", "gralora", "rslora", "pissa"])

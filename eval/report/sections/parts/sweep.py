@@ -108,6 +108,8 @@ def _best_row(facts: Mapping[str, Any], method: str) -> BestRow:
     best, beside = facts["best"][method], facts.get("minus_reference", {}).get(method)
     alike, rates = best.get("rates_alike", []), _searched(facts, method)
     among = f"{rate_text(alike[0])} to {rate_text(alike[-1])}" if len(alike) > 1 else "–"
+    if _of_one_seed(best):
+        among = "one seed"
     if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
         among += ", at an end"
     p = beside.get("p_adjusted") if beside else None
@@ -122,6 +124,12 @@ def _best_row(facts: Mapping[str, Any], method: str) -> BestRow:
         told=told,
         parameters=fact_text(best.get("parameters")) if best.get("parameters") else "–",
     )
+
+
+def _of_one_seed(best: Mapping[str, Any]) -> bool:
+    """Whether the rates were compared on one seed, which tells nothing."""
+    paired = best.get("seeds_of_rates")
+    return (best["seeds"] if paired is None else paired) == 1
 
 
 def _searched(facts: Mapping[str, Any], method: str) -> list[float]:
@@ -216,7 +224,7 @@ def _sentences(facts: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> list[s
             text += f", standard deviation over {best['seeds']} seeds {best['deviation']:.3f}"
         alike = best.get("rates_alike", [])
         if len(alike) > 1:
-            told = " (one seed tells nothing)" if best["seeds"] == 1 else ""
+            told = " (one seed tells nothing)" if _of_one_seed(best) else ""
             text += f"; rates from {rate_text(alike[0])} to {rate_text(alike[-1])} cannot be told apart{told}"
         rates = _searched(facts, method)
         if len(rates) > 1 and best["learning_rate"] in (rates[0], rates[-1]):
