@@ -126,7 +126,7 @@ def sweep(
     for run in runs:
         records += _trained([run], output, train)
         write_json(output / "sweep.json", summary(records, plans[0].method_name, rungs))
-    plot(records, output / "sweep.png")
+    plot(records, output / "sweep.png", rungs)
     return records
 
 

@@ -181,26 +181,39 @@ def show(folder: Path) -> None:
     console.print(f"{folder / 'sweep.json'}, {folder / 'sweep.png'}", soft_wrap=True)
 
 
-def plot(records: Records, path: Path) -> None:
-    """Final validation bound against learning rate, a line per method through the mean over seeds, a dot per run."""
+def plot(records: Records, path: Path, rungs: Records = ()) -> None:
+    """Left: the bound against the learning rate, a line per method through the mean over seeds, of the whole runs and,
+    dashed, of the shortest ones. Right: every method at its best rate, a dot per seed and a bar at the mean.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
-    for method in _methods(records):
-        rates = _rates(records, method)
-        means = [statistics.fmean(_bounds(records, method, rate)) for rate in rates]
-        (line,) = axes.plot(rates, means, label=method_named(method).title)
-        own = [run for run in records if run.method == method]
-        axes.scatter([run.learning_rate for run in own], [run.final_bound for run in own], s=14, color=line.get_color())
-    axes.set_xscale("log")
-    axes.set_xlabel("peak learning rate (of A)")
-    axes.set_ylabel("validation bound, nats per answer token")
-    axes.legend()
+    figure, (left, right) = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    best = best_rates(records)
+    colours = dict(zip(best, pyplot.get_cmap("tab20").colors * len(best), strict=False))  # pyright: ignore[reportAttributeAccessIssue]
+    shortest = [run for run in rungs if run.steps == min(one.steps for one in rungs)]
+    for method, colour in colours.items():
+        for runs, style, name in ((shortest, "--", None), (records, "-", method_named(method).title)):
+            rates = _rates([run for run in runs if run.method == method], method)
+            means = [statistics.fmean(_bounds(runs, method, rate)) for rate in rates]
+            left.plot(rates, means, style, marker="o", markersize=4, label=name, color=colour)
+    left.set_xscale("log")
+    left.set_xlabel("peak learning rate (of A)")
+    left.set_ylabel("validation bound, nats per answer token")
+    if shortest:
+        left.set_title(f"solid: whole runs; dashed: {shortest[0].steps} steps", fontsize=9)
+    left.legend(fontsize=8, ncols=2)
+    ranked = sorted(best, key=lambda method: best[method]["bound"], reverse=True)
+    for place, method in enumerate(ranked):
+        bounds = _bounds(records, method, best[method]["learning_rate"])
+        right.scatter(bounds, [place] * len(bounds), s=18, color=colours[method])
+        right.plot([best[method]["bound"]] * 2, [place - 0.3, place + 0.3], color=colours[method])
+    right.set_yticks(range(len(ranked)), [method_named(method).title for method in ranked])
+    right.set_xlabel("final bound at the best rate, nats per answer token")
     with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=150)
+        figure.savefig(temporary, dpi=120)
     pyplot.close(figure)
 
 
