@@ -176,6 +176,7 @@ def test_the_map_is_read_by_arrow_keys_and_by_pointer(index: Page) -> None:
         for across in (0.2, 0.35, 0.5, 0.65, 0.8):
             x, y = left + across * wide, top + down * high
             index.send("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+            index.run("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")  # moves wait for a frame
             seen.add(index.run("document.getElementById('map-text').textContent"))
     assert len(seen) > 3
 
