@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from llada.errors import not_finite
 from llada.sampling.batches import BatchOfAnswers, batches_by_length, left_pad
 
 
@@ -36,6 +37,9 @@ def generate_causal(
         longest: new tokens at the most. stops: tokens that end an answer. pad: the token that rows are padded with.
         temperature: 0 takes the most probable token.
         token_budget: rows times (longest prompt + answer) of a batch.
+
+    Raises:
+        llada.errors.CheckpointError: the model gives no finite logits.
     """
     from transformers import GenerationConfig, LogitsProcessorList
 
@@ -45,7 +49,8 @@ def generate_causal(
     )
     for items in batches_by_length([len(prompt) for prompt in prompts], longest, token_budget):
         ids, mask = left_pad([prompts[item] for item in items], pad, device)
-        noise = [GumbelNoise(items, seed, temperature, ids.shape[1])] if temperature else []
+        looks: list[Any] = [FirstLook(ids.shape[1])]
+        looks += [GumbelNoise(items, seed, temperature, ids.shape[1])] if temperature else []
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
         begin = time.perf_counter()
@@ -54,7 +59,7 @@ def generate_causal(
                 input_ids=ids,
                 attention_mask=mask,
                 generation_config=settings,
-                logits_processor=LogitsProcessorList(noise),
+                logits_processor=LogitsProcessorList(looks),
             )
         seconds = time.perf_counter() - begin
         written = tokens[:, ids.shape[1] :].tolist()
@@ -73,6 +78,18 @@ def until_stop(tokens: Sequence[int], stops: Collection[int]) -> list[int]:
     """The tokens up to the first stop, itself included."""
     end = next((place for place, token in enumerate(tokens) if token in stops), len(tokens) - 1)
     return list(tokens[: end + 1])
+
+
+class FirstLook:
+    """Refuses logits that are not finite, at the first new token of a batch. A processor as GumbelNoise is one."""
+
+    def __init__(self, start: int) -> None:
+        self.start = start
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if input_ids.shape[1] == self.start and not bool(scores.isfinite().all()):
+            raise not_finite(scores.dtype)
+        return scores
 
 
 class GumbelNoise:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import InputError
 from common.section import LARGEST_SEED
 from common.yaml_text import parse_yaml
+from llada.errors import CheckpointError
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:
@@ -78,6 +79,8 @@ class Conversation:
             prompts = {name: ids for name, (ids, _) in made.items()}
             for latest in systems.answer(prompts, self.sampling, self.seed, not self.raw):
                 yield latest
+        except CheckpointError as error:
+            raise InputError(str(error)) from error
         except ValueError as error:
             raise InputError(f"sampling: {error}") from error
         if self.raw:

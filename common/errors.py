@@ -31,6 +31,9 @@ _CURES = {
     errno.EMFILE: "too many open files; raise the limit (`ulimit -n`)",
     errno.ENFILE: "too many open files on this machine; close other programs",
     errno.EIO: "the disk failed to read or write; check it",
+    errno.ESTALE: "the file server has lost it; mount its folder again, then run the same command",
+    errno.EBUSY: "another program holds it; close that, then run the same command",
+    errno.ETIMEDOUT: "the file server does not answer; check the connection",
     errno.ENOMEM: "not enough memory; close other programs, or lower the counts in the profile",
 }
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from llada.chat_format import decode_answer
+from llada.errors import CheckpointError
 from llada.sampling.batches import left_pad
 from llada.sampling.engine import Engine, Step
 from llada.sampling.settings import SamplerConfig
@@ -166,8 +167,8 @@ class Batches:
     def _advance(self, batch: _Batch) -> None:
         try:
             going_on = batch.advance()
-        except Exception:  # as above
-            LOG.exception("a batch failed")
+        except Exception as error:  # as above
+            LOG.error("a batch failed: %s", error, exc_info=None if isinstance(error, CheckpointError) else error)
             going_on = False
             for job in batch.jobs.values():
                 job.end("fault")

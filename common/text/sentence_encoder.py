@@ -109,7 +109,11 @@ class SentenceEncoder:
         return f"{pooled}, then L2 norm 1{f', each text after {self.prefix!r}' if self.prefix else ''}"
 
     def encode(self, ids: Sequence[Sequence[int]], dtype: torch.dtype) -> np.ndarray:
-        """The vectors of a batch of token ids, (B, D) in `dtype`: in float64 pooled with its precision too."""
+        """The vectors of a batch of token ids, (B, D) in `dtype`: in float64 pooled with its precision too.
+
+        Raises:
+            InputError: the encoder gives no finite numbers.
+        """
         import torch
 
         width, pad = max(map(len, ids)), self.tokenizer.pad_token_id or 0
@@ -124,6 +128,8 @@ class SentenceEncoder:
             if dtype == torch.float64:
                 hidden = hidden.double()
             pooled = (masked_mean(hidden, mask) if self.pooling == "mean" else hidden[:, 0]).to(dtype)  # (B, D)
+            if not bool(pooled.isfinite().all()):
+                raise InputError("data.encoder: it gives vectors that are not finite; check its weights")
             return torch.nn.functional.normalize(pooled, dim=1).cpu().numpy()
 
 

@@ -51,15 +51,15 @@ def bounds(
                 estimates = exact_log_likelihoods(model, *given)
             else:
                 estimates = log_likelihoods(model, *given, samples, seed=seed, items=rows)
-            refuse_what_is_not_finite(model, estimates)
+            refuse_what_is_not_finite(model, [one.estimate for one in estimates])
             by_row.update(zip(rows, estimates, strict=True))
             progress.advance(task, len(rows))
     return [by_row[row] for row in range(len(prompts))]
 
 
-def refuse_what_is_not_finite(model: Any, estimates: Sequence[LikelihoodEstimate]) -> None:
+def refuse_what_is_not_finite(model: Any, estimates: Sequence[float]) -> None:
     """Raises InputError where the model gives no number for an answer: everything measured after it would be void."""
-    wrong = sum(not math.isfinite(one.estimate) for one in estimates)
+    wrong = sum(not math.isfinite(one) for one in estimates)
     if wrong:
         dtype = causal_network(model).dtype
         raise InputError(

@@ -57,7 +57,11 @@ class Scorer:
         return total
 
     def score(self, questions: Sequence[Question], numbers: Sequence[int]) -> list[Scored]:
-        """Score some questions. `numbers`, the places in the file, decide the bound's masks."""
+        """Score some questions. `numbers`, the places in the file, decide the bound's masks.
+
+        Raises:
+            InputError: a score is not finite.
+        """
         found: list[dict[str, list[float]]] = [{} for _ in questions]
         fits = []
         if "letter" in self.scorings:
@@ -78,6 +82,7 @@ class Scorer:
             if "revealing" in self.scorings:
                 revealed = revealed_log_likelihoods(base_of(self.model), prompts, flat)
                 self._spread(found, "revealing", revealed, options)
+        refuse_what_is_not_finite(self.model, [score for row in found for name in row for score in row[name]])
         return [
             Scored(row, min(fit[place].shots for fit in fits), any(fit[place].cut for fit in fits))
             for place, row in enumerate(found)
@@ -95,7 +100,6 @@ class Scorer:
         self, prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], items: Sequence[int]
     ) -> list[float]:
         estimates = log_likelihoods(self.model, prompts, answers, self.samples, seed=self.seed, items=items)
-        refuse_what_is_not_finite(self.model, estimates)
         return [one.estimate for one in estimates]
 
     @torch.no_grad()

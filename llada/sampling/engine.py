@@ -22,6 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from llada.errors import not_finite
 from llada.sampling.growth import Insertions, tail
 from llada.sampling.history import Block, Calm, Credits, Outlook, Said
 from llada.sampling.noise import fold, row_keys
@@ -240,10 +241,7 @@ class Engine:
         for chunk in torch.arange(len(at), device=at.device).split(self.head_rows):
             logits = self.model.head(hidden[0, at[chunk], place[chunk]]).float()
             if self.forward_passes == 1 and not bool(logits.isfinite().all()):  # asked once: it waits for the device
-                raise ValueError(
-                    f"the model's logits are not finite in {hidden.dtype}; load it in float32 or bfloat16, or check "
-                    "its weights"
-                )
+                raise not_finite(hidden.dtype)
             if self.config.guidance_scale:
                 blind = self.model.head(hidden[1, at[chunk], place[chunk]]).float()
                 logits = blind + (self.config.guidance_scale + 1) * (logits - blind)

@@ -36,7 +36,10 @@ def test_the_cure_stays_whole_where_only_a_value_is_long() -> None:
         (errno.ENOSPC, "no space left on"), (errno.EDQUOT, "no space left on"), (errno.EACCES, "not allowed"),
         (errno.EROFS, "cannot be written"), (errno.ENAMETOOLONG, "too long"), (errno.ENOTDIR, "a file stands where"),
         (errno.EISDIR, "a folder stands where"), (errno.ELOOP, "in a circle"), (errno.ENOENT, "no such file"),
-        (errno.EIO, "the disk failed"),
+        (errno.EIO, "the disk failed"), (errno.EMFILE, "too many open files"), (errno.ENFILE, "too many open files"),
+        (errno.EFBIG, "no space left on"), (errno.EPERM, "not allowed"), (errno.EEXIST, "a file stands where"),
+        (errno.ESTALE, "the file server has lost it"), (errno.EBUSY, "another program holds it"),
+        (errno.ETIMEDOUT, "does not answer"),
     ],
 )  # fmt: skip
 def test_the_machines_errors_name_place_and_cure(number: int, words: str, tmp_path: Path) -> None:

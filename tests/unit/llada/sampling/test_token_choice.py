@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from llada import SamplerConfig, generate
+from llada.errors import CheckpointError
 from llada.sampling.token_choice import TokenChooser, penalised
 from tests.support.reference_sampler import EOS, EOT, MASK, random_model, single_thread
 
@@ -69,5 +70,5 @@ def test_logits_that_are_not_finite_are_refused_at_the_first_step(remasking, val
     model = random_model(0).to(torch.bfloat16)
     with torch.no_grad():
         model.get_output_embeddings().weight[5] = value
-    with pytest.raises(ValueError, match=r"not finite in torch\.bfloat16"):
+    with pytest.raises(CheckpointError, match=r"not finite in torch\.bfloat16"):
         generate(model, PROMPT, config=replace(STEPWISE, remasking=remasking))
