@@ -2,7 +2,8 @@
 
     python benchmarks/faults.py                     # all cases; writes benchmarks/results/faults.json
     python benchmarks/faults.py --sample 200        # some of each kind, as tests/contract/test_faults.py has it
-    python benchmarks/faults.py --kind interruptions --sample 40        # disk full and SIGKILL at file operations
+    python benchmarks/faults.py --kind interruptions --sample 40        # at file operations: full, killed, refused
+    python benchmarks/faults.py --kind interruptions --stage train      # of one stage alone
 
 A kind is one function in KINDS that yields its cases; the seed decides the sample and nothing else.
 """
@@ -36,6 +37,7 @@ from pipeline.profile import CONFIGS, Profile, load_profile
 from tests.support.faults.artefacts import Damage, World
 from tests.support.faults.operations import Operations
 from tests.support.faults.rows import Writer, damaged_folders, nasty_folders
+from tests.support.faults.whole import STAGES
 
 SEED = 14
 LIMIT_S = 10
@@ -167,9 +169,11 @@ def artefacts() -> Iterator[Case]:
         yield Case(damage.name, lambda damage=damage: _read_damaged(world, damage), damage.noticed)
 
 
-def interruptions() -> Iterator[Case]:
-    """Data stages whose disk is full, or that are killed, at every one of their file operations, and the run after."""
-    operations = Operations(Path(_scratch().name) / "operations")
+def interruptions(stages: Sequence[str] = STAGES) -> Iterator[Case]:
+    """Stages whose disk is full, that are killed, or that the system tells something else, at every one of their file
+    operations, and the run after.
+    """
+    operations = Operations(Path(_scratch().name) / "operations", stages)
     for one in operations.interruptions():
         yield Case(one.name, lambda one=one: operations.suffer(one), limit_s=300)
 
@@ -291,8 +295,11 @@ def main() -> None:
     parser.add_argument("--sample", type=int, metavar="N", help="so many cases; nothing is written")
     parser.add_argument("--seed", type=int, default=SEED)
     parser.add_argument("--kind", choices=[*BY_HAND, *KINDS], help="this one alone; nothing is written")
+    parser.add_argument("--stage", choices=STAGES, help="of interruptions: this stage's alone")
     options = parser.parse_args()
     kinds = BY_HAND | KINDS  # those that fork come first, before any thread is there
+    if options.stage:
+        kinds["interruptions"] = lambda: interruptions([options.stage])
     counts = sweep(options.sample, options.seed, {options.kind: kinds[options.kind]} if options.kind else kinds)
     print(table(counts))
     if options.sample is None and options.kind is None:

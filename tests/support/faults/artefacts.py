@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from common import seals
-from common.files import read_json, write_json
+from common.files import read_json, sha256_of_model_folder, write_json
 from data_prep.inputs.sources import model_files
 from pipeline.paths import Paths
 from pipeline.profile import Profile, load_profile
@@ -119,15 +119,19 @@ class World:
                 noticed = not same and (sealed or name in MUST_BE_NOTICED)
                 yield Damage(f"{artefact}: {name}", artefact, path, alter, noticed)
 
-    def _write_inputs(self) -> None:
-        """What the stage `inputs` leaves, with rows, an encoder that nobody opens and a base with its tokenizer."""
+    def _write_inputs(self, encoder: Path | None = None) -> None:
+        """What the stage `inputs` leaves, with rows, a base with its tokenizer and an encoder, without which the base
+        stands in for one that nobody opens.
+        """
         base, rows = self.paths.inputs / "base", self.paths.inputs / "dataset" / "rows.parquet"
         write_tiny_base(base)
         rows.parent.mkdir(parents=True)
         pq.write_table(pa.Table.from_pylist([*article_rows(30), *question_rows(30)]), rows)
-        model = {"source": "embedded", "kind": "embedded", "revision": None, "path": "inputs/base", "sha256": "0"}
+        model = {"source": "embedded", "kind": "embedded", "revision": None, "path": "inputs/base"}
+        model["sha256"] = "0" if encoder is None else sha256_of_model_folder(base)
+        other = model if encoder is None else model | {"path": "inputs/encoder"}
         files = [{"path": "inputs/dataset/rows.parquet", "bytes": rows.stat().st_size}]
-        content = {"dataset": {"source": "embedded", "files": files, "columns": {}}, "encoder": model, "base": model}
+        content = {"dataset": {"source": "embedded", "files": files, "columns": {}}, "encoder": other, "base": model}
         facts = self.paths.inputs_facts
         write_json(facts, seals.sealed(facts, content, read=[rows, *model_files(base)], wrote=()))
 

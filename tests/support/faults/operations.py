@@ -1,8 +1,10 @@
-"""A stage whose disk is full from one of its file operations on, or which is killed at it, and the same stage again.
+"""A stage whose disk is full from one of its file operations on, which is killed at it, or which the system tells
+another error there, and the same stage again.
 
 Each run is a forked process, so that a kill is a real one. Operations are what Python's audit hooks tell of below the
-artefacts: files opened for writing, folders made, renamings, removals. A limit on the size of files (RLIMIT_FSIZE)
-stops those written by other languages too.
+artefacts: files opened for writing, folders made, renamings, removals; and, for the other errors, files opened for
+reading. Limits on the size of files (RLIMIT_FSIZE) and on their number (RLIMIT_NOFILE) stop those of other languages
+too.
 """
 
 from __future__ import annotations
@@ -16,16 +18,22 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from pipeline.options import faults_of
 from pipeline.paths import Paths
-from tests.support.faults.artefacts import World
+from tests.support.faults.whole import OF_A_RUN, STAGES, WholeWorld
 
-STAGES = ("select", "split", "format")
+HEAVY = ("torch", "transformers", "peft", "accelerate", "pandas", "sklearn.cluster", "sacrebleu", "training.trainer",
+         *(f"pipeline.stages.{stage}" for stage in STAGES if stage != "sweep"))  # fmt: skip
+"""Imported before anything forks, so that no run has to: importing starts no thread."""
+KINDS = ("EACCES", "EROFS", "ENAMETOOLONG", "EISDIR", "ENOTDIR", "ELOOP", "EMFILE", "EIO", "ESTALE")
+"""What the system may say besides a full disk; each operation gets one of them in turn."""
+FILES = (0, 1, 2, 4, 8)  # that may be open besides those that are as the stage begins
 LIMITS = (0, 64, 1 << 10, 4 << 10, 16 << 10)  # bytes of a file
 MAKING = ("open", "os.mkdir")
 CHANGING = (*MAKING, "os.rename", "os.remove", "os.rmdir")
@@ -41,7 +49,7 @@ class Interruption:
     """How a run of a stage is disturbed. at: the operation's number from 1; in bytes where it is a limit."""
 
     stage: str
-    how: str  # full | limit | kill
+    how: str  # full | limit | kill | files | write EACCES, read EACCES ...
     at: int
     finished: bool  # the stage's outputs of a run before are there
 
@@ -53,24 +61,33 @@ class Interruption:
 class Operations:
     """Worlds at toy size, one for every interruption; what a stage makes of it undisturbed is known."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, stages: Sequence[str] = STAGES) -> None:
+        self.folder, self.stages = folder, stages
         made = folder / "made"
-        _forked(lambda: World.at(made))  # so that no thread of daft's is in this process, which forks
-        self.made = World(Paths.of("mini", made / "run"), made / "planted", _profile())
+        for name in HEAVY:
+            import_module(name)
+        ended = _forked(lambda: WholeWorld.at(made))  # so that no library's thread is in this process, which forks
+        if ended.status != 0:
+            raise UntidyError(ended.told)
+        self.made = WholeWorld.in_folder(made)
         self.expected = _digests(self.made.paths.root)
 
     def interruptions(self) -> Iterator[Interruption]:
         """Every one, in a fixed order."""
-        for stage in STAGES:
+        for stage in self.stages:
             for finished in (False, True):
                 world = self._fresh(stage, finished)
-                most = json.loads(_forked(lambda world=world, stage=stage: _counted(world, stage)).told)
-                for at in range(1, most + 1):
+                changes, reads = json.loads(_forked(lambda world=world, stage=stage: _counted(world, stage)).told)
+                for at in range(1, changes + 1):
                     yield Interruption(stage, "full", at, finished)
                     yield Interruption(stage, "kill", at, finished)
+                    yield Interruption(stage, f"write {KINDS[at % len(KINDS)]}", at, finished)
+                for at in range(1, reads + 1):
+                    yield Interruption(stage, f"read {KINDS[at % len(KINDS)]}", at, finished)
                 for size in LIMITS:
                     yield Interruption(stage, "limit", size, finished)
+                for more in FILES:
+                    yield Interruption(stage, "files", more, finished)
 
     def suffer(self, interruption: Interruption) -> None:
         """Run a stage with an interruption, and again without.
@@ -96,13 +113,13 @@ class Operations:
         finally:
             shutil.rmtree(world.paths.root)
 
-    def _fresh(self, stage: str, finished: bool) -> World:
+    def _fresh(self, stage: str, finished: bool) -> WholeWorld:
         root = self.folder / "run"
         shutil.rmtree(root, ignore_errors=True)
         shutil.copytree(self.made.paths.root, root)
         world = replace(self.made, paths=Paths.of("mini", root))
         if not finished:
-            for path in _outputs(world, stage):
+            for path in world.outputs(stage):
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         return world
 
@@ -137,45 +154,57 @@ def _forked(run: Callable[[], Any]) -> _Ended:
     return _Ended(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), told)
 
 
-def _counted(world: World, stage: str) -> int:
-    seen = 0
+def _counted(world: WholeWorld, stage: str) -> list[int]:
+    """Operations that change something, and files opened for reading."""
+    seen = {True: 0, False: 0}
 
-    def count(event: str, _: tuple[Any, ...]) -> None:
-        nonlocal seen
-        seen += 1
+    def count(event: str, arguments: tuple[Any, ...]) -> None:
+        seen[_changes(event, arguments)] += 1
 
     _watch(world.paths.root, count)
     world.run(stage)
-    return seen
+    return [seen[True], seen[False]]
 
 
-def _disturbed(world: World, interruption: Interruption) -> None:
+def _disturbed(world: WholeWorld, interruption: Interruption) -> None:
+    if interruption.how == "files":
+        there = sum(1 for _ in Path("/proc/self/fd").iterdir())
+        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (there + interruption.at, hard))
+        world.run(interruption.stage)
+        return
     if interruption.how == "limit":
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (interruption.at, resource.RLIM_INFINITY))
         world.run(interruption.stage)
         resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
         return
-    seen = 0
+    seen, place = 0, None
+    reading, kind = interruption.how.startswith("read "), interruption.how.rpartition(" ")[2]
 
     def disturb(event: str, arguments: tuple[Any, ...]) -> None:
-        nonlocal seen
+        nonlocal seen, place
+        if _changes(event, arguments) == reading:
+            return
         seen += 1
-        if seen >= interruption.at and interruption.how == "kill":
+        if seen >= interruption.at and kind == "kill":
             os.kill(os.getpid(), signal.SIGKILL)
-        if seen >= interruption.at and event in MAKING:
+        if seen >= interruption.at and kind == "full" and event in MAKING:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(arguments[0]))
+        if kind in KINDS and (seen == interruption.at or arguments[0] == place):
+            place = arguments[0]  # whoever tries again is told the same
+            raise OSError(getattr(errno, kind), os.strerror(getattr(errno, kind)), str(place))
 
     _watch(world.paths.root, disturb)
     world.run(interruption.stage)
 
 
 def _watch(root: Path, told: Callable[[str, tuple[Any, ...]], None]) -> None:
-    """Call `told` before every operation that changes something below `root`, for the rest of this process."""
+    """Call `told` before every file operation below `root`, for the rest of this process."""
     inside = f"{root}/"
 
     def hook(event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in CHANGING or (event == "open" and not (arguments[2] or 0) & WRITES):
+        if event not in CHANGING:
             return
         place = os.fsdecode(arguments[0]) if isinstance(arguments[0], str | bytes | os.PathLike) else ""
         if place.startswith(inside) or (event in ("os.remove", "os.rmdir") and not place.startswith("/")):
@@ -184,23 +213,16 @@ def _watch(root: Path, told: Callable[[str, tuple[Any, ...]], None]) -> None:
     sys.addaudithook(hook)
 
 
-def _outputs(world: World, stage: str) -> list[Path]:
-    paths = world.paths
-    return {
-        "select": [paths.candidates, paths.select_facts],
-        "split": [paths.splits, paths.leakage_facts],
-        "format": [paths.formatted, paths.format_facts],
-    }[stage]
+def _changes(event: str, arguments: tuple[Any, ...]) -> bool:
+    return event != "open" or bool((arguments[2] or 0) & WRITES)
 
 
 def _digests(root: Path) -> dict[str, str]:
-    """Every file below a folder, hidden ones too, and its SHA-256; locks that stay are no leftovers."""
-    files = [path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock"]
-    return {str(path.relative_to(root)): hashlib.sha256(path.read_bytes()).hexdigest() for path in sorted(files)}
-
-
-def _profile() -> Any:
-    from pipeline.profile import load_profile
-    from tests.support.faults.artefacts import SETTINGS
-
-    return load_profile("mini", SETTINGS)
+    """Every file below a folder, hidden ones too, and its SHA-256, but for those of which each run has its own; locks
+    that stay are no leftovers.
+    """
+    files = sorted(path for path in root.rglob("*") if path.is_file() and path.suffix != ".lock")
+    return {
+        str(path.relative_to(root)): "" if path.name in OF_A_RUN else hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in files
+    }
