@@ -127,9 +127,9 @@ def _best_row(facts: Mapping[str, Any], method: str) -> BestRow:
 
 
 def _of_one_seed(best: Mapping[str, Any]) -> bool:
-    """Whether the rates were compared on one seed, which tells nothing."""
+    """Whether several rates were compared on one seed, or some never at equal lengths, which tells nothing."""
     paired = best.get("seeds_of_rates")
-    return (best["seeds"] if paired is None else paired) == 1
+    return len(best.get("rates_alike", [])) > 1 and (best["seeds"] if paired is None else paired) < 2
 
 
 def _searched(facts: Mapping[str, Any], method: str) -> list[float]:
