@@ -1,6 +1,6 @@
 """Bad input at scale: every case ends with one short line, never with a traceback, a hang or in silence.
 
-    python benchmarks/faults.py                     # all cases but interruptions, which take hours; writes benchmarks/results/faults.json
+    python benchmarks/faults.py                     # all but interruptions (hours); writes results/faults.json
     python benchmarks/faults.py --sample 200        # some of each kind, as tests/contract/test_faults.py has it
     python benchmarks/faults.py --kind interruptions --sample 40        # at file operations: full, killed, refused
     python benchmarks/faults.py --kind interruptions --stage train      # of one stage alone
