@@ -47,20 +47,35 @@ def area_under_parallelism(
 
 
 def draw(curves: Mapping[str, Sequence[Point]], path: Path) -> None:
-    """Quality against forward passes per item, one line for each curve, the front of all of them dashed."""
+    """Quality against forward passes per item: a panel for each cache, in it a line for each rule, which has the same
+    colour and mark in all, and the front of all panels dashed. A curve's name is `rule, cache`,
+    or the rule alone, which has no cache.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(figsize=(9, 6))
-    for number, (name, points) in enumerate(curves.items()):
-        marker = "osv^D*XPh"[number % 9]
-        axes.plot(*zip(*sorted(points), strict=True), marker=marker, linewidth=0.8, markersize=4, label=name)
+    names = {curve: (curve.rsplit(", ", 1) if ", " in curve else [curve, "none"]) for curve in curves}
+    rules = list(dict.fromkeys(rule for rule, _ in names.values()))
+    caches = list(dict.fromkeys(cache for _, cache in names.values()))
+    looks = {rule: (plt.get_cmap("tab20")(number % 20), "osv^D*XPh"[number % 9]) for number, rule in enumerate(rules)}
     best = front([point for points in curves.values() for point in points])
-    axes.plot(*zip(*best, strict=True), color="black", linestyle="--", linewidth=1.5, label="no point is better")
-    axes.set(xscale="log", xlabel="forward passes per item, one item at a time", ylabel="chrF++")
-    axes.legend(fontsize=7, ncols=2)
-    figure.tight_layout()
+    size = (4.2 * len(caches) + 0.6, 5.6)
+    figure, panels = plt.subplots(1, len(caches), figsize=size, sharex=True, sharey=True, squeeze=False)
+    drawn = {}
+    for cache, axes in zip(caches, panels[0], strict=True):
+        for curve, points in curves.items():
+            rule, own = names[curve]
+            colour, marker = looks[rule]
+            if own == cache:
+                line = {"color": colour, "marker": marker, "linewidth": 0.8, "markersize": 5}
+                [drawn[rule]] = axes.plot(*zip(*sorted(points), strict=True), **line)
+        style = {"color": "black", "linestyle": "--", "linewidth": 1.2}
+        [drawn["no point of any panel is better"]] = axes.plot(*zip(*best, strict=True), **style)
+        axes.set(xscale="log", xlabel="forward passes per item, one item at a time", title=f"cache: {cache}")
+    panels[0][0].set_ylabel("chrF++")
+    figure.tight_layout(rect=(0, 0.2, 1, 1))
+    figure.legend(drawn.values(), drawn.keys(), loc="lower center", fontsize=8, ncols=6)
     figure.savefig(path)
     plt.close(figure)
