@@ -297,10 +297,12 @@ def main() -> None:
     parser.add_argument("--kind", choices=[*BY_HAND, *KINDS], help="this one alone; nothing is written")
     parser.add_argument("--stage", choices=STAGES, help="of interruptions: this stage's alone")
     options = parser.parse_args()
-    kinds = BY_HAND | KINDS  # those that fork come first, before any thread is there
+    if options.stage and options.kind != "interruptions":
+        parser.error("--stage: of --kind interruptions alone")
     if options.stage:
-        kinds["interruptions"] = lambda: interruptions([options.stage])
-    chosen = {options.kind: kinds[options.kind]} if options.kind else KINDS  # interruptions take hours: by name alone
+        chosen = {"interruptions": lambda: interruptions([options.stage])}
+    else:
+        chosen = {options.kind: (BY_HAND | KINDS)[options.kind]} if options.kind else KINDS
     counts = sweep(options.sample, options.seed, chosen)
     print(table(counts))
     if options.sample is None and options.kind is None:

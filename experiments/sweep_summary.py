@@ -164,7 +164,7 @@ def show(folder: Path) -> None:
     for method, best in facts["best"].items():
         alike = best["rates_alike"]
         if len(alike) > 1:
-            told = " (one seed tells nothing)" if best["seeds_of_rates"] == 1 else ""
+            told = " (one seed tells nothing)" if best["seeds_of_rates"] < 2 else ""
             rates = f"rates from {alike[0]:.2e} to {alike[-1]:.2e}"
             console.print(f"{method}: {rates} cannot be told apart{told}", soft_wrap=True)
     search = facts["search"]
