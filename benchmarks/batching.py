@@ -29,7 +29,7 @@ import torch
 from adapters.attach import attach
 from adapters.base import load_unquantised
 from adapters.config import MethodConfig, ModelConfig
-from adapters.merged_forward import merge_forward_passes
+from adapters.forward import lean_forward_passes
 from adapters.methods import METHODS
 from training.batching import Batch, Rows, collate, epoch_batches, padding_waste, read_rows, tail_lengths
 from training.config import TrainConfig
@@ -112,7 +112,7 @@ def training_step(options: argparse.Namespace) -> Callable[[int, Batch], None]:
         adapted = attach(
             base, METHODS["lora"], MethodConfig.model_validate({"rank": options.rank}), model, Path(cache), options.seed
         )
-    merge_forward_passes(adapted.model)
+    lean_forward_passes(adapted.model)
     objective = Objective(adapted.model, "answer_length", getattr(torch, options.dtype)).to(device)
 
     def step(number: int, batch: Batch) -> None:

@@ -61,7 +61,7 @@ class Part:
 
 PARTS = (
     Part("oracle", "forward pass, loss, gradients, sampler and quantised layers against recorded numbers", 75),
-    Part("steps", "a training step at 8 B shape against the plain recipe", 140),
+    Part("steps", "a training step at 8 B shape against the plain recipe", 210),
     Part("trainer", "50 steps of each method by `accelerate launch` at 8 B shape, and the memory estimate", 150),
     Part("sampling", "100 prompts of 128 tokens, 128 new tokens", 110),
     Part("resume", "kill and resume; two processes on one device", 80),

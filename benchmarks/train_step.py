@@ -1,10 +1,11 @@
 """One training step, three ways, side by side in one process.
 
-    (a) this implementation   logits at masked positions alone, in slices, gradient taken on the way
-    (b) the plain recipe      as LLaDA's guideline has it: all logits, float32 cross-entropy at all positions
-    (c) gather after logits   all logits, cross-entropy at the masked positions
+    (a) this implementation   logits at masked positions alone, in slices, gradient taken on the way; `adapters.forward`
+    (b) the plain recipe      as LLaDA's guideline has it: all logits, float32 cross-entropy at all positions; the
+                              published network's operations one by one, peft's layers as they come
+    (c) gather after logits   as (b), but cross-entropy at the masked positions alone
 
-All three train the same LoRA adapter on the same frozen network with the same noise; their mean losses are printed
+All three train the same LoRA adapter on the same frozen weights with the same noise; their mean losses are printed
 side by side. A step is forward, backward and AdamW. The variants take turns, round by round, and the median counts, so
 a busy machine hurts all alike; on the CPU the processor seconds of all threads are given too. Tokens are all B x L.
 
@@ -29,10 +30,12 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -41,11 +44,16 @@ import transformers
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
+from adapters.attach import adapted_layers
+from adapters.base import quantise
+from adapters.config import ModelConfig
+from adapters.forward import lean_forward_passes, spare_casts
 from benchmarks.cuda_parts.setting import random_network
 from common.memory import peak_resident_bytes, resident_bytes
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.diffusion.loss import forward_process, masked_diffusion_loss
 from llada.diffusion.noise import noise_levels, noise_mask
+from llada.network import modeling
 
 NAMES = {"a": "this implementation", "b": "plain recipe", "c": "gather after logits"}
 TARGETS = r".*blocks\.\d+\.(q_proj|k_proj|v_proj|attn_out|ff_proj|up_proj|ff_out)"
@@ -111,7 +119,7 @@ class Setup:
         self.device, self.dtype = torch.device(options.device), getattr(torch, options.dtype)
         torch.manual_seed(options.seed)
         self.base = build_base(options, self.device, self.dtype)
-        self.model, self.casting = add_adapter(self.base, options.rank)
+        self.model = add_adapter(self.base, options.rank)
         if options.checkpointing:
             self.base.model.gradient_checkpointing = True
         if options.compile:
@@ -131,9 +139,10 @@ class Setup:
 
     def step(self, variant: str, batch: dict[str, Tensor]) -> float:
         self.optimizer.zero_grad()
-        with torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext():
-            loss = LOSSES[variant](self, **batch)
-        loss.backward()
+        with nullcontext() if variant == "a" else plain_network(self.model):
+            with torch.autocast(self.device.type, self.dtype) if self.dtype != torch.float32 else nullcontext():
+                loss = LOSSES[variant](self, **batch)
+            loss.backward()
         self.optimizer.step()
         return loss.item()
 
@@ -179,36 +188,47 @@ def build_base(options: argparse.Namespace, device: torch.device, dtype: torch.d
         torch.set_default_dtype(before)
     else:
         base = random_network(config, device, dtype)
-    if options.quantization == "nf4":
-        quantize_blocks(base, device, dtype)
+    quantise(base, ModelConfig.model_validate({"quantization": options.quantization, "dtype": options.dtype}), device)
     base.to(device)  # type: ignore[arg-type]
     return base.requires_grad_(False)
 
 
-def quantize_blocks(base: Any, device: torch.device, dtype: torch.dtype) -> None:
-    """Replace the blocks' linear layers by NF4 ones, as loading with a quantization_config does, block by block."""
-    from bitsandbytes.nn import LinearNF4, Params4bit
-
-    for block in base.model.transformer.blocks:
-        for name, layer in list(block.named_children()):
-            if isinstance(layer, nn.Linear):
-                quantized = LinearNF4(layer.in_features, layer.out_features, bias=False, compute_dtype=dtype)
-                quantized.weight = Params4bit(layer.weight.data, requires_grad=False, quant_type="nf4")
-                setattr(block, name, quantized.to(device))
-        block.to(device)
-
-
-def add_adapter(base: Any, rank: int) -> tuple[nn.Module, ExitStack]:
-    """The network with LoRA on every projection of the blocks, and the setting that must live as long as it."""
+def add_adapter(base: Any, rank: int) -> nn.Module:
+    """The network with LoRA on every projection of the blocks, as the trainer runs it."""
     from peft import LoraConfig, get_peft_model
-    from peft.helpers import disable_input_dtype_casting
 
     model = get_peft_model(base, LoraConfig(r=rank, lora_alpha=rank, target_modules=TARGETS))
-    # Autocast already chooses the adapters' compute type; casting their inputs to float32 first would only cost time.
-    settings = ExitStack()
-    settings.enter_context(disable_input_dtype_casting(model))
+    lean_forward_passes(model)
+    spare_casts(model)
     model.train()
-    return model, settings
+    return model
+
+
+@contextmanager
+def plain_network(model: Any) -> Iterator[None]:
+    """The published modeling code's operations, and peft's layers as they come, within the block."""
+
+    def norm(self: Any, x: Tensor) -> Tensor:
+        with torch.autocast(x.device.type, enabled=False):
+            wide = x.to(torch.float32)
+            variance = wide.pow(2).mean(-1, keepdim=True)
+            wide = wide * torch.rsqrt(variance + self.eps)
+            return self.weight * wide.to(x.dtype)
+
+    def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+        wide = x.float()
+        first, second = wide.chunk(2, dim=-1)
+        return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
+
+    with ExitStack() as changed:
+        changed.enter_context(patch.object(modeling.LLaDARMSNorm, "forward", norm))
+        changed.enter_context(patch.object(modeling, "rotate", rotated))
+        for block in model.get_base_model().model.blocks:  # not the compiled ones
+            changed.enter_context(patch.object(block, "_compiled_call_impl", None))
+        for layer in adapted_layers(model).values():
+            changed.enter_context(patch.object(layer, "forward", types.MethodType(type(layer).forward, layer)))
+            changed.enter_context(patch.object(layer, "cast_input_dtype_enabled", True))
+        yield
 
 
 def time_variants(setup: Setup, options: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from adapters.attach import Adapted, attach
 from adapters.base import layout_of, load_unquantised
 from adapters.forms import HOLDERS
-from adapters.merged_forward import merge_forward_passes, spare_casts
+from adapters.forward import lean_forward_passes, spare_casts
 from adapters.storage import set_trainable, trainable_tensors
 from common.errors import InputError
 from common.files import write_json
@@ -133,7 +133,7 @@ class Trainer:
             self.adapted: Adapted = attach(base, *parts, progress=processes.main, rows=rows)
         model = self.adapted.model
         if not processes.sharded:
-            merge_forward_passes(model)
+            lean_forward_passes(model)
         if plan.model.dtype != "float32":
             spare_casts(model)
         if plan.model.activation_checkpointing:

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from benchmarks import sampling as bench
-from benchmarks.cuda_parts.setting import GIB, random_network, record, setting
+from benchmarks.cuda_parts.setting import GIB, kernels, random_network, record, setting
 from benchmarks.train_step import measure_matrix_product
 from llada import LLaDAModelLM, SamplerConfig
 
@@ -53,6 +53,10 @@ def main() -> None:
     for case in cases(exact, prompts, prompt):
         measured, answers = bench.run(model, prompts[: case.rows], case.config, options)
         reference = reference or answers
+        if case.name == "exact" and not given.quick:
+            ids = torch.tensor(prompts[: case.rows], device=given.device).repeat(1, 2)
+            with torch.inference_mode():
+                record("one forward pass", rows=case.rows, positions=ids.shape[1], **kernels(lambda: model.hidden(ids)))
         record(case.name, **judged(case, measured, model, prompts, agreement(reference, answers), speeds))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.cuda_parts import RESULT
 from llada import LLaDAConfig, LLaDAModelLM
@@ -84,6 +86,22 @@ def lacks_bitsandbytes(name: str) -> bool:
 def synchronise(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize()
+
+
+def kernels(work: Callable[[], Any], most: int = 20) -> dict[str, Any]:
+    """Where the time of some work on the GPU goes: milliseconds and launches of the `most` kernels that take the
+    longest, milliseconds of all, and on the clock."""
+    torch.cuda.synchronize()
+    began = time.perf_counter()
+    with profile(activities=[ProfilerActivity.CUDA]) as recorded:
+        work()
+        torch.cuda.synchronize()
+    clock = time.perf_counter() - began
+    events = [event for event in recorded.key_averages() if event.self_device_time_total > 0]
+    events.sort(key=lambda event: -event.self_device_time_total)
+    longest = {event.key[:100]: [event.self_device_time_total / 1e3, event.count] for event in events[:most]}
+    total = sum(event.self_device_time_total for event in events) / 1e3
+    return {"longest": longest, "total_milliseconds": total, "clock_milliseconds": clock * 1e3}
 
 
 def random_network(config: LLaDAConfig, device: torch.device, dtype: torch.dtype, shared: bool = False) -> LLaDAModelLM:

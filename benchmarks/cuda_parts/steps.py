@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from benchmarks import train_step
-from benchmarks.cuda_parts.setting import GIB, Setting, lacks_bitsandbytes, record, setting
+from benchmarks.cuda_parts.setting import GIB, Setting, kernels, lacks_bitsandbytes, record, setting
 
 FULL = "--shape 8b --device cuda --dtype bfloat16 --rank 16 --length 512 --warmup 2 --steps 5"
 TOY = "--shape tiny --vocabulary 512 --dtype bfloat16 --rank 4 --length 32 --warmup 1 --steps 2"
@@ -21,6 +21,7 @@ CASES = {
     "bfloat16, checkpointing": ("--batch 32 --checkpointing", "a"),
     "NF4, checkpointing": ("--batch 8 --checkpointing --quantization nf4", "a"),
     "bfloat16, compiled": ("--batch 16 --compile {backend}", "a"),
+    "bfloat16, checkpointing, compiled": ("--batch 32 --checkpointing --compile {backend}", "a"),
 }
 
 
@@ -47,6 +48,9 @@ def measure(given: Setting, name: str, words: str, variants: str) -> None:
     for variant, label in (("a", "this"), ("b", "plain")):
         if variant in results:
             figures[label] = shown(results[variant])
+    if not given.quick:
+        batch = setup.batch(options.batch, options.length, 0)
+        figures["kernels"] = kernels(lambda: setup.step("a", batch))
     record(name, **figures, ratios=train_step.ratios(results), theory=train_step.theory(setup, options, results))
 
 

@@ -18,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from adapters.attach import wrap
 from adapters.config import MethodConfig
-from adapters.merged_forward import merge_forward_passes
+from adapters.forward import lean_forward_passes
 from adapters.methods import METHODS
 from llada import LLaDAConfig, LLaDAModelLM
 from llada.diffusion.loss import masked_diffusion_loss
@@ -49,7 +49,7 @@ def main() -> None:
         return time.process_time() - began
 
     plain = sorted(step() for _ in range(steps + 1))[steps // 2]
-    merge_forward_passes(models[0])
+    lean_forward_passes(models[0])
     merged = sorted(step() for _ in range(steps + 1))[steps // 2]
     print(
         f"peft {plain * 1e3:.0f} ms, merged {merged * 1e3:.0f} ms of CPU time per step: "

@@ -64,9 +64,11 @@ class LLaDARMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward.
-        # Autocast may widen its result, and float16 weights come with a float32 x, hence the cast.
-        return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(self.weight.dtype)
+        # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward: one
+        # kernel on a GPU. Under autocast it would be handed a float32 copy of x and return a float32 result.
+        # float16 weights come with a float32 x, hence the cast.
+        with torch.autocast(x.device.type, enabled=False):
+            return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(self.weight.dtype)
 
 
 class LLaDABlock(nn.Module):

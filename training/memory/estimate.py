@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -39,6 +39,7 @@ from training.config import TrainConfig
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
 
+ForwardPass = Literal["merged", "added", "peft"]
 GIB = 2**30
 NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # weight, 8-bit scale per block of 64, float32 scale per 256 scales
 ALLOCATOR_SLACK = 1.06  # blocks that a caching allocator holds beyond what is live
@@ -137,6 +138,8 @@ class Workload:
         unpacked = {"none": 0, "nf4": 1, "int8": 2}[model.quantization] * largest
         if model.activation_checkpointing:
             kept += shape.n_layers * shape.d_model * stream * positions
+            if forward_pass(model, self.method, self.config) == "added":  # x A^T, which is not computed again
+                kept += shape.n_layers * size * self.config.rank * len(set(self.config.targets)) * positions
         else:
             kept *= shape.n_layers
         norms = weight_norm_bytes(shape, self.config, size) if self.method.weight_decomposed else 0
@@ -145,15 +148,15 @@ class Workload:
     def block_bytes(self, model: ModelConfig, positions: int, cuda: bool) -> float:
         """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
         size, method, config = type_bytes(model), self.method, self.config
-        merged = has_merged_forward(model, method, config)
+        forward = forward_pass(model, method, config)
         spared = method.form == "miss"
-        kept = positions * block_activation_bytes(self.shape, config, size, merged, cuda, stream_bytes(model), spared)
+        kept = positions * block_activation_bytes(self.shape, config, size, forward, cuda, stream_bytes(model), spared)
         adapted = self.counts.adapted / self.shape.n_layers
         if method.form == "hira":
             kept -= positions * size * config.rank * len(set(config.targets))  # it has no A x
             kept += size * adapted * (1 if model.quantization == "none" else 2)  # W times B A, and W unpacked
-        if merged:
-            kept += 4 * adapted  # W + s B A, see adapters.merged_forward
+        if forward == "merged":
+            kept += 4 * adapted  # W + s B A
         if method.weight_decomposed:
             kept += positions * decomposition_bytes(self.shape, config, size)
             # With dropout peft multiplies by W a second time, and keeps the copy of W that was unpacked or cast for it.
@@ -263,27 +266,29 @@ def stream_bytes(model: ModelConfig) -> int:
     return 2 if model.dtype == "bfloat16" else 4
 
 
-def has_merged_forward(model: ModelConfig, method: Method, config: MethodConfig) -> bool:
-    """Do the adapted layers take the one-product forward pass of `adapters.merged_forward`?"""
-    plain = model.quantization == "none" and model.dtype == "float32"
-    return plain and config.dropout == 0 and not method.weight_decomposed and method.form == "lora"
+def forward_pass(model: ModelConfig, method: Method, config: MethodConfig) -> ForwardPass:
+    """Which forward pass of `adapters.forward` the adapted layers take, or peft's own."""
+    if config.dropout > 0 or method.weight_decomposed or method.form != "lora" or model.quantization == "int8":
+        return "peft"
+    return "merged" if model.quantization == "none" and model.dtype == "float32" else "added"
 
 
 def block_activation_bytes(
     shape: LLaDAConfig,
     config: MethodConfig,
     size: int,
-    merged: bool,
+    forward: ForwardPass,
     cuda: bool,
     stream: int | None = None,
     spares_inputs: bool = False,
 ) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
-    Norms keep their input in float32; attention its rotated q, k, v (keys and values repeated to all heads) and its
-    output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its input.
-    In float32 layers with the same input keep one copy of it (and attn_out none: it is attention's output); under
-    autocast, or with dropout, every layer keeps its own. Layers with peft's own forward pass also keep x A^T.
+    Norms keep their input, on a CPU in float32; attention its rotated q, k, v (keys and values repeated to all heads)
+    and its output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its
+    input. Layers with the same input keep one copy of it (and attn_out none: it is attention's output, in float16
+    scaled), but in peft's forward pass under autocast, or with dropout, every layer its own. All but the merged ones
+    keep x A^T, too.
 
     Args:
         stream: bytes of a number of the residual stream and the gate, where not `size` (float16: 4).
@@ -291,14 +296,17 @@ def block_activation_bytes(
     """
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
     targets = set(config.targets)
-    kept = 4 * 2 * D + size * 4 * D + (stream or size) * 3 * F
-    if size == 4 and config.dropout == 0:
+    stream = stream or size
+    kept = (stream if cuda else 4) * 2 * D + size * 4 * D + stream * 3 * F
+    if forward == "added" or (size == 4 and config.dropout == 0):
         inputs = D * (bool(targets & {"q_proj", "k_proj", "v_proj"}) + bool(targets & {"ff_proj", "up_proj"}))
+        inputs += D if "attn_out" in targets and stream > size else 0
     else:
         inputs = D * len(targets - {"ff_out"})
     inputs += F if "ff_out" in targets else 0
     mask = 0 if config.dropout == 0 else inputs * (1 if cuda else 4)  # what was dropped: bool on CUDA, else a float
-    return kept + (0 if spares_inputs else size * inputs) + mask + (0 if merged else size * R * len(targets))
+    low = 0 if forward == "merged" else size * R * len(targets)
+    return kept + (0 if spares_inputs else size * inputs) + mask + low
 
 
 def projection_widths(shape: LLaDAConfig, config: MethodConfig) -> list[tuple[int, int]]:

@@ -4,11 +4,12 @@ import math
 
 import pytest
 import torch
+from bitsandbytes.functional import dequantize_4bit
 
 from adapters.attach import adapted_layers, assert_adapted, attach, wrap
 from adapters.base import load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
-from adapters.merged_forward import merge_forward_passes
+from adapters.forward import lean_forward_passes
 from adapters.methods import METHODS, method_named
 from common.errors import InputError
 from llada.diffusion.loss import masked_diffusion_loss
@@ -193,14 +194,50 @@ def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
         return loss.item(), [p.grad.clone() for p in model.parameters() if p.requires_grad]
 
     loss, gradients = loss_and_gradients()
-    assert merge_forward_passes(model) == 7 * LAYERS
+    assert lean_forward_passes(model) == 7 * LAYERS
     fused_loss, fused_gradients = loss_and_gradients()
     assert fused_loss == pytest.approx(loss, abs=1e-5)
     for one, two in zip(gradients, fused_gradients, strict=True):
         assert torch.allclose(one, two, atol=2e-5 * float(one.abs().max().clamp(min=0.1)), rtol=1e-4)
 
 
+@pytest.mark.parametrize("quantization", ["none", "nf4"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_the_leaner_forward_in_16_bits_is_as_near_to_the_exact_one_as_pefts(tmp_path, dtype, quantization):
+    """Outputs and gradients of one layer, without loss or network, against float64 from the same 16-bit numbers."""
+    kind, scaling = getattr(torch, dtype), 0.5
+    base = small_model().requires_grad_(False)
+    settings = ModelConfig(dtype=dtype, quantization=quantization)
+    config = MethodConfig(rank=4, alpha=2)
+    model = attach(base.to(kind), METHODS["lora"], config, settings, tmp_path / "cache", seed=0).model
+    layer = next(layer for name, layer in adapted_layers(model).items() if name.endswith("ff_proj"))
+    generator = torch.Generator().manual_seed(3)
+    A, B = layer.lora_A["default"].weight, layer.lora_B["default"].weight
+    with torch.no_grad():
+        B.copy_(torch.randn(B.shape, generator=generator) / 4)
+    x = torch.randn(2, 9, A.shape[1], generator=generator).to(kind).requires_grad_()
+    slope = torch.randn(2, 9, len(B), generator=generator).to(kind)
+
+    def taken(forward):
+        model.zero_grad()
+        x.grad = None
+        with torch.autocast("cpu", kind):
+            y = forward(x)
+        y.backward(slope)
+        return [tensor.double() for tensor in (y.detach(), x.grad, A.grad, B.grad)]
+
+    weight = layer.base_layer.weight
+    wide = (dequantize_4bit(weight.data, weight.quant_state) if quantization == "nf4" else weight).double()
+    exact = [tensor.detach().double().to(kind).double().requires_grad_() for tensor in (x, A, B)]
+    y = exact[0] @ (wide + scaling * exact[2] @ exact[1]).mT
+    expected = [y.detach(), *torch.autograd.grad(y, exact, slope.double())]
+    own = taken(layer)
+    assert lean_forward_passes(model) == 7 * LAYERS
+    lean = taken(layer)
+    for one, two, right in zip(lean, own, expected, strict=True):
+        assert (one - right).norm() <= 1.05 * (two - right).norm() + 1e-3 * right.norm()
+
+
 def test_layers_that_need_pefts_own_forward_are_not_fused(tmp_path):
-    assert merge_forward_passes(adapted(tmp_path, "dora")) == 0
-    assert merge_forward_passes(adapted(tmp_path, "lora", dropout=0.1)) == 0
-    assert merge_forward_passes(adapted(tmp_path, base=small_model().bfloat16().requires_grad_(False))) == 0
+    assert lean_forward_passes(adapted(tmp_path, "dora")) == 0
+    assert lean_forward_passes(adapted(tmp_path, "lora", dropout=0.1)) == 0

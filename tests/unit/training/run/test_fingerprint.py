@@ -43,7 +43,7 @@ def test_the_hash_is_that_of_the_code_wherever_it_lies(copy: Path) -> None:
         "llada/diffusion/noise.py",
         "llada/diffusion/cross_entropy.py",
         "llada/network/modeling.py",
-        "adapters/merged_forward.py",
+        "adapters/forward.py",
         "training/batching.py",
         "common/files.py",
         "pipeline/stages/train.py",

@@ -1,0 +1,173 @@
+"""Leaner forward passes of a LoRA layer without dropout. Parameters, their names and gradients stay peft's.
+
+peft computes x W^T + s (x A^T) B^T, and back again, as separate products, sums and multiplications over activations.
+
+    merged   float32 weights: W + s B A is formed once per forward pass, which costs R multiplications per weight,
+             against thousands of tokens; then there is one product (`benchmarks/training/lora_forward.py`)
+    added    16-bit and NF4 weights, where the sum W + s B A would lose the update to rounding: the second term is added
+             by the matrix product that computes it, in place. peft passes about three times as often over activations
+
+DoRA, int8 (whose output may not be changed in place), layers with dropout and forms other than LoRA keep peft's way.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+from adapters.attach import adapted_layers
+
+
+class _Merged(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
+        effective = torch.addmm(weight, B, A, alpha=scaling)  # (out, in)
+        ctx.save_for_backward(x, effective, A, B)
+        ctx.scaling = scaling
+        return F.linear(x, effective)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        x, effective, A, B = ctx.saved_tensors
+        gradient = outputs[0].flatten(0, -2)  # (N, out)
+        inputs = x.flatten(0, -2)  # (N, in)
+        to_x = (gradient @ effective).view_as(x) if ctx.needs_input_grad[0] else None
+        to_A = ((gradient @ B).mT @ inputs).mul_(ctx.scaling)  # (R, in)
+        to_B = (gradient.mT @ (inputs @ A.mT)).mul_(ctx.scaling)  # (out, R)
+        return to_x, None, to_A, to_B, None
+
+
+class _Tapped(torch.autograd.Function):
+    """(x, x A^T), x for the base's product alone, whose gradient towards x is added to in place.
+
+    It comes before that product, so that whoever computes a block again for its backward pass (`torch.utils.checkpoint`
+    stops at the last tensor that was kept) spares the product of the block's last layer.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, A: Tensor) -> tuple[Tensor, Tensor]:
+        ctx.save_for_backward(x, A)
+        alias = x.view_as(x)
+        if not ctx.needs_input_grad[0]:
+            ctx.mark_non_differentiable(alias)
+        return alias, x.flatten(0, -2) @ A.to(x.dtype).mT  # (N, R)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, Tensor]:
+        x, A = ctx.saved_tensors
+        to_x, to_low = outputs
+        to_A = (to_low.mT @ x.flatten(0, -2)).to(A.dtype)
+        if not ctx.needs_input_grad[0]:
+            return None, to_A
+        to_x.view(-1, to_x.shape[-1]).addmm_(to_low, A.to(x.dtype))
+        return to_x, to_A
+
+
+class _Added(torch.autograd.Function):
+    """x W^T + s low B^T, in the type of x, W and `low` (N, R); B is wider."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, low: Tensor, weight: Tensor, B: Tensor, scaling: float) -> Tensor:
+        ctx.low, ctx.weight, ctx.B, ctx.scaling = low.detach(), weight, B, scaling
+        output = x.flatten(0, -2) @ weight.mT
+        return output.addmm_(low, B.to(low.dtype).mT, alpha=scaling).view(*x.shape[:-1], len(weight))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        to_x = outputs[0] @ ctx.weight if ctx.needs_input_grad[0] else None
+        to_low, to_B = _to_low_and_B(ctx, outputs[0])
+        return to_x, to_low, None, to_B, None
+
+
+class _AddedTo(torch.autograd.Function):
+    """y + s low B^T, left in y, the output of an NF4 layer."""
+
+    @staticmethod
+    def forward(ctx: Any, y: Tensor, low: Tensor, B: Tensor, scaling: float) -> Tensor:
+        ctx.low, ctx.B, ctx.scaling = low.detach(), B, scaling
+        y.view(-1, y.shape[-1]).addmm_(low, B.to(low.dtype).mT, alpha=scaling)
+        ctx.mark_dirty(y)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        return outputs[0], *_to_low_and_B(ctx, outputs[0]), None
+
+
+def _to_low_and_B(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor]:  # noqa: N802
+    """Of s low B^T: the gradients of `low` (N, R) and of B (out, R), in their types."""
+    gradient = gradient.flatten(0, -2)  # (N, out)
+    to_low = (gradient @ ctx.B.to(gradient.dtype)).mul_(ctx.scaling)
+    return to_low, (gradient.mT @ ctx.low).to(ctx.B.dtype).mul_(ctx.scaling)
+
+
+def lean_forward_passes(adapted: Any) -> int:
+    """Switch every layer that qualifies to its leaner forward pass; returns how many were switched."""
+    switched = 0
+    for layer in adapted_layers(adapted).values():
+        forward = _forward_of(layer)
+        if forward is not None:
+            layer.forward = types.MethodType(forward, layer)
+            switched += 1
+    return switched
+
+
+def spare_casts(adapted: Any) -> None:
+    """Hand every layer's input to A as it is, where autocast chooses the type of the product anyway: peft would write
+    it in float32 first, and autocast back in 16 bits.
+    """
+    for layer in adapted_layers(adapted).values():
+        layer.cast_input_dtype_enabled = False  # type: ignore[assignment]
+
+
+def _forward_of(layer: Any) -> Callable[[Any, Tensor], Tensor] | None:
+    if not hasattr(layer, "lora_A") or layer.lora_variant or layer.merged:
+        return None
+    if not isinstance(layer.lora_dropout["default"], nn.Identity):
+        return None
+    base = layer.get_base_layer()
+    if base.bias is not None:
+        return None
+    if type(base) is nn.Linear:
+        return _merged if base.weight.dtype == torch.float32 else _added
+    return _added_to_nf4 if type(base).__name__ == "Linear4bit" else None
+
+
+def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
+    return layer.lora_A["default"].weight, layer.lora_B["default"].weight, layer.scaling["default"]
+
+
+def _merged(layer: Any, x: Tensor) -> Tensor:
+    return _Merged.apply(x, layer.base_layer.weight, *_factors(layer))  # type: ignore[no-any-return]
+
+
+def _added(layer: Any, x: Tensor) -> Tensor:
+    weight = layer.base_layer.weight
+    x = x.to(weight.dtype)  # as autocast does
+    if torch.compiler.is_compiling():  # which fuses the sum with what comes after
+        return F.linear(x, weight) + _update(layer, x)
+    A, B, scaling = _factors(layer)
+    x, low = _Tapped.apply(x, A)  # type: ignore[misc]
+    return _Added.apply(x, low, weight, B, scaling)  # type: ignore[no-any-return]
+
+
+def _added_to_nf4(layer: Any, x: Tensor) -> Tensor:
+    if torch.compiler.is_compiling():
+        return layer.base_layer(x) + _update(layer, x)
+    A, B, scaling = _factors(layer)
+    x, low = _Tapped.apply(x, A)  # type: ignore[misc]
+    return _AddedTo.apply(layer.base_layer(x), low, B, scaling)  # type: ignore[no-any-return]
+
+
+def _update(layer: Any, x: Tensor) -> Tensor:
+    A, B, scaling = _factors(layer)
+    return F.linear(F.linear(x, A.to(x.dtype)), B.to(x.dtype)) * scaling
