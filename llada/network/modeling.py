@@ -65,8 +65,8 @@ class LLaDARMSNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward: one
-        # kernel on a GPU, where autocast would hand it a float32 copy of x. The CPU's autocast may widen the result, and
-        # float16 weights come with a float32 x, hence the cast.
+        # kernel on a GPU, where autocast would hand it a float32 copy of x. The CPU's autocast may widen the result,
+        # and float16 weights come with a float32 x, hence the cast.
         with torch.autocast("cuda", enabled=False):
             return self.weight * F.rms_norm(x, (x.shape[-1],), eps=self.eps).to(self.weight.dtype)
 
