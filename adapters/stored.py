@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from adapters.lineage import RETRAIN
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.files import inside, read_json
 from common.records import Record, as_record
 
@@ -98,6 +98,7 @@ def read_tensors(folder: Path) -> dict[str, Tensor]:
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError, RuntimeError) as error:
+        raise_if_unreadable(path, error)
         raise InputError(f"{path}: damaged ({error}); train the adapter again") from None
     wrong = [name for name, tensor in tensors.items() if not tensor.is_floating_point() or not tensor.isfinite().all()]
     if wrong:
@@ -161,7 +162,7 @@ def stored_shapes(path: Path) -> dict[str, tuple[int, ...]]:
         return {
             key: tuple(int(size) for size in about["shape"]) for key, about in header.items() if key != "__metadata__"
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path}: damaged ({error}); train the adapter again") from None
 
 

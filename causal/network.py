@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import nn
 
+from common.errors import raise_if_unreadable
+from common.files import model_files
 from llada.errors import CheckpointError
 from llada.network.configuration import CONFIGS, ILLaDAConfig
 from llada.network.layout import ILLADA
@@ -49,6 +51,7 @@ def read_causal_config(folder: Path) -> Any:
     try:
         return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     except (ValueError, TypeError, KeyError, OSError) as error:
+        raise_if_unreadable(path, error)
         raise CheckpointError(f"{path}: {' '.join(str(error).split())[:160]}") from None
 
 
@@ -94,6 +97,8 @@ def load_causal(folder: Path, dtype: torch.dtype | str = torch.float32) -> Any:
             output_loading_info=True,
         )
     except (ValueError, OSError, RuntimeError) as error:
+        for file in model_files(folder):
+            raise_if_unreadable(file, error)
         raise CheckpointError(f"{folder}: {' '.join(str(error).split())[:200]}") from None
     network, info = loaded  # as output_loading_info asks for
     absent = sorted(info["missing_keys"]) + sorted(str(one) for one in info["mismatched_keys"])

@@ -86,6 +86,17 @@ def in_words(error: BaseException) -> str | None:
     return f"{_path(error.filename)}: {cure or error.strerror}"
 
 
+def raise_if_unreadable(path: Path, error: BaseException) -> None:
+    """Raise the system's own error where it is the system that does not let `path` be read: rights, too many open
+    files, a disk that fails. For handlers that are about to blame the file's content, because libraries call many of
+    these "no such file" or "not a parquet file", and the cure they would name (make it again) does not help.
+    """
+    if isinstance(error, OSError) and error.errno in _CURES and error.errno != errno.ENOENT:
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
+    with path.open("rb") as stream:
+        stream.read(1)
+
+
 def disk_is_full(error: BaseException) -> BaseException | None:
     """The error among its causes that says so: no space, a quota, a limit on a file's size; None where none does."""
     cause: BaseException | None = error

@@ -203,7 +203,7 @@ def record_of(run: SweepRun, adapter: Path) -> SweepRecord:
         curve = validation_curve(adapter / "curve.csv")
     except InputError:
         raise
-    except (ValueError, KeyError, OSError, csv.Error):
+    except (ValueError, KeyError, csv.Error):
         raise InputError(
             f"{adapter}: run.json and curve.csv are not what a training writes; delete the folder and sweep again"
         ) from None

@@ -34,7 +34,7 @@ def check_tokenizer_files(folder: Path) -> None:
     path = folder / "tokenizer.json"
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
+    except (FileNotFoundError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path}: not a tokenizer ({error})") from None
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: not a tokenizer (no JSON object)")

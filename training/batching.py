@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from common.errors import InputError, one_line
+from common.errors import InputError, one_line, raise_if_unreadable
 
 BUCKET_BATCHES = 64  # rows are sorted by length within so many global batches of shuffled rows
 
@@ -69,6 +69,7 @@ def read_rows(path: Path) -> Rows:
     except FileNotFoundError:
         raise InputError(f"{path}: no such file; {made_by}") from None
     except (pa.ArrowException, KeyError, OSError) as error:
+        raise_if_unreadable(path, error)
         raise InputError(f"{path}: not a formatted split ({one_line(str(error), 80)}); {made_by}") from None
     missing = {"id", "input_ids", "prompt_length"} - set(table.column_names)
     if missing:

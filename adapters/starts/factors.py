@@ -17,7 +17,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.files import atomic_path, sha256_of_json
 from common.progress import console
 
@@ -48,7 +48,8 @@ def cached(
             return {
                 name: (stored[f"{name}.A"].to(devices[name]), stored[f"{name}.B"].to(devices[name])) for name in modules
             }
-        except (SafetensorError, KeyError) as error:
+        except (SafetensorError, KeyError, FileNotFoundError) as error:
+            raise_if_unreadable(path, error)
             console.print(f"{path}: damaged ({error}); the {title} factors are computed again")
     factors = compute()
     with atomic_path(path) as temporary:

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from common.errors import InputError
-from common.files import read_json
+from common.errors import InputError, raise_if_unreadable
+from common.files import model_files, read_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +72,8 @@ def load_encoder(folder: Path, device: str | torch.device, dtype: torch.dtype) -
             "could run code: nothing was loaded; take a checkpoint with safetensors"
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError) as error:
+        for path in model_files(folder):
+            raise_if_unreadable(path, error)
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"data.encoder: {folder}: does not load as a sentence encoder ({reason})") from error
     network, loading = loaded

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from common.errors import InputError
+from common.errors import InputError, in_words
 from data_prep.inputs.card import Configuration
 from data_prep.inputs.reading import JSON, TABLES, suffix_of
 
@@ -79,7 +79,7 @@ def _walk(folder: Path, visited: set[str], hidden: bool = False) -> Iterator[tup
     try:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
-        raise InputError(f"data.source: {folder}: cannot be listed ({error.strerror})") from None
+        raise InputError(f"data.source: {in_words(error) or error}") from None
     for entry in entries:
         inner = hidden or entry.name.startswith(HIDDEN)
         if entry.is_dir():

@@ -20,7 +20,7 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Any, cast
 
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 
 JSON = (".jsonl", ".ndjson", ".json")
 TABLES = (".csv", ".tsv")
@@ -85,6 +85,7 @@ def _faults_named(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, EOFError, zlib.error) as error:
+        raise_if_unreadable(path, error)
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
         raise InputError(f"{path}: cannot be read ({reason}); fetch it again or remove it") from None
     except UnicodeError as error:

@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.files import atomic_path
 from common.progress import track
 from data_prep.inputs.reading import suffix_of, text_rows
@@ -111,6 +111,7 @@ class _Check:
         try:
             return self._parquet()
         except (OSError, pa.ArrowException, UnicodeError) as error:
+            raise_if_unreadable(self.path, error)
             reason = str(error).partition("\n")[0][:160]
             raise InputError(f"{self.path}: corrupt parquet file ({reason}); fetch it again or remove it") from None
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pyarrow.parquet as pq
 
 from common.environment import asked_for
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.progress import console, plain_console
 from data_prep.rows.conversation import OPTIONAL
 from data_prep.rows.text import COLUMNS
@@ -90,6 +90,7 @@ def refuse_unreadable(files: list[Path], reason: Exception) -> None:
             for batch in pq.ParquetFile(path).iter_batches(batch_size=65536):
                 batch.validate(full=True)  # text that is not UTF-8 too
         except (OSError, ValueError) as error:
+            raise_if_unreadable(path, error)
             raise InputError(
                 f"{path}: damaged parquet file ({_first_line(error)}); fetch it again or remove it"
             ) from reason

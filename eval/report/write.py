@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.files import atomic_folder, write_json, write_text
 from common.records import as_record
 from eval.config import EvaluationConfig
@@ -149,6 +149,8 @@ def _parquet(path: Path, stage: str) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowException, KeyError, OSError) as error:
+        for file in sorted(path.glob("*.parquet")) if path.is_dir() else [path]:
+            raise_if_unreadable(file, error)
         reason = " ".join(str(error).split())[:120]
         raise InputError(
             f"{path}: not the parquet that was written ({reason}); run `python -m pipeline {stage}`"

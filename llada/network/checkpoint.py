@@ -169,9 +169,9 @@ def _sharded_shapes(folder: Path) -> dict[str, tuple[int, ...]]:
 
 
 def _header(path: Path) -> dict[str, tuple[int, ...]]:
+    with path.open("rb") as stream:  # where it does not open, the system says why; safetensors would not
+        length = int.from_bytes(stream.read(8), "little")
     try:
-        with path.open("rb") as stream:
-            length = int.from_bytes(stream.read(8), "little")
         if length > LARGEST_HEADER:
             raise SafetensorError(f"its header has {length:,} bytes")
         with safe_open(str(path), framework="pt") as file:

@@ -26,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from common.errors import InputError
+from common.errors import InputError, raise_if_unreadable
 from common.files import atomic_folder, read_json, sha256_of_file, write_json
 from common.progress import console
 
@@ -96,7 +96,9 @@ def load_newest_checkpoint(run: Path) -> Checkpoint | None:
         if fault is None:
             try:
                 return load_checkpoint(folder)
-            except (ValueError, KeyError, TypeError, SafetensorError) as error:
+            except (ValueError, KeyError, TypeError, FileNotFoundError, SafetensorError) as error:
+                for path in folder.iterdir():
+                    raise_if_unreadable(path, error)
                 fault = f"not what a training writes: {' '.join(str(error).split())[:160]}"
         console.print(f"checkpoint {folder} is damaged ({fault}); trying the one before step {step}")
     return None
@@ -130,7 +132,7 @@ def damage(folder: Path) -> str | None:
     try:
         manifest = _MANIFEST.validate_python(read_json(folder / "manifest.json"))
         state = read_json(folder / "state.json")
-    except (InputError, OSError) as error:
+    except (InputError, NotADirectoryError, IsADirectoryError) as error:
         return str(error)
     except ValidationError:
         return "manifest.json is not what a training writes"
