@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import yaml
 from safetensors import safe_open
 from typer.testing import CliRunner
 
@@ -18,7 +22,7 @@ from pipeline.paths import SPLITS, Paths, read_inputs
 from pipeline.profile import load_profile
 from tests.support.hub import published
 from tests.support.hub.server import Hub, client_of, running_hub
-from tests.support.imports import LONG
+from tests.support.imports import LONG, REPOSITORY
 
 SMALL = {
     "data.sample_fraction": "0.3",
@@ -140,3 +144,32 @@ def test_a_dry_push_lists_the_adapter_with_the_reports_card(finished: Run) -> No
     listed = finished.command("push", "--method", "lora", "--repo", "saya/puisi", "--dry-run")
     assert "adapter_model.safetensors" in listed
     assert "README.md" in listed
+
+
+@pytest.mark.skipif(not LONG, reason="minutes; LONG_TESTS=1 runs it")
+def test_dvc_runs_a_full_profile_as_the_readme_says(tmp_path: Path) -> None:
+    """`dvc exp run -S profile=llada-8b` in a clone whose profile has these sizes: inputs from the hub to a report."""
+    clone, tools = tmp_path / "clone", str(Path(sys.executable).parent)
+    subprocess.run(["git", "clone", "--quiet", str(REPOSITORY), str(clone)], check=True)
+    path = clone / "configs" / "llada-8b.yaml"
+    profile = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for key, value in SMALL.items():
+        section, name = key.split(".")
+        profile[section][name] = yaml.safe_load(value)
+    path.write_text(yaml.safe_dump(profile, sort_keys=False), encoding="utf-8")
+    who = {f"GIT_{role}_{what}": "test@example.org" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    commit = ["git", "-c", "user.name=test", "-c", "user.email=test@example.org", "commit", "--quiet", "-am", "small"]
+    subprocess.run(commit, cwd=clone, check=True)
+    with running_hub(*published.published(profile["model"]["base"])) as hub, client_of(hub, tmp_path / "cache"):
+        place = {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "PYTHONPATH": str(clone)}
+        run = ["dvc", "exp", "run", "-S", "profile=llada-8b"]
+        done = subprocess.run(run, cwd=clone, env=os.environ | who | place, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-3000:]
+        again = subprocess.run(
+            ["dvc", "status"], cwd=clone, env=os.environ | who | place, capture_output=True, text=True
+        )
+    assert (clone / "reports" / "llada-8b" / "index.html").is_file()
+    assert sorted(folder.name for folder in (clone / "artifacts" / "llada-8b" / "adapters").iterdir()) == sorted(
+        METHODS
+    )
+    assert "up to date" in again.stdout
