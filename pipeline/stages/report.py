@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from adapters.lineage import RETRAIN
 from adapters.naming import AdapterName
 from common import seals
 from common.errors import InputError
@@ -23,7 +24,7 @@ def run(profile: Profile, paths: Paths) -> None:
     names = [*BASES, *profile.methods, *_other_seeds(profile, paths)]
     evaluated = [name for name in names if (paths.evaluation(name) / "metrics.json").exists()]
     require(paths.evaluation("base") / "metrics.json", "evaluate --method base", paths)
-    check_test_rows(paths, evaluated)
+    check_evaluations(paths, evaluated)
     systems = [name for name in evaluated if not is_twin(name)]
     # Run by hand, no outputs of a stage.
     sweep, scaling = paths.sweep / "sweep.json", paths.scaling / "scale.json"
@@ -59,8 +60,10 @@ def _inputs(paths: Paths) -> Any:
     return {key: value for key, value in facts.items() if key != "files"} if isinstance(facts, dict) else facts
 
 
-def check_test_rows(paths: Paths, systems: Sequence[str]) -> None:
-    """Raises InputError where a system was measured on another test split than `format` has written since."""
+def check_evaluations(paths: Paths, systems: Sequence[str]) -> None:
+    """Raises InputError where a system's evaluation or its adapter is not what was written or does not say so, or where
+    it was measured on another test split than `format` has written since.
+    """
     formatted = require(paths.format_facts, "format", paths)
     wrote = seals.recorded_in(formatted, command_for("format", paths)).wrote
     for system in systems:
@@ -68,11 +71,13 @@ def check_test_rows(paths: Paths, systems: Sequence[str]) -> None:
             (key for key in wrote if key.endswith("/test.parquet") and (f"/{TWIN_SPLITS}/" in key) == is_twin(system)),
             "test.parquet",
         )
-        written = wrote.get(name)
-        command = command_for(f"evaluate --method {system}", paths)
-        accounting = read_json(paths.evaluation(system) / "accounting.json", command)
-        measured = accounting.get("measured") if isinstance(accounting, dict) else None
-        if written and isinstance(measured, dict) and measured.get("test_sha256", written) != written:
+        stage, trained = f"evaluate --method {system}", paths.adapter(system)
+        command, facts = command_for(stage, paths), require(paths.evaluation(system) / "accounting.json", stage, paths)
+        seals.check(facts, paths.evaluation(system), command, strict=True)
+        if system not in BASES:
+            seals.check(trained / "run.json", trained, RETRAIN, strict=True)
+        measured = read_json(facts, command).get("measured")
+        if not isinstance(measured, dict) or measured.get("test_sha256") != wrote.get(name):
             raise InputError(
                 f"{paths.evaluation(system)}: measured on another {name} than is there now; run `{command}`"
             )

@@ -10,7 +10,7 @@ import pytest
 from common import seals
 from common.errors import InputError
 from pipeline.paths import read_inputs
-from pipeline.stages.report import check_test_rows
+from pipeline.stages.report import check_evaluations
 from tests.support.faults.artefacts import Damage, World
 
 MADE_BY = {
@@ -92,7 +92,7 @@ def reads(stage: str, world: World) -> None:
     if stage == "train":
         world.read("formatted/train.parquet")
     elif stage == "report":
-        check_test_rows(world.paths, [])
+        check_evaluations(world.paths, [])
     else:
         module = import_module(f"pipeline.stages.{stage}")
         module.run(world.profile, world.paths, *(["base"] if stage == "evaluate" else []))
@@ -145,8 +145,36 @@ def test_a_measurement_of_other_test_rows_is_noticed(world: World) -> None:
     folder = world.paths.evaluation("base")
     folder.mkdir(parents=True)
     written = json.loads(world.paths.format_facts.read_text())["files"]["wrote"]["formatted/test.parquet"]
-    (folder / "accounting.json").write_text(json.dumps({"measured": {"test_sha256": written}}))
-    check_test_rows(world.paths, ["base"])
-    (folder / "accounting.json").write_text(json.dumps({"measured": {"test_sha256": "0" * 64}}))
-    with pytest.raises(InputError, match=r"base: measured on another formatted/test\.parquet .* --method base"):
-        check_test_rows(world.paths, ["base"])
+    facts = folder / "accounting.json"
+
+    def measured(**hashes: str) -> None:
+        facts.write_text(json.dumps(seals.sealed(facts, {"measured": hashes}, read=(), wrote=())))
+
+    measured(test_sha256=written)
+    check_evaluations(world.paths, ["base"])
+    for other in ({"test_sha256": "0" * 64}, {}):
+        measured(**other)
+        with pytest.raises(InputError, match=r"base: measured on another formatted/test\.parquet .* --method base"):
+            check_evaluations(world.paths, ["base"])
+    facts.write_text(json.dumps({"measured": {"test_sha256": written}}))
+    with pytest.raises(InputError, match=r"accounting\.json: holds no hash .* evaluate --method base"):
+        check_evaluations(world.paths, ["base"])
+
+
+def test_an_adapters_facts_without_hashes_are_no_ground_for_a_report(world: World) -> None:
+    read_inputs(world.paths)
+    written = json.loads(world.paths.format_facts.read_text())["files"]["wrote"]["formatted/test.parquet"]
+    facts, adapter = world.paths.evaluation("lora") / "accounting.json", world.paths.adapter("lora")
+    facts.parent.mkdir(parents=True)
+    adapter.mkdir(parents=True, exist_ok=True)
+    facts.write_text(json.dumps(seals.sealed(facts, {"measured": {"test_sha256": written}}, read=(), wrote=())))
+    run = adapter / "run.json"
+    before = run.read_bytes() if run.exists() else None
+    try:
+        run.write_text(json.dumps({"steps": 3}))
+        with pytest.raises(InputError, match=r"run\.json: holds no hash .* train_adapter\.py"):
+            check_evaluations(world.paths, ["lora"])
+        run.write_text(json.dumps(seals.sealed(run, {"steps": 3}, read=(), wrote=())))
+        check_evaluations(world.paths, ["lora"])
+    finally:
+        run.unlink() if before is None else run.write_bytes(before)
