@@ -3,6 +3,7 @@
     python benchmarks/cuda.py --seconds 480 --output benchmarks/results/cuda.json     # 8 minutes on an H100 or H200
     python benchmarks/cuda.py --quick --output quick.json                             # every part on the CPU, toy sizes
     python benchmarks/cuda.py --only sampling --output benchmarks/results/cuda.json   # again, into the same JSON
+    python benchmarks/cuda.py --only steps --case bfloat16 --output benchmarks/results/cuda.json
     python -m benchmarks.cuda_parts.report                                            # the JSON as docs/gpu.md
 
 The parts stand in `PARTS`, the most important first. Whatever a part finds is in the JSON as soon as it is found
@@ -53,9 +54,10 @@ class Part:
     purpose: str
     seconds: float
 
-    def command(self, quick: bool, folder: Path, seconds: float, keep: Path) -> list[str]:
+    def command(self, quick: bool, folder: Path, seconds: float, keep: Path, cases: Sequence[str]) -> list[str]:
         words = [sys.executable, "-m", f"benchmarks.cuda_parts.{self.name}"]
         words += ["--folder", str(folder), "--seconds", f"{seconds:.0f}", "--keep", str(keep)]
+        words += [f"--case={case}" for case in cases]
         return [*words, "--quick"] if quick else words
 
 
@@ -81,7 +83,7 @@ class Record:
         self.content = {
             "command": " ".join(["python benchmarks/cuda.py", *sys.argv[1:]]),
             "quick": quick,
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "started": now(),
             "machine": machine(),
             "parts": {part.name: old.get("parts", {}).get(part.name, not_run(part)) for part in parts},
         }
@@ -92,11 +94,18 @@ class Record:
         self.save()
 
     def add(self, name: str, result: dict[str, Any]) -> None:
-        self.content["parts"][name]["results"].append(result)
+        """Add a result of a part; it takes the place of an older one of its name."""
+        part = self.content["parts"][name]
+        others = [one for one in part["results"] if one["name"] != result["name"]]
+        part["results"] = [*others, result | {"at": now()}]
         self.save()
 
     def save(self) -> None:
         write_json(self.path, self.content)
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 def not_run(part: Part) -> dict[str, Any]:
@@ -118,7 +127,9 @@ def machine() -> dict[str, Any]:
 def run_part(part: Part, command: list[str], limit: float, record: Record) -> bool:
     """Run one part in a process group of its own; kill the group when its time is over. Whether it ended well."""
     began, before, tail = time.perf_counter(), processor_seconds(), deque[str](maxlen=TAIL)
-    record.set(part.name, **not_run(part) | {"status": "running", "limit_seconds": round(limit)})
+    before_this = record.content["parts"][part.name]["results"]
+    fresh = not_run(part) | {"status": "running", "limit_seconds": round(limit), "results": before_this}
+    record.set(part.name, **fresh)
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "PYTHONPATH": os.pathsep.join(python_path())}
     process = subprocess.Popen(
         command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -174,7 +185,9 @@ def kept(output: Path) -> Path:
     return output.with_name(f"{output.stem}-base")
 
 
-def run(parts: Sequence[Part], record: Record, quick: bool, folder: Path, seconds: float) -> int:
+def run(
+    parts: Sequence[Part], record: Record, quick: bool, folder: Path, seconds: float, cases: Sequence[str] = ()
+) -> int:
     """Run the parts one after the other within `seconds` in all; the exit status."""
     end, good = time.perf_counter() + seconds, True
     for part in parts:
@@ -183,7 +196,8 @@ def run(parts: Sequence[Part], record: Record, quick: bool, folder: Path, second
             print(f"== {part.name}: not run, no time is left", flush=True)
             record.set(part.name, error="no time was left")
             continue
-        good &= run_part(part, part.command(quick, folder / part.name, limit, kept(record.path)), limit, record)
+        command = part.command(quick, folder / part.name, limit, kept(record.path), cases)
+        good &= run_part(part, command, limit, record)
     return 0 if good else 1
 
 
@@ -191,14 +205,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="every part on the CPU at toy size")
     parser.add_argument("--only", action="append", choices=[part.name for part in PARTS], default=[], help="repeatable")
+    parser.add_argument("--case", action="append", default=[], help="results of these names alone; repeatable")
     parser.add_argument("--seconds", type=float, default=480, help="for all parts together (default 480)")
-    parser.add_argument("--output", type=Path, required=True, help="the JSON file; with --only what it holds stays")
+    parser.add_argument(
+        "--output",
+        type=Path,
+        required=True,
+        help="the JSON file; with --only what it holds stays until it is measured again",
+    )
     options = parser.parse_args()
     output = options.output.absolute()
     record = Record(output, PARTS, options.quick, options.only)
     chosen = [part for part in PARTS if not options.only or part.name in options.only]
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        status = run(chosen, record, options.quick, Path(folder), options.seconds)
+        status = run(chosen, record, options.quick, Path(folder), options.seconds, options.case)
     raise SystemExit(status)
 
 

@@ -33,10 +33,14 @@ class Setting:
     folder: Path  # for what it writes
     end: float  # perf_counter() at which its time is over
     keep: Path | None = None  # a folder for what shall outlast the command
+    cases: tuple[str, ...] = ()  # names of the results that are wanted; none: all
 
     @property
     def device(self) -> torch.device:
         return torch.device("cpu" if self.quick else "cuda")
+
+    def wants(self, name: str) -> bool:
+        return not self.cases or name in self.cases
 
     @property
     def left(self) -> float:
@@ -63,11 +67,14 @@ def setting(description: str | None) -> Setting:
     parser.add_argument("--folder", type=Path, required=True)
     parser.add_argument("--seconds", type=float, default=600)
     parser.add_argument("--keep", type=Path)
+    parser.add_argument("--case", action="append", default=[])
     options = parser.parse_args()
     if not options.quick and not torch.cuda.is_available():
         raise SystemExit("torch sees no GPU here; --quick runs on the CPU")
     options.folder.mkdir(parents=True, exist_ok=True)
-    return Setting(options.quick, options.folder, time.perf_counter() + options.seconds, options.keep)
+    return Setting(
+        options.quick, options.folder, time.perf_counter() + options.seconds, options.keep, tuple(options.case)
+    )
 
 
 def record(name: str, **figures: Any) -> None:

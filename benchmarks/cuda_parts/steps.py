@@ -28,6 +28,8 @@ CASES = {
 def main() -> None:
     given = setting(__doc__)
     for name, (words, variants) in CASES.items():
+        if not given.wants(name):
+            continue
         if "nf4" in words and lacks_bitsandbytes(name):
             continue
         measure(given, name, words, variants)

@@ -21,7 +21,7 @@ def main() -> None:
     given, faults = setting(__doc__), []
     for micro in (2,) if given.quick else (8, 1):
         name = f"micro-batch {micro}"
-        if lacks_bitsandbytes(name):
+        if not given.wants(name) or lacks_bitsandbytes(name):
             continue
         run = t4_run(given, micro, name.replace(" ", "-"))
         found = figures(start(run), run, max(5, given.left - 3))

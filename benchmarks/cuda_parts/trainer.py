@@ -20,7 +20,7 @@ STEPS = 50
 
 def main() -> None:
     given, faults = setting(__doc__), []
-    runs = [method_run(given, method, config) for method, config in METHODS.items()]
+    runs = [method_run(given, method, config) for method, config in METHODS.items() if given.wants(method)]
     one_by_one = ((run, start(run)) for run in runs)
     for run, process in list(one_by_one) if given.quick else one_by_one:  # toy runs all at once
         method, found = run.name, figures(process, run, max(5, given.left - 5))

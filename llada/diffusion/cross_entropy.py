@@ -28,6 +28,7 @@ from torch.utils.checkpoint import checkpoint
 # work.
 CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE = 8 * 2**20, 512 * 2**20
 _ROWS_CPU, _ROWS_DEVICE = 1024, 8192  # rows that share one pass over the head
+ALIGNED = 256  # words of a slice: a GPU's fast matrix products want rows that begin at a multiple of 16 bytes
 _WHOLE_ROWS_BYTES_CPU = 64 * 2**20  # for heads that must be called with whole rows
 
 
@@ -83,6 +84,7 @@ class _FrozenHead(torch.autograd.Function):
             for start in range(0, hidden.shape[0], most_rows):
                 rows = slice(start, min(start + most_rows, hidden.shape[0]))
                 words = max(1, chunk_bytes // (4 * (rows.stop - rows.start)))
+                words -= words % ALIGNED if words > ALIGNED else 0
                 loss, slope = _one_pass(hidden[rows], weight, targets[rows], words, gradient is not None)
                 losses[rows] = loss
                 if gradient is not None:

@@ -41,6 +41,7 @@ from transformers import initialization as init
 from transformers.modeling_outputs import MaskedLMOutput
 
 from llada.errors import CheckpointError
+from llada.network import kernels
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
@@ -64,6 +65,8 @@ class LLaDARMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
+        if not self.weight.requires_grad and kernels.usable(x):
+            return kernels.rms_norm(x, self.weight, self.eps)
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward: one
         # kernel on a GPU, where autocast would hand it a float32 copy of x. The CPU's autocast may widen the result,
         # and float16 weights come with a float32 x, hence the cast.

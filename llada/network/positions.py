@@ -5,11 +5,10 @@ Shapes: B rows, L positions, H heads, D_head width of a head.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor
 
+from llada.network import kernels
 from llada.network.configuration import LLaDAConfig
 
 
@@ -31,41 +30,11 @@ def rotary_table(
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """RoPE, half-split, in the wider dtype of x and the table, cast back: x (B, H, L, D_head)."""
-    if x.device.type == "cuda" and cos.dtype == torch.float32 and not torch.compiler.is_compiling():
-        return _Rotation.apply(x, cos, sin)  # type: ignore[no-any-return]
+    if cos.dtype == torch.float32 and kernels.usable(x):
+        return kernels.rotate(x, cos, sin)
     wide = x.to(torch.promote_types(x.dtype, cos.dtype))
     first, second = wide.chunk(2, dim=-1)
     return (wide * cos + torch.cat((-second, first), dim=-1) * sin).to(x.dtype)
-
-
-class _Rotation(torch.autograd.Function):
-    """The same in float32 for a GPU that does not compile: a quarter of the memory traffic; back it turns by minus the
-    angle.
-
-    Each half is written straight into its place: x1 cos - x2 sin and x2 cos + x1 sin.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        ctx.save_for_backward(cos, sin)
-        return turned(x, cos, sin, 1)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, None, None]:
-        cos, sin = ctx.saved_tensors
-        return turned(outputs[0], cos, sin, -1), None, None
-
-
-def turned(x: Tensor, cos: Tensor, sin: Tensor, sign: int) -> Tensor:
-    """x (B, H, L, D_head) turned by the table's angles, or by minus them."""
-    result = torch.empty_like(x)
-    first, second = x.chunk(2, dim=-1)
-    cos, sin = cos[..., : first.shape[-1]], sin[..., : first.shape[-1]]  # the two halves of a table are equal
-    low, high = result.chunk(2, dim=-1)
-    torch.addcmul(first * cos, second, sin, value=-sign, out=low)
-    torch.addcmul(second * cos, first, sin, value=sign, out=high)
-    return result
 
 
 def key_mask(attention_mask: Tensor | None, x: Tensor, total: int) -> Tensor | None:
