@@ -45,6 +45,9 @@ ROOT = Path(__file__).resolve().parents[1]
 TAIL = 20  # lines of a failed part's output that are kept
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "bitsandbytes", "triton", "numpy")
 
+EAGER = ("bfloat16", "bfloat16, checkpointing", "NF4, checkpointing")
+COMPILED = ("bfloat16, compiled", "bfloat16, checkpointing, compiled")
+
 
 @dataclass(frozen=True)
 class Part:
@@ -53,21 +56,24 @@ class Part:
     name: str
     purpose: str
     seconds: float
+    module: str = ""  # where it is not the name
+    cases: tuple[str, ...] = ()  # of the module that are its own; none: all
 
     def command(self, quick: bool, folder: Path, seconds: float, keep: Path, cases: Sequence[str]) -> list[str]:
-        words = [sys.executable, "-m", f"benchmarks.cuda_parts.{self.name}"]
+        words = [sys.executable, "-m", f"benchmarks.cuda_parts.{self.module or self.name}"]
         words += ["--folder", str(folder), "--seconds", f"{seconds:.0f}", "--keep", str(keep)]
-        words += [f"--case={case}" for case in cases]
+        words += [f"--case={case}" for case in (cases or self.cases)]
         return [*words, "--quick"] if quick else words
 
 
 PARTS = (
     Part("oracle", "forward pass, loss, gradients, sampler and quantised layers against recorded numbers", 75),
-    Part("steps", "a training step at 8 B shape against the plain recipe", 210),
-    Part("trainer", "50 steps of each method by `accelerate launch` at 8 B shape, and the memory estimate", 150),
+    Part("steps", "a training step at 8 B shape against the plain recipe", 100, cases=EAGER),
+    Part("trainer", "50 steps of each method by `accelerate launch` at 8 B shape, and the memory estimate", 175),
     Part("sampling", "100 prompts of 128 tokens, 128 new tokens", 110),
-    Part("resume", "kill and resume; two processes on one device", 80),
-    Part("t4", "float16, NF4 and the kernels of a T4 within 15 GB", 60),
+    Part("resume", "kill and resume; two processes on one device", 90),
+    Part("t4", "float16, NF4 and the kernels of a T4 within 15 GB", 100),
+    Part("compiled", "the training step with `torch.compile`", 120, "steps", COMPILED),
     Part("base", "the bundled base read on for the time that is left, kept if it is better than the shipped one", inf),
 )
 

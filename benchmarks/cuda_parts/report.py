@@ -20,9 +20,14 @@ from common.files import read_json
 
 RESULTS = Path(__file__).resolve().parents[1] / "results" / "cuda.json"
 NOT_RUN = "not run"
+NOTES = (
+    "A random network's answers and losses mean nothing: it is never sure, so the threshold rule commits one token a",
+    'step, and "as the exact one" is chance. Rows with an older time were measured before what the newer ones led to.',
+)
 TITLES = {
     "oracle": "The published model's numbers",
     "steps": "A training step",
+    "compiled": "A compiled training step",
     "trainer": "The trainer",
     "sampling": "Sampling",
     "resume": "Kill and resume, two processes",
@@ -60,10 +65,11 @@ def step_rows() -> Iterator[Row]:
         return measured / theory["executed_flop_per_token"] if measured else None
 
     for name, bar in bars.items():
-        yield Row("steps", name, f"{name}: tokens/s", lambda r: r["this"]["tokens_per_second"], "", bar, ceiling)
+        part = "compiled" if name.endswith("compiled") else "steps"
+        yield Row(part, name, f"{name}: tokens/s", lambda r: r["this"]["tokens_per_second"], "", bar, ceiling)
         peak = "16 GB" if name.startswith("NF4") else ""
-        yield Row("steps", name, f"{name}: peak memory", lambda r: r["this"].get("peak_gib"), "GiB", peak)
-        yield Row("steps", name, f"{name}: MFU", lambda r: r["theory"].get("model_flop_utilisation"))
+        yield Row(part, name, f"{name}: peak memory", lambda r: r["this"].get("peak_gib"), "GiB", peak)
+        yield Row(part, name, f"{name}: MFU", lambda r: r["theory"].get("model_flop_utilisation"))
     plain = "over the plain recipe in the same process: speed"
     yield Row("steps", "bfloat16", plain, lambda r: r["ratios"].get("speed_over_b"), "times", "1.5")
 
@@ -170,6 +176,9 @@ def introduction(content: dict[str, Any]) -> list[str]:
         f"{machine.get('gpu', machine['system'])}; {known}; {content['started']}.{toy}",
         "",
         f"`{content['command']}`",
+        *(f"then `{command}`" for command in content.get("again", ())),
+        "",
+        *NOTES,
     ]
 
 
@@ -180,7 +189,7 @@ def section(name: str, part: dict[str, Any]) -> list[str]:
     lines = [f"{part['purpose'][0].upper()}{part['purpose'][1:]}: {part['status']}{took}."]
     if part["error"]:
         lines += ["", "```", *part["error"].splitlines()[:6], "```"]
-    lines += ["", "| what | measured | asked for | the hardware's limit |", "|---|---|---|---|"]
+    lines += ["", "| what | measured | asked for | the hardware's limit | at, UTC |", "|---|---|---|---|---|"]
     return lines + [line(row, results.get(row.result)) for row in ROWS if row.part == name]
 
 
@@ -188,12 +197,13 @@ def line(row: Row, result: dict[str, Any] | None) -> str:
     """A row of the table; without a result, or where the part says why there is none, "not run"."""
     if result is None or "not_run" in result:
         reason = f" ({result['not_run']})" if result else ""
-        return f"| {row.label} | {NOT_RUN}{reason} | {row.bar} | |"
+        return f"| {row.label} | {NOT_RUN}{reason} | {row.bar} | | |"
+    at = result.get("at", "")[11:16]
     if "fault" in result or "faults" in result:
-        return f"| {row.label} | failed | {row.bar} | |"
+        return f"| {row.label} | failed | {row.bar} | | {at} |"
     limit = row.floor(result) if row.floor is not None else None
     allowed = shown(limit, row.unit) if limit else ""
-    return f"| {row.label} | {shown(row.figure(result), row.unit)} | {row.bar} | {allowed} |"
+    return f"| {row.label} | {shown(row.figure(result), row.unit)} | {row.bar} | {allowed} | {at} |"
 
 
 def shown(value: float | bool | None, unit: str = "") -> str:

@@ -48,7 +48,8 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, None, None]:
-        return _turned(outputs[0], *ctx.saved_tensors, -1.0), None, None
+        cos, sin = ctx.saved_tensors
+        return _turned(outputs[0], cos, sin, -1.0), None, None
 
 
 class _RMSNorm(torch.autograd.Function):

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from bitsandbytes.functional import dequantize_4bit
+from torch.utils.flop_counter import FlopCounterMode
 
 from adapters.attach import adapted_layers, assert_adapted, attach, wrap
 from adapters.base import load_unquantised
@@ -236,6 +237,38 @@ def test_the_leaner_forward_in_16_bits_is_as_near_to_the_exact_one_as_pefts(tmp_
     lean = taken(layer)
     for one, two, right in zip(lean, own, expected, strict=True):
         assert (one - right).norm() <= 1.05 * (two - right).norm() + 1e-3 * right.norm()
+
+
+def test_recomputing_a_block_spares_the_product_of_its_last_layer(tmp_path):
+    """Counted: of all products of a block's forward pass, ff_out's is not there a second time, and nothing changes."""
+    base = small_model().bfloat16().requires_grad_(False)
+    model = adapted_in_16_bits(base, tmp_path)
+
+    def products(again):
+        model.get_base_model().model.gradient_checkpointing = again
+        model.zero_grad()
+        with FlopCounterMode(display=False) as counter, torch.autocast("cpu", torch.bfloat16):
+            some_loss(model).backward()
+        return counter.get_total_flops(), torch.cat([p.grad.flatten() for p in model.parameters() if p.requires_grad])
+
+    (once, gradient), (twice, same) = products(False), products(True)
+    assert torch.equal(gradient, same)
+    positions = 4 * 18
+    layers = list(adapted_layers(model).values())
+    forward = sum(2 * positions * layer.in_features * (layer.out_features + 4) for layer in layers)  # x W^T and x A^T
+    last = sum(
+        2 * positions * layer.in_features * layer.out_features
+        for name, layer in adapted_layers(model).items()
+        if name.endswith("ff_out")
+    )
+    assert twice - once == forward - last
+
+
+def adapted_in_16_bits(base, tmp_path):
+    settings, config = ModelConfig(dtype="bfloat16"), MethodConfig(rank=4)
+    model = attach(base, METHODS["lora"], config, settings, tmp_path / "cache", seed=0).model
+    assert lean_forward_passes(model) == 7 * LAYERS
+    return model.train()
 
 
 def test_layers_that_need_pefts_own_forward_are_not_fused(tmp_path):
