@@ -27,11 +27,11 @@ NOTES = (
 TITLES = {
     "oracle": "The published model's numbers",
     "steps": "A training step",
-    "compiled": "A compiled training step",
     "trainer": "The trainer",
     "sampling": "Sampling",
     "resume": "Kill and resume, two processes",
     "t4": "The T4's path on this card",
+    "compiled": "A compiled training step",
     "base": "The bundled base, read on",
 }
 

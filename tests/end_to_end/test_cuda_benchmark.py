@@ -24,7 +24,7 @@ class Scripted(Part):
         super().__init__(name, "a line", seconds)
         object.__setattr__(self, "line", line)
 
-    def command(self, quick, folder, seconds, keep):
+    def command(self, quick, folder, seconds, keep, cases):
         return [sys.executable, "-c", self.line]
 
 
@@ -123,6 +123,25 @@ def test_a_part_that_runs_again_leaves_the_others_results(tmp_path):
     assert [len(part["results"]) for part in parts_of(output).values()] == [1, 1]
     with pytest.raises(SystemExit, match="take another --output"):
         Record(output, parts, True, ["two"])
+
+
+def test_a_case_that_is_measured_again_takes_the_place_of_its_older_result_alone(tmp_path):
+    output, parts = tmp_path / "cuda.json", [Scripted("one", f"{told('left')}; {told('again')}")]
+    run(parts, Record(output, parts, False, []), False, tmp_path, 60)
+    line = told("again").replace('"value": 1', '"value": 2')
+    parts = [Scripted("one", line)]
+    run(parts, Record(output, parts, False, ["one"]), False, tmp_path, 60, ["again"])
+    results = parts_of(output)["one"]["results"]
+    assert {one["name"]: one["value"] for one in results} == {"left": 1, "again": 2}
+    assert all(one["at"].endswith("Z") for one in results)
+
+
+def test_a_part_asks_its_module_for_its_own_cases_unless_others_are_wanted(tmp_path):
+    [compiled] = [part for part in PARTS if part.name == "compiled"]
+    words = compiled.command(True, tmp_path, 9, tmp_path, ())
+    assert words[2] == "benchmarks.cuda_parts.steps"
+    assert [word for word in words if word.startswith("--case=")] == [f"--case={name}" for name in compiled.cases]
+    assert "--case=x" in compiled.command(True, tmp_path, 9, tmp_path, ["x"])
 
 
 def test_the_document_is_what_the_script_writes():
