@@ -31,7 +31,7 @@ from training.memory.estimate import GIB, Estimate, Machine, Memory, Workload, e
 if TYPE_CHECKING:
     from llada.network.modeling import LLaDAConfig
 
-UTILISATION = 0.4  # of the peak that --tflops names; what well-tuned LoRA training reaches on one GPU
+UTILISATION = 0.4  # of the peak that --tflops names; an H200 (989) reached 0.51 in bfloat16, 0.36 on NF4 (docs/gpu.md)
 KEPT_BY_A_CARD = 1.5 * GIB  # of the size on its box: an A10 and an L4 of 24 GB have 22.5 GiB, a T4 of 16 has 14.6
 CENDOL, CENDOL_TOKENS = "indonlp/cendol_collection_v2", 93  # tokens of its rows on average, in chat form
 ANSWER_SHARE_MASKED = 0.5  # t is uniform, so half of the answer on average

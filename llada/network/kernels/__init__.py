@@ -107,11 +107,7 @@ def _compiled() -> dict[str, Any] | None:
     from llada.network.kernels import in_triton
 
     found = {name: getattr(in_triton, name) for name in ("turn", "normalise", "normalise_back")}
-    if torch.cuda.is_available():
-        one = torch.ones(4, 8, device="cuda")
-        try:
-            found["normalise"][(4,)](one, one[0], torch.empty_like(one), one[0].clone(), 8, 1e-5, WIDTH=8)
-        except (RuntimeError, OSError) as error:  # no C compiler, no headers, a card that Triton does not know
-            _log.warning("Triton cannot compile here (%s); PyTorch's slower operations are used", error)
-            return None
+    if torch.cuda.is_available() and (fault := in_triton.fault()) is not None:
+        _log.warning("Triton cannot compile here (%s); PyTorch's slower operations are used", fault)
+        return None
     return found

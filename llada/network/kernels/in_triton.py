@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import subprocess
+from typing import Any, cast
+
+import torch
 import triton  # type: ignore[import-not-found]
 import triton.language as tl  # type: ignore[import-not-found]
+from triton.errors import TritonError  # type: ignore[import-not-found]
 
 
 @triton.jit
@@ -55,3 +60,15 @@ def normalise_back(x, weight, slope, scale, result, width, WIDTH: tl.constexpr):
     pulled = pulled.to(slope.dtype.element_ty).to(tl.float32)
     common = tl.sum(pulled * normed, 0) / width
     tl.store(result + program * width + column, (pulled - normed * common) * inverse, there)
+
+
+def fault() -> Exception | None:
+    """Why no kernel can be compiled for this GPU: no C compiler or no headers for its launcher, a card that Triton does
+    not know; None where one has run.
+    """
+    one, kernel = torch.ones(4, 8, device="cuda"), cast(Any, normalise)
+    try:
+        kernel[(4,)](one, one[0], torch.empty_like(one), one[0].clone(), 8, 1e-5, WIDTH=8)
+    except (TritonError, RuntimeError, OSError, subprocess.SubprocessError) as error:
+        return error
+    return None
