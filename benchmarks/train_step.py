@@ -125,7 +125,7 @@ class Setup:
         if options.compile:
             self.base.compile_blocks(backend=options.compile)
         self.trainable = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trainable, lr=1e-4)
+        self.optimizer = torch.optim.AdamW(self.trainable, lr=1e-4, fused=True)  # as the trainer
         self.weight_bytes = sum(p.numel() * p.element_size() for p in self.model.parameters())
         self.chunk_bytes, self.seed = options.chunk_bytes, options.seed
 
