@@ -147,8 +147,11 @@ def test_a_measurement_of_other_test_rows_is_noticed(world: World) -> None:
     written = json.loads(world.paths.format_facts.read_text())["files"]["wrote"]["formatted/test.parquet"]
     facts = folder / "accounting.json"
 
+    items = folder / "items.jsonl"
+    items.write_text("{}\n")
+
     def measured(**hashes: str) -> None:
-        facts.write_text(json.dumps(seals.sealed(facts, {"measured": hashes}, read=(), wrote=())))
+        facts.write_text(json.dumps({"measured": hashes} | seals.files(facts, read=(), wrote=(items,))))
 
     measured(test_sha256=written)
     check_evaluations(world.paths, ["base"])
@@ -167,14 +170,21 @@ def test_an_adapters_facts_without_hashes_are_no_ground_for_a_report(world: Worl
     facts, adapter = world.paths.evaluation("lora") / "accounting.json", world.paths.adapter("lora")
     facts.parent.mkdir(parents=True)
     adapter.mkdir(parents=True, exist_ok=True)
-    facts.write_text(json.dumps(seals.sealed(facts, {"measured": {"test_sha256": written}}, read=(), wrote=())))
+    items, weights = facts.with_name("items.jsonl"), adapter / "weights"
+    for path in (items, weights):
+        path.write_text("{}\n")
+    made = {"measured": {"test_sha256": written}} | seals.files(facts, read=(), wrote=(items,))
+    facts.write_text(json.dumps(made))
     run = adapter / "run.json"
     before = run.read_bytes() if run.exists() else None
     try:
         run.write_text(json.dumps({"steps": 3}))
         with pytest.raises(InputError, match=r"run\.json: holds no hash .* train_adapter\.py"):
             check_evaluations(world.paths, ["lora"])
-        run.write_text(json.dumps(seals.sealed(run, {"steps": 3}, read=(), wrote=())))
+        run.write_text(json.dumps({"steps": 3} | seals.files(run, read=(), wrote=(weights,))))
         check_evaluations(world.paths, ["lora"])
+        weights.write_text("other")
+        with pytest.raises(InputError, match="weights: not the file that run.json tells of"):
+            check_evaluations(world.paths, ["lora"])
     finally:
         run.unlink() if before is None else run.write_bytes(before)
