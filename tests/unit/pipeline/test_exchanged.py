@@ -184,7 +184,7 @@ def test_an_adapters_facts_without_hashes_are_no_ground_for_a_report(world: Worl
         run.write_text(json.dumps({"steps": 3} | seals.files(run, read=(), wrote=(weights,))))
         check_evaluations(world.paths, ["lora"])
         weights.write_text("other")
-        with pytest.raises(InputError, match="weights: not the file that run.json tells of"):
+        with pytest.raises(InputError, match=r"weights: not the file that run\.json tells of"):
             check_evaluations(world.paths, ["lora"])
     finally:
         run.unlink() if before is None else run.write_bytes(before)
