@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import InputError
 from common.section import LARGEST_SEED
 from common.yaml_text import parse_yaml
+from llada.chat_format import whole_characters
 from llada.errors import CheckpointError
 from llada.sampling.settings import SamplerConfig
 
@@ -112,13 +113,6 @@ class Conversation:
     def settings(self) -> dict[str, Any]:
         """All settings by name, the seed last."""
         return dataclasses.asdict(self.sampling) | {"seed": self.seed}
-
-
-def whole_characters(text: str) -> str:
-    """Text with halves of surrogate pairs joined, and lone ones (bytes that were no UTF-8) as U+FFFD, which tokenizers
-    take.
-    """
-    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def changed(sampling: SamplerConfig, values: dict[str, Any]) -> SamplerConfig:

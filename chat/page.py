@@ -17,12 +17,13 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from chat.conversation import Conversation, changed, whole_characters
+from chat.conversation import Conversation, changed
 from chat.serving.listening import listen
 from chat.wording import Language, Say, wording
 from common.errors import InputError
 from common.escaping import visible
 from common.section import attribute_docstrings
+from llada.chat_format import whole_characters
 from llada.sampling.settings import SamplerConfig
 
 if TYPE_CHECKING:

@@ -347,8 +347,15 @@ def _header(tokenizer: PreTrainedTokenizerFast, role: str, content: str) -> list
     ]
 
 
+def whole_characters(text: str) -> str:
+    """Text with halves of surrogate pairs joined, and lone ones (bytes that were no UTF-8) as U+FFFD, which tokenizers
+    take.
+    """
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
 def _text(tokenizer: PreTrainedTokenizerFast, text: str) -> list[int]:
-    return tokenizer.encode(text, add_special_tokens=False, split_special_tokens=True)
+    return tokenizer.encode(whole_characters(text), add_special_tokens=False, split_special_tokens=True)
 
 
 def _required(tokenizer: PreTrainedTokenizerFast, token: str) -> int:

@@ -19,7 +19,12 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from common.environment import forgiving_streams, tell_libraries_of_processors, writable_caches
+from common.environment import (
+    forgiving_streams,
+    no_proxy_for_loopback,
+    tell_libraries_of_processors,
+    writable_caches,
+)
 from common.errors import InputError, in_words, one_line
 from common.locks import turn
 from common.section import LARGEST_SEED
@@ -175,6 +180,7 @@ def exit_status() -> Iterator[None]:
     """Turn what went wrong into the exit status and the words that a user should see (once, from rank 0)."""
     forgiving_streams()
     writable_caches()
+    no_proxy_for_loopback()
     tell_libraries_of_processors()
     _hush_libraries()
     with _ended_by_sigterm():

@@ -82,11 +82,13 @@ class _Place(Record):
 
 
 class _Dataset(Record):
+    source: str | None = None
     files: list[_Place]
     columns: dict[str, str] = {}  # noqa: RUF012  (a pydantic default, copied for each record)
 
 
 class _Base(_Place):
+    source: str | None = None
     sha256: str
     revision: str | None = None
 
@@ -136,12 +138,21 @@ class Inputs:
         return self.twin
 
 
-def read_inputs(paths: Paths) -> Inputs:
-    """Read `inputs.json`; its paths are relative to the artefacts where they lie inside them."""
+def read_inputs(paths: Paths, base: str | None = None) -> Inputs:
+    """Read `inputs.json`; its paths are relative to the artefacts where they lie inside them.
+
+    Args:
+        base: the profile's `model.base`, for whoever writes its name down.
+
+    Raises:
+        InputError: damaged, or resolved from another base than this one.
+    """
     command = command_for("inputs", paths)
     if paths.inputs_facts.is_file():
         seals.check(paths.inputs_facts, paths.inputs_facts, command, strict=True)
     facts = read_record(paths.inputs_facts, _InputsFacts, command)
+    if base is not None and facts.base.source not in (None, base):
+        raise InputError(f"model.base: {base}, but `inputs` resolved {facts.base.source}; run `{command}` again")
     return Inputs(
         rows=[_present(paths, Path(file.path)) for file in facts.dataset.files],
         columns=facts.dataset.columns,

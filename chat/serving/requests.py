@@ -13,8 +13,8 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from chat.conversation import whole_characters
 from common.errors import one_line
+from llada.chat_format import whole_characters
 from llada.sampling.settings import SamplerConfig
 
 MOST_MESSAGES, MOST_STOPS, LONGEST_STOP = 512, 4, 200

@@ -187,10 +187,12 @@ def _modules(listed: Path) -> list[tuple[str, Path]]:
 
 def _pooling(path: Path, prefix: str) -> Pooling:
     """A Pooling module names its modes under `pooling_mode` or, in older folders, by one switch for each mode."""
-    config = read_json(path)
+    config = _object(path)
     if "pooling_mode" in config:
         named = config["pooling_mode"]
-        modes = [named] if isinstance(named, str) else list(named)
+        modes = [named] if isinstance(named, str) else named
+        if not isinstance(modes, list) or not all(isinstance(mode, str) for mode in modes):
+            raise InputError(f"data.encoder: {path}: pooling_mode: not a name or a list of names")
     else:
         modes = [
             key.removeprefix("pooling_mode_") for key, on in config.items() if key.startswith("pooling_mode_") and on
@@ -205,7 +207,7 @@ def _pooling(path: Path, prefix: str) -> Pooling:
 def _prefix(folder: Path, transformer: Path) -> str:
     """The folder's default prompt; else its prompt for a query; else, of an E5 by its name in config.json, E5's own."""
     path = folder / "config_sentence_transformers.json"
-    said = read_json(path) if path.is_file() else {}
+    said = _object(path) if path.is_file() else {}
     prompts = said.get("prompts") or {}
     if not isinstance(prompts, dict) or not all(isinstance(text, str) for text in prompts.values()):
         raise InputError(f"data.encoder: {path}: prompts: not texts by name")
@@ -215,15 +217,22 @@ def _prefix(folder: Path, transformer: Path) -> str:
     if prompts:
         return prompts[default] if default is not None else prompts.get("query", "")
     config = transformer / "config.json"
-    name = read_json(config).get("_name_or_path") if config.is_file() else None
+    name = _object(config).get("_name_or_path") if config.is_file() else None
     return E5_PREFIX if isinstance(name, str) and _E5.search(name) else ""
+
+
+def _object(path: Path) -> dict[str, Any]:
+    content = read_json(path)
+    if not isinstance(content, dict):
+        raise InputError(f"data.encoder: {path}: not a JSON object")
+    return content
 
 
 def _max_tokens(transformer: Path) -> int | None:
     path = transformer / "sentence_bert_config.json"
     if not path.is_file():
         return None
-    limit = read_json(path).get("max_seq_length")
+    limit = _object(path).get("max_seq_length")
     if limit is not None and not (isinstance(limit, int) and limit > 0):
         raise InputError(f"data.encoder: {path}: max_seq_length: {limit!r}: not a number of tokens")
     return limit

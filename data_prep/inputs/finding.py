@@ -130,7 +130,9 @@ def choose_files(
         chosen = [name for name in rows if fnmatch.fnmatch(name, pattern)]
         if not chosen:
             raise InputError(f"{repository}: data.files: {pattern}: matches none of its files: {_some(rows)}")
-        return chosen
+        # A pattern for a folder means its rows of the split; one for files of another split alone means those.
+        told = [name for name in chosen if _split_of(name) in (None, split)] if split in SPLITS else chosen
+        return told or chosen
     return _by_names(repository, rows, split) if rows else []
 
 
@@ -148,7 +150,7 @@ def _by_names(repository: str, rows: Sequence[str], split: str) -> list[str]:
         raise InputError(
             f"{repository}: the split {split} lies in {len(configurations)} configurations "
             f"({_some([each or 'the top folder' for each in configurations])}); choose with data.files, "
-            f"such as '{configurations[-1]}/*'"
+            f"such as '{_pattern(chosen, configurations[-1], split)}'"
         )
     return chosen
 
@@ -212,9 +214,14 @@ def _split_of(name: str) -> str | None:
     for words in _parts(name):
         for word in words:
             for split, spellings in SPLITS.items():
-                if word in spellings:
+                if _plain(word) in spellings:
                     return split
     return None
+
+
+def _plain(word: str) -> str:
+    """A word without a number or "set" at its end: `test2`, `testset`."""
+    return re.sub(r"(set)?\d*$", "", word)
 
 
 def _is_of(name: str, split: str) -> bool:
@@ -225,10 +232,27 @@ def _is_of(name: str, split: str) -> bool:
 
 
 def _configuration(name: str, split: str) -> str:
-    """A file's folder without the parts that name the split."""
+    """What a file's folders, and a name that tells the split, say besides: `id` of id/train.parquet, train-id/0.parquet
+    and train_id.parquet. Numbers count shards.
+    """
     spellings = {*SPLITS.get(split, ()), *_words(split)}
-    folders = PurePosixPath(name).parts[:-1]
-    return "/".join(part for part in folders if not set(_words(part)) & spellings)
+    stem, *folders = _parts(name)
+    kept = []
+    for part, words in zip(reversed(PurePosixPath(name).parts[:-1]), folders, strict=True):
+        others = [word for word in words if _plain(word) not in spellings]
+        told = len(others) < len(words)
+        kept += [part] if not told else ["-".join(others)] if others else []
+    others = [word for word in map(_plain, stem) if word and word not in spellings]
+    told = any(_plain(word) in spellings for word in stem)
+    return "/".join([*reversed(kept), *(["-".join(others)] if told and others else [])])
+
+
+def _pattern(names: Sequence[str], configuration: str, split: str) -> str:
+    """A pattern for the files of one configuration: their folder where it holds no other's, else the first of them."""
+    own = [name for name in names if _configuration(name, split) == configuration]
+    folder = PurePosixPath(own[0]).parent.as_posix()
+    others = [name for name in names if PurePosixPath(name).is_relative_to(folder) and name not in own]
+    return f"{folder}/*" if folder != "." and not others else own[0]
 
 
 def _some(names: Sequence[str]) -> str:

@@ -74,7 +74,7 @@ def prepare_inputs(
     if faults:
         raise InputError(faults)
     content = _relative({name: resolved[name] for name in makers}, facts.parent)
-    places = [file["path"] for file in resolved["dataset"]["files"]]
+    places = [file["path"] for file in resolved["dataset"]["files"]] + resolved["dataset"].get("sources", [])
     models = [file for name in makers if name != "dataset" for file in model_files(resolved[name]["path"])]
     read = [*places, *models, *sorted(folder.glob("*.jsonl"))]
     write_json(facts, seals.sealed(facts, content, read=read, wrote=()))
@@ -104,6 +104,7 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     else:
         found = search(str(Path(data.source).expanduser()))
         files = found.files
+        chosen = {"sources": files}
         if found.hidden:
             console.print(f"{found.hidden} hidden files passed over (names that begin with . or _)", soft_wrap=True)
     columns = data.columns if kind != EMBEDDED else {}

@@ -13,6 +13,7 @@ from common.errors import InputError
 from common.text.sentence_encoder import load_encoder
 from data_prep.embed.embedding import tokenize
 from data_prep.rows.vectors import read_with_vectors
+from llada.chat_format import whole_characters
 
 CHUNK = 65_536
 """Embeddings that are compared at once, 200 MB of 768 float32 each."""
@@ -70,7 +71,7 @@ def embed_query(query: str, encoder: Path) -> np.ndarray:
     import torch
 
     loaded = load_encoder(encoder, "cpu", torch.float32)
-    return loaded.encode(tokenize(loaded, [query]).ids, torch.float32)[0]
+    return loaded.encode(tokenize(loaded, [whole_characters(query)]).ids, torch.float32)[0]
 
 
 def by_id(path: Path, column: str) -> dict[str, Any]:

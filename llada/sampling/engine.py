@@ -87,6 +87,7 @@ class Engine:
         self.outlook = Outlook(sequences.answers, config) if config.early_exit != "none" else None
         self.insertions = Insertions(sequences, config) if config.insert_masks else None
         self.dropped = torch.zeros_like(sequences.stopped)  # (B,)
+        self.asks_finite = True
 
     @property
     def forward_passes(self) -> int:
@@ -147,6 +148,7 @@ class Engine:
         K, config = self.config.block_length, self.config
         place = slice(number * K, (number + 1) * K)
         self.passes.open(place)
+        self.asks_finite = True  # once in each block
         masked = self.sequences.masked[:, place]
         opened, B, device = masked.sum(dim=1), len(masked), masked.device
         nothing = torch.full((B, K), -torch.inf, device=device)
@@ -240,12 +242,13 @@ class Engine:
         """Logits (n, V) in float32, guided, at N positions of hidden (S, R, n, D); in chunks, with their indices."""
         for chunk in torch.arange(len(at), device=at.device).split(self.head_rows):
             logits = self.model.head(hidden[0, at[chunk], place[chunk]]).float()
-            if self.forward_passes == 1 and not bool(logits.isfinite().all()):  # asked once: it waits for the device
+            if self.asks_finite and not bool(logits.isfinite().all()):  # which waits for the device
                 raise not_finite(hidden.dtype)
             if self.config.guidance_scale:
                 blind = self.model.head(hidden[1, at[chunk], place[chunk]]).float()
                 logits = blind + (self.config.guidance_scale + 1) * (logits - blind)
             yield chunk, logits
+        self.asks_finite = False
 
     # --- 4: let the rule commit ---
     def _state(self, choices: TokenChoices, masked: Tensor, rows: Tensor, block: Block) -> BlockState:

@@ -37,7 +37,7 @@ def merge(
         test = require(paths.formatted / "test.parquet", "format", paths) if check else None
         tokens = [] if test is None else read_rows(test).tokens[:CHECKED_ROWS]
         rows = [row[:CHECKED_TOKENS].tolist() for row in tokens]
-        base = read_inputs(paths).base
+        base = read_inputs(paths, settings.model.base).base
         compared = merge_adapter(model=settings.model, base=base, adapter=adapter, output=output, rows=rows)
         words = f"; logits differ by at most {compared.difference:.3g}" if compared else ", not compared"
         print(f"{output}: merged{words}")

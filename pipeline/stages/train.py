@@ -42,7 +42,8 @@ def training_plan(profile: Profile, paths: Paths, adapter: str) -> TrainingPlan:
         InputError: a stage before is missing.
     """
     name = AdapterName.parse(adapter)
-    base, config = read_inputs(paths).base_of(adapter), profile.method(adapter)
+    inputs, config = read_inputs(paths, profile.model.base), profile.method(adapter)
+    base = inputs.base_of(adapter)
     formatted = formatted_for(adapter, paths.formatted)
     for split in ("train", "validation"):
         require(formatted / f"{split}.parquet", "format", paths)

@@ -50,13 +50,14 @@ def deciding(settings: dict[str, Any]) -> dict[str, Any]:
 
     Activation checkpointing, logging and saving are exact; the micro-batch is so up to rounding, but for dropout, which
     is drawn by micro-batch. The interval of validations decides only among which steps the best one is looked for,
-    unless noise levels follow what they measure. What an adapter starts from counts by its hash, not by its name.
+    unless noise levels follow what they measure, or training ends by it. What an adapter starts from counts by its
+    hash, not by its name.
     """
     free = {section: set(keys) for section, keys in WITHOUT_EFFECT.items()}
     free["train"].add("init_from")
     if settings["method"]["dropout"] > 0:
         free["train"].remove("micro_batch_size")
-    if settings["train"].get("levels") == "importance":
+    if settings["train"].get("levels") == "importance" or settings["train"].get("early_stopping") is not None:
         free["train"].remove("validate_every")
     return {
         section: {key: value for key, value in values.items() if key not in free.get(section, ())}

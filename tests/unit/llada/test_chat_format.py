@@ -238,3 +238,13 @@ def test_ends_are_read_from_the_config_where_the_tokenizer_names_none(tmp_path):
 
 def test_a_tokenizer_with_llada_s_tokens_keeps_llada_s_form(tokenizer):
     assert chat.end_of_turn_id(tokenizer) == tokenizer.convert_tokens_to_ids("<|eot_id|>")
+
+
+def test_half_a_character_is_no_fault_of_the_tokenizer():
+    """From an escaped file or a command line: every text that becomes tokens goes the same way."""
+    tokenizer = build_tokenizer()
+    for text in ("kopi \ud800", "\udcff"):
+        assert chat.encode_text(tokenizer, text) == chat.encode_text(tokenizer, text[:-1] + "\ufffd")
+        assert chat.encode_prompt(tokenizer, [{"role": "user", "content": text}])
+        assert chat.encode_raw(tokenizer, text)
+    assert chat.whole_characters("\ud83d\ude00") == "\U0001f600"

@@ -188,3 +188,19 @@ def test_an_adapters_facts_without_hashes_are_no_ground_for_a_report(world: Worl
             check_evaluations(world.paths, ["lora"])
     finally:
         run.unlink() if before is None else run.write_bytes(before)
+
+
+def test_what_inputs_resolved_is_not_named_after_another_base(world: World) -> None:
+    """A `--set model.base` after `inputs` would put the wrong name on an adapter or a merged model."""
+    facts = world.paths.inputs_facts
+    before = facts.read_bytes()
+    content = {key: value for key, value in json.loads(before).items() if key != "files"}
+    content["base"] |= {"source": "org/A"}
+    read = [world.paths.root / name for name in json.loads(before)["files"]["read"]]
+    try:
+        facts.write_text(json.dumps(seals.sealed(facts, content, read=read, wrote=())))
+        assert read_inputs(world.paths, "org/A") == read_inputs(world.paths)
+        with pytest.raises(InputError, match=r"model\.base: org/B, but `inputs` resolved org/A; run .* inputs"):
+            read_inputs(world.paths, "org/B")
+    finally:
+        facts.write_bytes(before)

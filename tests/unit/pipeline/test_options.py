@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -223,3 +224,15 @@ def test_a_command_line_of_any_length_ends_with_short_words(arguments: tuple[str
     assert result.returncode == 2, result.stderr[-500:]
     assert "Traceback" not in result.stderr
     assert all(len(line) < 320 for line in result.stderr.splitlines())
+
+
+def test_every_command_reaches_this_machine_without_the_proxy(monkeypatch):
+    """Also what libraries ask: a hub, a tracker or a judge on the loopback."""
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.setenv(name, "example.org")
+    monkeypatch.setenv("http_proxy", "http://proxy.invalid:3128")
+    with exit_status():
+        for address in ("127.0.0.1", "localhost"):
+            assert urllib.request.proxy_bypass(address)
+        assert urllib.request.proxy_bypass("example.org")
+        assert not urllib.request.proxy_bypass("example.com")

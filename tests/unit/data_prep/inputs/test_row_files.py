@@ -272,10 +272,32 @@ def test_hub_configurations_are_chosen_and_never_mixed() -> None:
     names = ["en/train.parquet", "id/train.parquet", "id/test.parquet"]
     with pytest.raises(InputError, match=r"2 configurations \(en, id\); choose with data\.files, such as 'id/\*'"):
         choose_files("me/set", names, "train", None)
-    assert choose_files("me/set", names, "train", "id/tr*") == ["id/train.parquet"]
+    for pattern in ("id/tr*", "id/*"):  # the advised one holds test rows, too
+        assert choose_files("me/set", names, "train", pattern) == ["id/train.parquet"]
+    assert choose_files("me/set", names, "train", "id/te*") == ["id/test.parquet"]  # as it is asked for
     for split, pattern in (("validation", None), ("train", "jv/*")):
         with pytest.raises(InputError, match=r"data\.(split|files)"):
             choose_files("me/set", names, split, pattern)
+
+
+@pytest.mark.parametrize(
+    ("names", "advised"),
+    [
+        (["train_en.parquet", "train_id.parquet"], "train_id.parquet"),
+        (["train-en/0.parquet", "train-id/0.parquet", "train-id/1.parquet"], "train-id/*"),
+    ],
+)
+def test_configurations_are_told_by_names_that_tell_the_split(names: list[str], advised: str) -> None:
+    with pytest.raises(InputError, match=r"2 configurations \(en, id\)") as caught:
+        choose_files("me/set", names, "train", None)
+    assert f"such as '{advised}'" in str(caught.value)
+    assert all("id" in name for name in choose_files("me/set", names, "train", advised))
+
+
+def test_numbers_and_sets_in_names_are_no_configurations() -> None:
+    names = ["train2.jsonl", "train-1.jsonl", "trainset.jsonl", "part1.jsonl", "test2.parquet", "testset.jsonl"]
+    assert choose_files("me/set", names, "train", None) == ["train-1.jsonl", "train2.jsonl", "trainset.jsonl"]
+    assert choose_files("me/set", names, "test", None) == ["test2.parquet", "testset.jsonl"]
 
 
 def test_names_that_look_like_markup_are_shown_as_they_are(rows: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from common import seals
 from common.errors import InputError
 from data_prep.config import DataConfig
 from data_prep.inputs import sources
@@ -91,7 +92,7 @@ TRANSFORMER, POOLING, DENSE, NORMALIZE = (
 MEAN = {"pooling_mode": "mean"}
 
 
-def with_modules(folder: Path, modules: Any, pooling: dict[str, Any]) -> Path:
+def with_modules(folder: Path, modules: Any, pooling: Any) -> Path:
     """A BERT in sentence-transformers' layout."""
     write_encoder(folder)
     (folder / "1_Pooling").mkdir()
@@ -117,15 +118,26 @@ def with_modules(folder: Path, modules: Any, pooling: dict[str, Any]) -> Path:
         ([TRANSFORMER, POOLING, POOLING], MEAN, "modules.json", "the module Pooling occurs twice"),
         ([TRANSFORMER], MEAN, "modules.json", "has no module Pooling"),
         ({"0": "Transformer"}, MEAN, "modules.json", "not a list of modules"),
+        ([TRANSFORMER, POOLING], [], "1_Pooling/config.json", "not a JSON object"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": 5}, "1_Pooling/config.json", "not a name or a list of names"),
+        ([TRANSFORMER, POOLING], {"pooling_mode": [[1]]}, "1_Pooling/config.json", "not a name or a list of names"),
     ],
 )
 def test_an_encoder_that_makes_its_vectors_in_another_way_is_refused(
-    tmp_path: Path, rows: Path, modules: Any, pooling: dict[str, Any], named: str, said: str
+    tmp_path: Path, rows: Path, modules: Any, pooling: Any, named: str, said: str
 ) -> None:
     encoder = with_modules(tmp_path / "encoder", modules, pooling)
     (fault,) = faults_of(tmp_path, source=str(rows), encoder=str(encoder), base="embedded")
     assert fault.startswith(f"data.encoder: {encoder / named}: ")
     assert said in fault
+
+
+@pytest.mark.parametrize("name", ["config_sentence_transformers.json", "sentence_bert_config.json"])
+def test_an_encoders_other_files_must_hold_objects(tmp_path: Path, rows: Path, name: str) -> None:
+    encoder = with_modules(tmp_path / "encoder", [TRANSFORMER, POOLING], MEAN)
+    (encoder / name).write_text("[]")
+    (fault,) = faults_of(tmp_path, source=str(rows), encoder=str(encoder), base="embedded")
+    assert fault == f"data.encoder: {encoder / name}: not a JSON object"
 
 
 @pytest.mark.parametrize(
@@ -199,6 +211,24 @@ def test_json_lines_are_converted_and_lone_surrogates_counted(tmp_path: Path) ->
     rows = check_rows([path], {}, tmp_path / "converted")
     assert rows.dropped == {"lone_surrogates": 1}
     assert pq.read_table(rows.paths[0]).to_pylist() == [good]
+
+
+def test_rows_that_were_rewritten_are_watched_where_they_lie(
+    tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_check_base", lambda path, token_ids: None)
+    source = tmp_path / "rows" / "a.jsonl"
+    source.parent.mkdir()
+    source.write_text("".join(json.dumps(row) + "\n" for row in question_rows(3)))
+    facts = prepare(tmp_path / "run", source=str(source.parent), encoder=str(encoder), base=str(encoder))
+    assert str(source) in facts["files"]["read"]
+    path = tmp_path / "run" / "inputs.json"
+    seals.check(path, path, "python -m pipeline inputs")
+    source.write_text(source.read_text().partition("\n")[0] + "\n")
+    with pytest.raises(
+        InputError, match=r"made from another .*a\.jsonl than is there now; run `python -m pipeline inp"
+    ):
+        seals.check(path, path, "python -m pipeline inputs")
 
 
 def test_another_instruction_set_needs_its_two_columns_mapped_and_no_more(tmp_path: Path) -> None:

@@ -72,3 +72,18 @@ def test_logits_that_are_not_finite_are_refused_at_the_first_step(remasking, val
         model.get_output_embeddings().weight[5] = value
     with pytest.raises(CheckpointError, match=r"not finite in torch\.bfloat16"):
         generate(model, PROMPT, config=replace(STEPWISE, remasking=remasking))
+
+
+def test_logits_that_stop_being_finite_are_refused_in_the_next_block(monkeypatch):
+    model, asked = random_model(0), []
+    head = model.head
+
+    def failing(hidden):
+        asked.append(1)
+        return head(hidden) * (float("nan") if len(asked) > 4 else 1.0)
+
+    monkeypatch.setattr(model, "head", failing)
+    config = SamplerConfig(gen_length=12, block_length=4, steps=12, eos_policy="suppress")
+    with pytest.raises(CheckpointError, match="not finite"):
+        generate(model, PROMPT, config=config)
+    assert len(asked) == 5

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from adapters.config import MethodConfig, ModelConfig
 from tests.support.imports import REPOSITORY
-from training.run.fingerprint import CODE, code_files, code_hash
+from training.config import TrainConfig
+from training.run.fingerprint import CODE, code_files, code_hash, deciding, run_settings
 
 ELSEWHERE = ("eval/report/verdict.py", "chat/terminal.py", "pipeline/commands/status.py", "llada/sampling/engine.py")
 
@@ -62,3 +64,13 @@ def test_an_edit_elsewhere_does_not(copy: Path, name: str) -> None:
 def test_every_place_holds_code() -> None:
     for place in CODE:
         assert any(path.is_relative_to(REPOSITORY / place) for path in code_files()), place
+
+
+def test_where_training_ends_by_validations_their_interval_decides() -> None:
+    def kept(**train: object) -> bool:
+        settings = run_settings(ModelConfig(), TrainConfig.model_validate(train), MethodConfig())
+        return "validate_every" in deciding(settings)["train"]
+
+    assert not kept()
+    assert kept(early_stopping=3)
+    assert kept(levels="importance")
