@@ -49,7 +49,7 @@ from training.run.checkpoint import (
 from training.run.device import check_device
 from training.run.guards import check_finite, check_validation, explain_out_of_memory
 from training.run.interrupts import Interrupts, run_lock
-from training.run.processes import Processes, make_accelerator, processes_end
+from training.run.processes import Processes, check_sharding, make_accelerator, processes_end
 from training.run.start import start_rows, starting_tensors, tail_tokens
 from training.run.unfinished import FACTS, facts, remove_runs, unfinished_runs
 from training.validation import chosen_rows, drawn_batches, share_of, validate, validation_draws
@@ -83,6 +83,7 @@ def train(plan: TrainingPlan, fresh: bool = False, fits: bool = False, on_cpu: b
                 _prepare_run_folder(plan, fresh)
             accelerator.wait_for_everyone()
             processes = Processes(accelerator)
+            check_sharding(processes.sharded, plan.causal, plan.method_name)
             check_device(plan, processes.device, on_cpu)
             check_memory(plan, processes, fits)
             trainer = Trainer(plan, processes, interrupts)

@@ -55,6 +55,15 @@ def processes_end(accelerator: Any) -> Iterator[None]:
         accelerator.end_training()
 
 
+def check_sharding(sharded: bool, causal: bool, method: str) -> None:
+    """Raises InputError for a twin under FSDP: `fsdp2.yaml` names the diffusion network's block alone."""
+    if sharded and causal:
+        raise InputError(
+            f"--method: {method}: FSDP shards the diffusion network's blocks, not those of an autoregressive one; "
+            "launch with configs/accelerate/ddp.yaml or single.yaml"
+        )
+
+
 class Processes:
     """What the training asks of accelerate."""
 
