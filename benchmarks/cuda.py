@@ -20,6 +20,7 @@ import argparse
 import json
 import os
 import platform
+import re
 import resource
 import signal
 import subprocess
@@ -43,6 +44,7 @@ from common.files import read_json, write_json
 
 ROOT = Path(__file__).resolve().parents[1]
 TAIL = 20  # lines of a failed part's output that are kept
+_TEMPORARY = re.compile(re.escape(tempfile.gettempdir()) + r"/[^/\s]+/")  # names that mean nothing elsewhere
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "safetensors", "bitsandbytes", "triton", "numpy")
 
 EAGER = ("bfloat16", "bfloat16, checkpointing", "NF4, checkpointing")
@@ -173,7 +175,7 @@ def take(line: str, part: Part, record: Record, tail: deque[str]) -> None:
     if line.startswith(RESULT):
         record.add(part.name, json.loads(line.removeprefix(RESULT)))
     elif line.strip():
-        tail.append(line.rstrip()[:400])
+        tail.append(_TEMPORARY.sub("", line.rstrip())[:400])
 
 
 def end_group(process: subprocess.Popen[str]) -> None:

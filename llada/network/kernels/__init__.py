@@ -2,7 +2,7 @@
 
 PyTorch's own operations pass several times over what is rotated and, because the table is broadcast and of another
 type, at a third of the memory's speed: on an H200 they were a seventh of a forward pass at 8 B. torch.compile fuses
-them as well, after a minute; these are ready after a second.
+them as well, after a minute; these are ready within seconds.
 
 Without Triton (it comes with PyTorch for CUDA on Linux), or where it finds no C compiler for its launchers, the callers
 use PyTorch's operations. Numbers are rounded where the published models round, so both ways agree to the last bits of
