@@ -23,8 +23,9 @@ _log = logging.getLogger(__name__)
 
 
 def usable(x: Tensor) -> bool:
-    """Do the kernels take a tensor like this, here and now?"""
-    return x.device.type == "cuda" and not torch.compiler.is_compiling() and _compiled() is not None
+    """Do the kernels take a tensor like this, here and now? They compute in float32, so none in float64."""
+    fits = x.device.type == "cuda" and x.dtype != torch.float64
+    return fits and not torch.compiler.is_compiling() and _compiled() is not None
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
