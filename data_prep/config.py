@@ -35,7 +35,7 @@ class BundledConfig(Section):
         le=128,
         description="n_heads of the small LLaDA base; base_width is shared by them in even parts",
     )
-    base_mlp_width: int = Field(default=256, ge=32, le=65_536, description="mlp_hidden_size of the small LLaDA base")
+    base_mlp_width: int = Field(default=192, ge=32, le=65_536, description="mlp_hidden_size of the small LLaDA base")
     base_steps: int = Field(
         default=4000, ge=0, le=1_000_000, description="pretraining steps of the small LLaDA base on plain text"
     )

@@ -29,7 +29,7 @@ from llada.sampling.settings import LONGEST, SamplerConfig
 from training.config import TrainConfig
 
 EMBEDDED_CONTEXT = 4096  # data_prep.bundled.base makes it so
-SHIPPED_VOCABULARY, SHIPPED_WIDTHS = 1536, (128, 256)  # of the base that comes with the project: d_model, MLP
+SHIPPED_VOCABULARY, SHIPPED_WIDTHS = 1536, (128, 192)  # of the base that comes with the project: d_model, MLP
 MLP_TARGETS = ("ff_proj", "up_proj", "ff_out")
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 

@@ -112,7 +112,7 @@ BETWEEN_SETTINGS = {
     "rows wanted and rows made": (["data.embedded.rows=8000"], "are 7,394 rows, but .* gives at most 7,200"),
     "rows wanted and sample": (["data.sample_fraction=0.1"], "gives at most 1,200"),
     "max_length and context": (["data.max_length=5000"], "data.max_length: 5000 is over the embedded base's context"),
-    "gen_length and context": (["sampling.gen_length=4096", "sampling.steps=512"], "leaves no room for a prompt"),
+    "gen_length and context": (["sampling.gen_length=4096", "sampling.steps=1024"], "leaves no room for a prompt"),
     "max_gen_length and context": (["sampling.max_gen_length=4096"], "leaves no room for a prompt"),
     "gen_length and block_length": (["sampling.gen_length=50"], "allowed: a multiple of block_length"),
     "steps and blocks": (["sampling.steps=47"], "a multiple of the number of blocks"),
@@ -130,7 +130,7 @@ BETWEEN_SETTINGS = {
         "vocabulary has 600",
     ),
     "known_tokens and vocabulary": (["sampling.known_tokens=1537"], "more than the embedded base's vocabulary: 1536"),
-    "budgets and block_length": (["evaluation.eos_overflow=[12]"], "must be a multiple of sampling.block_length"),
+    "budgets and block_length": (["evaluation.eos_overflow=[10]"], "must be a multiple of sampling.block_length"),
     "budgets and context": (["evaluation.eos_overflow=[4096]"], "4096 leaves no room for a prompt"),
     "budgets and steps": (["evaluation.eos_overflow=[512]", "sampling.steps=60000"], "640,000 steps"),
     "masks and global_batch_size": (

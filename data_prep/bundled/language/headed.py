@@ -25,10 +25,19 @@ def document(chance: random.Random) -> tuple[str, str]:
     """Beginning and continuation: the text with the first heading, before or behind it; what stands under it, and
     the other notes.
     """
-    maker = chance.choices([maker for _, maker in KINDS], [weight for weight, _ in KINDS])[0]
+    return _document(chance, KINDS, (1, 2, 2, 3))
+
+
+def exercise(chance: random.Random) -> tuple[str, str]:
+    """The same with fewer notes to a text, and more of the kinds in which much has to be copied or compared."""
+    return _document(chance, HARDER, (1, 1, 1, 2))
+
+
+def _document(chance: random.Random, kinds: Kinds, counts: tuple[int, ...]) -> tuple[str, str]:
+    maker = chance.choices([maker for _, maker in kinds], [weight for weight, _ in kinds])[0]
     text, notes = maker(chance)
     end = chance.choice(("", ":"))
-    (heading, told), *others = chance.sample(notes, min(len(notes), chance.choice((1, 2, 2, 3))))
+    (heading, told), *others = chance.sample(notes, min(len(notes), chance.choice(counts)))
     begin = heading + end
     if text:
         begin = f"{begin}\n\n{text}" if chance.random() < 0.5 else f"{text}\n\n{begin}"
@@ -139,7 +148,8 @@ def on_facts(chance: random.Random) -> Notes:
     ]
 
 
-KINDS: tuple[tuple[int, Callable[[random.Random], Notes]], ...] = (
+Kinds = tuple[tuple[int, Callable[[random.Random], Notes]], ...]
+KINDS: Kinds = (
     (30, on_story),
     (14, on_article),
     (10, on_event),
@@ -152,3 +162,16 @@ KINDS: tuple[tuple[int, Callable[[random.Random], Notes]], ...] = (
     (10, on_steps),
     (11, on_facts),
 )
+HARDER: Kinds = (
+    (32, on_story),
+    (10, on_article),
+    (8, on_event),
+    (7, on_pair),
+    (2, on_list),
+    (6, on_group),
+    (7, on_comparison),
+    (11, on_verse),
+    (16, on_steps),
+    (8, on_facts),
+)
+"""Without sums, which no row asks for."""

@@ -22,18 +22,21 @@ from data_prep.rows.quotas import largest_remainder
 
 Document = tuple[str, str]
 """Beginning and continuation."""
+Kinds = dict[str, tuple[int, Callable[[random.Random], Document]]]
+"""Of each kind its weight and what makes one."""
 SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
-def documents(count: int, seed: int) -> list[Document]:
-    """`count` different documents, shuffled; none repeats a sentence."""
-    quotas = largest_remainder({name: weight for name, (weight, _) in KINDS.items()}, count)
+def documents(count: int, seed: int, kinds: Kinds | None = None) -> list[Document]:
+    """`count` different documents, shuffled; none repeats a sentence. kinds: default `KINDS`."""
+    kinds = kinds or KINDS
+    quotas = largest_remainder({name: weight for name, (weight, _) in kinds.items()}, count)
     made: list[Document] = []
     seen: set[str] = set()
     for name, quota in quotas.items():
         taken, number = 0, 0
         while taken < quota and number < 3 * quota + 100:  # a small kind may be told out
-            found = once(KINDS[name][1](generator(seed, "prose", name, number)))
+            found = once(kinds[name][1](generator(seed, "prose", name, number)))
             number += 1
             if found[1] and " ".join(found) not in seen:
                 seen.add(" ".join(found))
@@ -352,7 +355,7 @@ def told_questions(chance: random.Random) -> Document:
     return (prompts[0], prompts[1]) if chance.random() < 0.7 else (short[0], f"{short[1]} {prompts[0]}")
 
 
-KINDS: dict[str, tuple[int, Callable[[random.Random], Document]]] = {
+KINDS: Kinds = {
     "story": (26, told_story),
     "events": (14, told_events),
     "denied": (6, denied_events),
@@ -372,3 +375,5 @@ KINDS: dict[str, tuple[int, Callable[[random.Random], Document]]] = {
     "questions": (3, told_questions),
     "headed": (90, headed.document),
 }
+MOSTLY_NOTES: Kinds = {**KINDS, "headed": (330, headed.exercise)}
+"""For the end of pretraining."""

@@ -62,6 +62,7 @@ def fresh_recipe(config: BundledConfig, seed: int) -> Recipe:
         steps=config.base_steps - config.base_steps // 3,
         second_steps=config.base_steps // 3,
         third_steps=0,
+        fourth_steps=0,
         warmup_steps=min(Recipe.warmup_steps, config.base_steps // 4 + 1),
         moderate_steps=config.base_steps // 6,
         decay_steps=config.base_steps // 4,

@@ -2,6 +2,7 @@
 
     python -m data_prep.bundled.models.pretraining --output /tmp/base            # resumes where it was stopped
     python -m data_prep.bundled.models.pretraining --output /tmp/twin --paradigm causal     # its twin, see `causal`
+    python -m data_prep.bundled.models.pretraining --output /tmp/more --start FOLDER        # the last cycle alone
 
 Rows are whole documents, alone in their window: most in the conversation's envelope, the beginning in the user's place
 and its continuation in the assistant's, so that header tokens mean something and the network looks from one turn to
@@ -35,6 +36,7 @@ from data_prep.bundled.language import plain_text
 from data_prep.bundled.language.content import generator
 from data_prep.bundled.models.causal import causal_twin, next_token_loss
 from data_prep.bundled.models.initialisation import initialise
+from data_prep.bundled.models.narrowing import narrowed
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from llada.chat_format import (
     BOS_TOKEN,
@@ -65,7 +67,7 @@ class Recipe:
     width: int = 128
     layers: int = 7
     heads: int = 4
-    mlp_width: int = 256
+    mlp_width: int = 192
     rope_theta: float = 10000.0
     batch: int = 16
     documents: int = 20000
@@ -86,16 +88,28 @@ class Recipe:
     """of the second cycle, in which the user's turn is always visible: what is asked for is mostly copied from it"""
     third_steps: int = 10000
     """of the third cycle, which is as the second"""
+    fourth_steps: int = 20000
+    """of the fourth cycle, which reads mostly notes, with more of them masked: an answer begins as nothing but masks"""
     later_rate: float = 0.5
-    """where the rates of the second and third cycle begin, as a share of the first's; they fall to zero over each"""
+    """where the rates of the later cycles begin, as a share of the first's; they fall to zero over each"""
 
     @property
     def all_steps(self) -> int:
-        return self.steps + self.second_steps + self.third_steps
+        return self.steps + sum(self.later_cycles)
+
+    @property
+    def later_cycles(self) -> tuple[int, int, int]:
+        return self.second_steps, self.third_steps, self.fourth_steps
+
+    @property
+    def last_cycle(self) -> int:
+        """The step at which it begins."""
+        return self.all_steps - self.fourth_steps
 
 
 PARADIGMS = ("diffusion", "causal")
 MODERATE_NOISE = (0.15, 0.7)
+LAST_NOISE = (0.3, 1.0)
 TAIL_SHARES = ((0.55, 1), (0.9, 12), (1.0, 40))
 """How many end-of-text tokens follow a document: one, up to 12, up to 40, with these cumulative probabilities."""
 STATE = "state.safetensors"
@@ -108,7 +122,9 @@ Row = tuple[list[int], int]
 def rows_of_round(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, number: int) -> list[list[Row]]:
     """The batches of one round over the text, shuffled; rows of a batch are of similar length."""
     chance = generator(recipe.seed, "round", number)
-    documents = plain_text.documents(recipe.documents, recipe.seed * 1_000_003 + number)
+    last = number * (recipe.documents // recipe.batch) >= recipe.last_cycle and recipe.fourth_steps > 0
+    kinds = plain_text.MOSTLY_NOTES if last else plain_text.KINDS
+    documents = plain_text.documents(recipe.documents, recipe.seed * 1_000_003 + number, kinds)
     rows = [encode(document, tokenizer, recipe, chance) for document in documents]
     batches: list[list[Row]] = []
     for start in range(0, len(rows), recipe.batch * BUCKET):
@@ -161,21 +177,28 @@ def noised(recipe: Recipe, step: int, batch: list[Row], end: int) -> tuple[Tenso
     ids, maskable = collate(batch, end, every=2 if step < recipe.steps else 1)
     if recipe.paradigm == "causal":
         return ids, maskable
-    low, high = MODERATE_NOISE if step < recipe.moderate_steps else (0.0, 1.0)
+    low, high = (0.0, 1.0) if step < recipe.last_cycle or not recipe.fourth_steps else LAST_NOISE
+    if step < recipe.moderate_steps:
+        low, high = MODERATE_NOISE
     levels = low + (high - low) * noise_levels(recipe.seed, step, range(len(batch)), global_batch_size=len(batch))
     return ids, noise_mask(recipe.seed, step, range(len(batch)), maskable, levels)
 
 
 def learning_rate_factor(recipe: Recipe, step: int) -> float:
-    """Linear warm-up, constant, linear to zero over the last `decay_steps`; then two lower cycles (warm restarts:
-    Loshchilov and Hutter, 2017).
+    """Linear warm-up, constant, linear to zero over the last `decay_steps`; then lower cycles (warm restarts:
+    Loshchilov and Hutter, 2017), of which the last warms up again: it may begin with a new optimizer.
     """
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
-    if step >= recipe.steps + recipe.second_steps:
-        return warm * recipe.later_rate * (recipe.all_steps - step) / max(1, recipe.third_steps)
-    if step >= recipe.steps:
-        return warm * recipe.later_rate * (recipe.steps + recipe.second_steps - step) / max(1, recipe.second_steps)
-    return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
+    if step < recipe.steps:
+        return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
+    if recipe.fourth_steps and step >= recipe.last_cycle:
+        warm = min(1.0, (step - recipe.last_cycle + 1) / recipe.warmup_steps)
+    end = recipe.steps
+    for length in recipe.later_cycles:
+        end += length
+        if step < end:
+            return warm * recipe.later_rate * (end - step) / length
+    return 0.0
 
 
 def fresh_network(recipe: Recipe, tokenizer: PreTrainedTokenizerFast) -> Any:
@@ -232,8 +255,19 @@ def masked_loss(model: LLaDAModelLM, ids: Tensor, mask: Tensor) -> tuple[Tensor,
 class Pretraining:
     """A run in `folder`: state.safetensors to resume from, log.jsonl, and at the end the published layout in `base`."""
 
-    def __init__(self, recipe: Recipe, folder: Path, device: str = "cpu", tokenizer: Path | None = None) -> None:
-        """Begin in `folder`, or go on there; with the tokenizer of another folder, or one made from the text."""
+    def __init__(
+        self,
+        recipe: Recipe,
+        folder: Path,
+        device: str = "cpu",
+        tokenizer: Path | None = None,
+        start: Path | None = None,
+    ) -> None:
+        """Begin in `folder`, or go on there; with the tokenizer of another folder, or one made from the text.
+
+        start: a base with whose weights the last cycle begins; of a wider one the units are kept that do most, see
+            `narrowing`.
+        """
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "recipe.json", asdict(recipe))
@@ -251,6 +285,9 @@ class Pretraining:
         if (folder / STATE).is_file():
             self._resume()
         self.held_out = self._held_out()
+        if start is not None and not (folder / STATE).is_file():
+            narrowed(start, self.model, (ids for ids, _ in self.held_out))
+            self.step = recipe.last_cycle
 
     def _held_out(self) -> list[tuple[Tensor, Tensor]]:
         chance = generator(self.recipe.seed, "held out")
@@ -381,17 +418,18 @@ def main() -> None:
     parser.add_argument("--until", type=int, default=10**9, help="stop after this step, to be continued")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--tokenizer", type=Path, help="folder whose tokenizer is taken; default: one is made")
+    parser.add_argument("--start", type=Path, help="folder of a base with which the last cycle begins")
     parser.add_argument("--threads", type=int, default=0)
     for name, value in asdict(Recipe()).items():
         choices = PARADIGMS if name == "paradigm" else None
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value, choices=choices)
     arguments = vars(parser.parse_args())
-    output, until, device, threads, tokenizer = (
-        arguments.pop(name) for name in ("output", "until", "device", "threads", "tokenizer")
+    output, until, device, threads, tokenizer, start = (
+        arguments.pop(name) for name in ("output", "until", "device", "threads", "tokenizer", "start")
     )
     if threads:
         torch.set_num_threads(threads)
-    run = Pretraining(Recipe(**arguments), output, device, tokenizer)
+    run = Pretraining(Recipe(**arguments), output, device, tokenizer, start)
     run.train(until)
     run.publish(output / "base")
 

@@ -67,7 +67,7 @@ def test_its_text_is_neither_held_out_nor_what_the_shipped_base_has_read():
 
 
 def test_a_cycle_that_begins_with_fresh_moments_is_warmed_up_and_ends_at_zero():
-    recipe = replace(base.recipe_of(quick=False), third_steps=1000)
+    recipe = replace(base.recipe_of(quick=False), fourth_steps=1000)
     factors = [learning_rate_factor(recipe, step) for step in range(1000)]
     assert factors[0] == pytest.approx(recipe.later_rate / recipe.warmup_steps)
     assert max(factors) == pytest.approx(recipe.later_rate * 0.9, abs=0.01)

@@ -234,6 +234,33 @@ def test_in_every_other_row_the_users_turn_stays_visible_and_padding_always() ->
     assert later.tolist() == [[False] * 4 + [True] * 2, [False] * 2 + [True] + [False] * 3]
 
 
+def test_the_last_cycle_warms_up_again_and_reads_other_documents_with_more_noise(tokenizer_folder: Path) -> None:
+    own = recipe(warmup_steps=10, steps=60, decay_steps=20, second_steps=20, fourth_steps=40, documents=160)
+    assert (own.last_cycle, own.all_steps) == (80, 120)
+    rates = [pretraining.learning_rate_factor(own, step) for step in range(80, 120)]
+    assert rates == pytest.approx([0.5 * min(1.0, (step + 1) / 10) * (1 - step / 40) for step in range(40)])
+    tokenizer = load_tokenizer(tokenizer_folder)
+    before, last = (pretraining.rows_of_round(own, tokenizer, number) for number in (7, 8))  # 10 steps each
+    envelopes = [sum(given > 0 for batch in found for _, given in batch) for found in (before, last)]
+    assert min(envelopes) > 0
+    batch = [([7] * 60, 10)] * 16
+    early, late = (pretraining.noised(own, step, batch, end=1)[1].sum() / (16 * 50) for step in (79, 80))
+    assert early < 0.58 < late  # 1/2 and 0.65 of what may be masked, in 16 rows of stratified levels
+
+
+def test_a_last_cycle_that_begins_with_a_base_continues_with_the_same_bytes(base_folder: Path, tmp_path: Path) -> None:
+    own = recipe(steps=12, second_steps=8, fourth_steps=8, mlp_width=32)
+    straight = pretraining.Pretraining(own, tmp_path / "straight", tokenizer=base_folder, start=base_folder)
+    assert (straight.step, straight.model.config.mlp_hidden_size) == (20, 32)
+    straight.train(28)
+    pretraining.Pretraining(own, tmp_path / "stopped", tokenizer=base_folder, start=base_folder).train(23)
+    resumed = pretraining.Pretraining(own, tmp_path / "stopped", tokenizer=base_folder, start=base_folder)
+    assert resumed.step == 23
+    resumed.train(28)
+    for one, other in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_the_rate_falls_to_zero_twice() -> None:
     own = recipe(warmup_steps=10, steps=60, decay_steps=20, second_steps=20)
     rates = [pretraining.learning_rate_factor(own, step) for step in range(80)]
