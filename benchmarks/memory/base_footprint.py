@@ -2,8 +2,9 @@
 
     python benchmarks/memory/base_footprint.py --output benchmarks/results/base_footprint.json
 
-Operations are PyTorch's own count (2 per multiply-add) for one row of --tokens tokens, and the share of the head in
-them. Memory at inference is what the process holds more after loading and running than with PyTorch imported alone.
+Operations are PyTorch's own count (2 per multiply-add) for one row of --tokens tokens, in products with weights; those
+of attention stand beside it, by formula, and what is left without the head. Memory at inference is what the process
+holds more after loading and running than with PyTorch imported alone.
 The int8 file holds block matrices as int8 with one float16 scale per row, everything else in float16.
 Memory of training is in the adapter's run.json (`peak_memory`). Prints its settings, and writes JSON with --output.
 """
@@ -62,10 +63,12 @@ def forward_pass(base: Path, tokens: int) -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             model(ids)
     head = 2 * tokens * model.config.d_model * model.config.vocab_size
+    attention = 4 * tokens**2 * model.config.d_model * model.config.n_layers
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
         "inference_mib": round(held / MIB, 1),
         "gflop": round(counter.get_total_flops() / 1e9, 3),
+        "gflop_attention": round(attention / 1e9, 3),
         "gflop_without_head": round((counter.get_total_flops() - head) / 1e9, 3),
     }
 
