@@ -22,11 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 import torch
 
 from data_prep.bundled.language import headed, plain_text
-from data_prep.bundled.language.content import generator
 from data_prep.bundled.models.base import SHIPPED
-from data_prep.bundled.models.pretraining import Recipe, Row, collate, encode, masked_loss
+from data_prep.bundled.models.pretraining import Recipe, Row, held_out_batches, losses_by_share
 from llada import LLaDAModelLM
-from llada.chat_format import EOS_TOKEN, encode_example, load_tokenizer, special_token_id
+from llada.chat_format import encode_example, load_tokenizer
 
 BATCH = 40
 
@@ -45,32 +44,16 @@ def main() -> None:
     mixes = {"KINDS": plain_text.KINDS, "MOSTLY_NOTES": plain_text.MOSTLY_NOTES}
     found = {
         "settings": {"base": options.base.name, "documents": options.documents, "notes": options.notes},
-        "held_out": {name: held_out(model, tokenizer, options.documents, kinds) for name, kinds in mixes.items()},
+        "held_out": {
+            name: losses_by_share(model, held_out_batches(Recipe(), tokenizer, options.documents, kinds, every=1))
+            for name, kinds in mixes.items()
+        },
         "notes": notes_right(model, tokenizer, options.notes),
     }
     text = json.dumps(found, indent=2)
     print(text)
     if options.json:
         options.json.write_text(text + "\n")
-
-
-@torch.no_grad()
-def held_out(model: LLaDAModelLM, tokenizer: Any, count: int, kinds: plain_text.Kinds) -> dict[str, float]:
-    """Nats per masked token, by the share of tokens masked."""
-    recipe, end = Recipe(), special_token_id(tokenizer, EOS_TOKEN)
-    assert end is not None
-    chance = generator(recipe.seed, "held out")
-    texts = plain_text.documents(count, recipe.seed * 1_000_003 - 1, kinds)
-    rows = sorted((encode(text, tokenizer, recipe, chance) for text in texts), key=lambda row: len(row[0]))
-    batches = [collate(rows[start : start + BATCH], end, every=1) for start in range(0, len(rows), BATCH)]
-    losses = {}
-    for share in (0.15, 0.5, 0.9, 1.0):
-        dice, total, tokens = torch.Generator().manual_seed(1), 0.0, 0
-        for ids, maskable in batches:
-            loss, masked = masked_loss(model, ids, (torch.rand(ids.shape, generator=dice) < share) & maskable)
-            total, tokens = total + loss.item(), tokens + masked
-        losses[str(share)] = round(total / tokens, 3)
-    return losses
 
 
 def notes_right(model: LLaDAModelLM, tokenizer: Any, count: int) -> dict[str, list[int]]:

@@ -103,7 +103,7 @@ class Recipe:
 
     @property
     def last_cycle(self) -> int:
-        """The step at which it begins."""
+        """The step at which it begins; the end where there is no fourth cycle."""
         return self.all_steps - self.fourth_steps
 
 
@@ -122,7 +122,7 @@ Row = tuple[list[int], int]
 def rows_of_round(recipe: Recipe, tokenizer: PreTrainedTokenizerFast, number: int) -> list[list[Row]]:
     """The batches of one round over the text, shuffled; rows of a batch are of similar length."""
     chance = generator(recipe.seed, "round", number)
-    last = number * (recipe.documents // recipe.batch) >= recipe.last_cycle and recipe.fourth_steps > 0
+    last = number * (recipe.documents // recipe.batch) >= recipe.last_cycle
     kinds = plain_text.MOSTLY_NOTES if last else plain_text.KINDS
     documents = plain_text.documents(recipe.documents, recipe.seed * 1_000_003 + number, kinds)
     rows = [encode(document, tokenizer, recipe, chance) for document in documents]
@@ -177,7 +177,7 @@ def noised(recipe: Recipe, step: int, batch: list[Row], end: int) -> tuple[Tenso
     ids, maskable = collate(batch, end, every=2 if step < recipe.steps else 1)
     if recipe.paradigm == "causal":
         return ids, maskable
-    low, high = (0.0, 1.0) if step < recipe.last_cycle or not recipe.fourth_steps else LAST_NOISE
+    low, high = LAST_NOISE if step >= recipe.last_cycle else (0.0, 1.0)
     if step < recipe.moderate_steps:
         low, high = MODERATE_NOISE
     levels = low + (high - low) * noise_levels(recipe.seed, step, range(len(batch)), global_batch_size=len(batch))
@@ -191,7 +191,7 @@ def learning_rate_factor(recipe: Recipe, step: int) -> float:
     warm = min(1.0, (step + 1) / recipe.warmup_steps)
     if step < recipe.steps:
         return warm * min(1.0, (recipe.steps - step) / max(1, recipe.decay_steps))
-    if recipe.fourth_steps and step >= recipe.last_cycle:
+    if step >= recipe.last_cycle:
         warm = min(1.0, (step - recipe.last_cycle + 1) / recipe.warmup_steps)
     end = recipe.steps
     for length in recipe.later_cycles:
@@ -252,6 +252,35 @@ def masked_loss(model: LLaDAModelLM, ids: Tensor, mask: Tensor) -> tuple[Tensor,
     return cross_entropy(logits, ids[mask], reduction="sum"), int(mask.sum())
 
 
+def held_out_batches(
+    recipe: Recipe, tokenizer: PreTrainedTokenizerFast, count: int, kinds: plain_text.Kinds, every: int
+) -> list[tuple[Tensor, Tensor]]:
+    """`count` documents that no round holds, as `collate` gives them."""
+    chance = generator(recipe.seed, "held out")
+    documents = plain_text.documents(count, recipe.seed * 1_000_003 - 1, kinds)
+    rows = sorted((encode(one, tokenizer, recipe, chance) for one in documents), key=lambda row: len(row[0]))
+    end = _id(tokenizer, EOS_TOKEN)
+    return [collate(rows[start : start + 40], end, every) for start in range(0, len(rows), 40)]
+
+
+@torch.no_grad()
+def losses_by_share(
+    model: LLaDAModelLM, held_out: list[tuple[Tensor, Tensor]], device: torch.device | str = "cpu"
+) -> dict[str, float]:
+    """Cross-entropy per masked token, by the share of what may be masked that is."""
+    found = {}
+    for share in (0.15, 0.5, 0.9, 1.0):
+        dice = torch.Generator().manual_seed(1)
+        total, count = 0.0, 0
+        for ids, maskable in held_out:
+            mask = (torch.rand(ids.shape, generator=dice) < share) & maskable
+            if mask.any():
+                loss, masked = masked_loss(model, ids.to(device), mask.to(device))
+                total, count = total + loss.item(), count + masked
+        found[str(share)] = round(total / count, 4)
+    return found
+
+
 class Pretraining:
     """A run in `folder`: state.safetensors to resume from, log.jsonl, and at the end the published layout in `base`."""
 
@@ -265,9 +294,10 @@ class Pretraining:
     ) -> None:
         """Begin in `folder`, or go on there; with the tokenizer of another folder, or one made from the text.
 
-        start: a base with whose weights the last cycle begins; of a wider one the units are kept that do most, see
-            `narrowing`.
+        start: a base with whose weights and tokenizer the last cycle begins; of a wider one the units are kept that do
+            most, see `narrowing`.
         """
+        tokenizer = tokenizer or start
         self.recipe, self.folder, self.device = recipe, folder, torch.device(device)
         folder.mkdir(parents=True, exist_ok=True)
         write_json(folder / "recipe.json", asdict(recipe))
@@ -284,18 +314,10 @@ class Pretraining:
         self.step, self.tokens, self.seconds = 0, 0, 0.0
         if (folder / STATE).is_file():
             self._resume()
-        self.held_out = self._held_out()
+        self.held_out = held_out_batches(recipe, self.tokenizer, min(1000, recipe.documents), plain_text.KINDS, every=2)
         if start is not None and not (folder / STATE).is_file():
             narrowed(start, self.model, (ids for ids, _ in self.held_out))
             self.step = recipe.last_cycle
-
-    def _held_out(self) -> list[tuple[Tensor, Tensor]]:
-        chance = generator(self.recipe.seed, "held out")
-        documents = plain_text.documents(min(1000, self.recipe.documents), self.recipe.seed * 1_000_003 - 1)
-        rows = sorted(
-            (encode(one, self.tokenizer, self.recipe, chance) for one in documents), key=lambda row: len(row[0])
-        )
-        return [collate(rows[start : start + 40], self.end) for start in range(0, len(rows), 40)]
 
     def train(self, until: int, save_every: int = 500, log_every: int = 250) -> None:
         self.model.train()
@@ -357,17 +379,7 @@ class Pretraining:
         if self.recipe.paradigm == "causal":
             losses = [self._loss(*batch) for batch in self.held_out]
             return {"causal": round(sum(loss.item() for loss, _ in losses) / sum(count for _, count in losses), 4)}
-        found = {}
-        for share in (0.15, 0.5, 0.9, 1.0):
-            dice = torch.Generator().manual_seed(1)
-            total, count = 0.0, 0
-            for ids, maskable in self.held_out:
-                mask = (torch.rand(ids.shape, generator=dice) < share) & maskable
-                if mask.any():
-                    loss, masked = masked_loss(self.model, ids.to(self.device), mask.to(self.device))
-                    total, count = total + loss.item(), count + masked
-            found[str(share)] = round(total / count, 4)
-        return found
+        return losses_by_share(self.model, self.held_out, self.device)
 
     def save(self) -> None:
         """Weights, the optimizer's moments and the counters, in one file that replaces the one before."""

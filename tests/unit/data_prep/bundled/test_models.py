@@ -250,11 +250,12 @@ def test_the_last_cycle_warms_up_again_and_reads_other_documents_with_more_noise
 
 def test_a_last_cycle_that_begins_with_a_base_continues_with_the_same_bytes(base_folder: Path, tmp_path: Path) -> None:
     own = recipe(steps=12, second_steps=8, fourth_steps=8, mlp_width=32)
-    straight = pretraining.Pretraining(own, tmp_path / "straight", tokenizer=base_folder, start=base_folder)
+    straight = pretraining.Pretraining(own, tmp_path / "straight", start=base_folder)
+    assert straight.tokenizer.get_vocab() == load_tokenizer(base_folder).get_vocab()  # the weights know no other
     assert (straight.step, straight.model.config.mlp_hidden_size) == (20, 32)
     straight.train(28)
-    pretraining.Pretraining(own, tmp_path / "stopped", tokenizer=base_folder, start=base_folder).train(23)
-    resumed = pretraining.Pretraining(own, tmp_path / "stopped", tokenizer=base_folder, start=base_folder)
+    pretraining.Pretraining(own, tmp_path / "stopped", start=base_folder).train(23)
+    resumed = pretraining.Pretraining(own, tmp_path / "stopped", start=base_folder)
     assert resumed.step == 23
     resumed.train(28)
     for one, other in zip(straight.model.parameters(), resumed.model.parameters(), strict=True):
