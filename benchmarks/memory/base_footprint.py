@@ -63,6 +63,7 @@ def forward_pass(base: Path, tokens: int) -> dict[str, Any]:
         with FlopCounterMode(display=False) as counter:
             model(ids)
     head = 2 * tokens * model.config.d_model * model.config.vocab_size
+    # scores and weighted sums, which the counter leaves out on a CPU
     attention = 4 * tokens**2 * model.config.d_model * model.config.n_layers
     return {
         "parameters": sum(weight.numel() for weight in model.parameters()),
