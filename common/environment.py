@@ -22,6 +22,8 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 NAME = "llada-indonesian"
 CACHES = ("NUMBA_CACHE_DIR", "MPLCONFIGDIR")
 """Where numba (in UMAP) and matplotlib keep what can be made again; both expect to write there."""
+parent: int | None = None
+"""The process that started this one, where the operating system names another: in a fork that stands in for it."""
 
 
 def writable_caches() -> None:
@@ -105,7 +107,7 @@ def asked_for() -> int | None:
     """
     environment: Mapping[str, str] = os.environ
     if "ACCELERATE_MIXED_PRECISION" in os.environ or "LOCAL_RANK" in os.environ:
-        environment = _environment_of(os.getppid())
+        environment = _environment_of(parent or os.getppid())
     first = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 

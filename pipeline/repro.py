@@ -17,10 +17,16 @@ import logging
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 
 from common.environment import threads_of_process
 from common.errors import InputError
 from pipeline.side_by_side import leading_chain, run_side_by_side
+from pipeline.warm.client import hand_over
+from pipeline.warm.start import warm_process
+
+WORTH_WARMING = 5
+"""Fewer stages are done before the warm process has imported what they need."""
 
 
 def main(arguments: list[str]) -> int:
@@ -54,10 +60,11 @@ def _side_by_side(jobs: int) -> int:
     """Run what is out of date; the first exit status that is not 0."""
     needs = _out_of_date()
     chain = leading_chain(needs)
-    if chain and (status := _dvc(["repro", chain[-1]])):
-        return status
     rest = {stage: needed - set(chain) for stage, needed in needs.items() if stage not in chain}
-    return run_side_by_side(rest, _start, jobs)
+    with warm_process() if len(needs) >= WORTH_WARMING else nullcontext():
+        if chain and (status := _dvc(["repro", chain[-1]])):
+            return status
+        return run_side_by_side(rest, _start, jobs)
 
 
 def _out_of_date() -> dict[str, set[str]]:
@@ -89,4 +96,5 @@ def _dvc(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    hand_over()
     sys.exit(main(sys.argv[1:]))

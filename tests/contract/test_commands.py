@@ -62,7 +62,7 @@ def test_help_names_the_common_options(command: str) -> None:
 
 
 def test_help_loads_nothing_heavy() -> None:
-    program = "import sys, pipeline.__main__, pipeline.commands.train; print(*sys.modules)"
+    program = "import sys, pipeline.application, pipeline.commands.train; print(*sys.modules)"
     loaded = run_apart("-c", program).stdout.split()
     assert "typer" in loaded
     assert not set(HEAVY) & set(loaded)

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from pipeline.__main__ import app
+from pipeline.application import app
 from pipeline.commands.chat import read_sampler_flags
 from pipeline.commands.train import app as training
 from pipeline.profile import load_profile

@@ -16,7 +16,7 @@ import yaml
 from safetensors import safe_open
 from typer.testing import CliRunner
 
-from pipeline.__main__ import app
+from pipeline.application import app
 from pipeline.commands.train import app as training
 from pipeline.paths import SPLITS, Paths, read_inputs
 from pipeline.profile import load_profile

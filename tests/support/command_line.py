@@ -9,7 +9,7 @@ import sys
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from unittest import mock
 
-from pipeline import __main__ as pipeline
+from pipeline import application
 from pipeline.commands import train
 from pipeline.options import main
 from tests.support.imports import REPOSITORY
@@ -22,7 +22,7 @@ def run_here(*arguments: str) -> subprocess.CompletedProcess[str]:
 
     An error that is ours is raised, as it would end a process with its traceback.
     """
-    app = train.app if arguments[0] == "train_adapter.py" else pipeline.app
+    app = train.app if arguments[0] == "train_adapter.py" else application.app
     rest = arguments[1:] if arguments[0] == "train_adapter.py" else arguments[2:]
     out, err = io.StringIO(), io.StringIO()
     with (

@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from adapters.naming import AdapterName
 from common.errors import InputError
 from common.locks import turn
-from pipeline.__main__ import app
+from pipeline.application import app
 from pipeline.commands import seeds, train
 from pipeline.options import MOST_FAULTS, exit_status, natural, positive, running, taking_turns, values
 from pipeline.paths import Paths
@@ -220,7 +220,7 @@ def test_a_learning_rate_is_a_positive_number(text: str) -> None:
      ("seeds", "--seeds", "9" * 5000), ("status", "--profile", "x" * 5000), ("status", "--artifacts", "x/" * 5000)],
 )  # fmt: skip
 def test_a_command_line_of_any_length_ends_with_short_words(arguments: tuple[str, ...]) -> None:
-    result = run("from pipeline.__main__ import app; from pipeline.options import main; main(app)", *arguments)
+    result = run("from pipeline.application import app; from pipeline.options import main; main(app)", *arguments)
     assert result.returncode == 2, result.stderr[-500:]
     assert "Traceback" not in result.stderr
     assert all(len(line) < 320 for line in result.stderr.splitlines())

@@ -13,7 +13,7 @@ from huggingface_hub import constants
 from typer.testing import CliRunner
 
 from common.errors import InputError
-from pipeline.__main__ import app
+from pipeline.application import app
 from release.push import SHARED, uploads
 from tests.support.hub.uploads import TOKEN, Hub, running_hub
 from tests.support.imports import REPOSITORY

@@ -111,7 +111,7 @@ def test_a_query_is_embedded_as_a_candidate_is(tmp_path):
 
 
 def test_the_command_names_the_stage_that_is_missing(tmp_path):
-    from pipeline.__main__ import app
+    from pipeline.application import app
 
     answer = CliRunner().invoke(app, ["search", "tanaman", "--artifacts", str(tmp_path)])
     assert answer.exit_code == 2
