@@ -49,6 +49,7 @@ LIBRARIES = (  # in the order in which the stages have need of them
     "peft",
     "accelerate",
     "sacrebleu",
+    "rouge_score.rouge_scorer",
 )
 LINE = 2**20
 
