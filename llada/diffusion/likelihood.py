@@ -19,6 +19,9 @@ from llada.diffusion.noise import BOUND_STREAM, uniform
 from llada.network.modeling import LLaDAModelLM
 from llada.network.unwrap import base_of
 
+TOKENS_DEVICE, TOKENS_CPU = 16384, 4096
+"""Of one forward pass: enough to fill a device; few enough for a small network's activations to stay in a cache."""
+
 
 class LikelihoodEstimate(NamedTuple):
     """Bound on log p(answer | prompt) in nats, over the whole answer, and its Monte-Carlo standard error."""
@@ -40,7 +43,7 @@ def log_likelihood(
     samples: int = 128,
     generator: torch.Generator | None = None,
     *,
-    max_tokens: int = 16384,
+    max_tokens: int | None = None,
 ) -> LikelihoodEstimate:
     """Estimate the bound for one item.
 
@@ -62,7 +65,7 @@ def log_likelihoods(
     samples: int = 128,
     *,
     seed: int,
-    max_tokens: int = 16384,
+    max_tokens: int | None = None,
     items: Sequence[int] | None = None,
 ) -> list[LikelihoodEstimate]:
     """Estimate the bound for many items; batches mix items of similar length.
@@ -72,7 +75,8 @@ def log_likelihoods(
 
     Args:
         prompts, answers: token ids per item.
-        samples: S per item. max_tokens: padded tokens per forward pass. items: the items' numbers, default 0, 1, 2 ...
+        samples: S per item. max_tokens: padded tokens per forward pass; None chooses by the device.
+        items: the items' numbers, default 0, 1, 2 ...
     """
     if samples < 1:
         raise ValueError(f"samples: {samples}; must be at least 1")
@@ -86,7 +90,8 @@ def log_likelihoods(
         masks = bound_masks(seed, numbers[index], len(answer), samples)
         plan += [_Sample(index, mask, int(mask.sum())) for mask in masks]
     values: list[list[float]] = [[] for _ in rows]
-    for batch in _batches(plan, rows, max_tokens):
+    most = max_tokens or (TOKENS_CPU if network.device.type == "cpu" else TOKENS_DEVICE)
+    for batch in _batches(plan, rows, most):
         for sample, value in zip(batch, _values(network, rows, batch), strict=True):
             values[sample.item].append(value)
     return [_summary(of_item) for of_item in values]
