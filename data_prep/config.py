@@ -19,11 +19,15 @@ class BundledConfig(Section):
     vocabulary: int = Field(
         default=1536, ge=512, le=65_536, description="size of the byte-level BPE vocabulary, special tokens included"
     )
+    encoder: Literal["shipped", "fresh"] = Field(
+        default="shipped",
+        description="the sentence encoder that comes with the project, or one trained here from the seed",
+    )
     encoder_width: int = Field(
         default=128, ge=32, le=4096, multiple_of=32, description="width of the small BERT encoder"
     )
     encoder_layers: int = Field(default=2, ge=1, le=64, description="layers of the small BERT encoder")
-    encoder_steps: int = Field(default=80, ge=0, le=1_000_000, description="contrastive training steps of the encoder")
+    encoder_steps: int = Field(default=48, ge=0, le=1_000_000, description="contrastive training steps of the encoder")
     base: Literal["shipped", "fresh"] = Field(
         default="shipped", description="the base that comes with the project, or one pretrained here from the seed"
     )
@@ -39,6 +43,18 @@ class BundledConfig(Section):
     base_steps: int = Field(
         default=4000, ge=0, le=1_000_000, description="pretraining steps of the small LLaDA base on plain text"
     )
+
+    @model_validator(mode="after")
+    def _shipped_encoder_is_as_it_is(self) -> BundledConfig:
+        """Its sizes are the defaults. Another size that were not heeded would change nothing, without a word."""
+        for key in ("vocabulary", "encoder_width", "encoder_layers", "encoder_steps"):
+            shipped, asked = type(self).model_fields[key].default, getattr(self, key)
+            if self.encoder == "shipped" and asked != shipped:
+                raise ValueError(
+                    f"data.embedded.{key}: {asked}, but the encoder that comes with the project has {shipped}; "
+                    "set data.embedded.encoder: fresh, or leave it out"
+                )
+        return self
 
     @model_validator(mode="after")
     def _heads_share_the_width(self) -> BundledConfig:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -339,12 +339,26 @@ def _template_form(tokenizer: PreTrainedTokenizerFast) -> TemplateForm | None:
 
 
 def _header(tokenizer: PreTrainedTokenizerFast, role: str, content: str) -> list[int]:
-    return [
-        _required(tokenizer, START_HEADER_TOKEN),
-        *_text(tokenizer, role),
-        _required(tokenizer, END_HEADER_TOKEN),
-        *_text(tokenizer, "\n\n" + content),
-    ]
+    if not content:
+        return [*_kept(tokenizer, role, _opening), *_kept(tokenizer, "\n\n", _text)]
+    return [*_kept(tokenizer, role, _opening), *_text(tokenizer, "\n\n" + content)]
+
+
+def _opening(tokenizer: PreTrainedTokenizerFast, role: str) -> list[int]:
+    """The header's ids up to its line breaks."""
+    start, end = (_required(tokenizer, token) for token in (START_HEADER_TOKEN, END_HEADER_TOKEN))
+    return [start, *_text(tokenizer, role), end]
+
+
+def _kept(
+    tokenizer: PreTrainedTokenizerFast, text: str, encode: Callable[[PreTrainedTokenizerFast, str], list[int]]
+) -> list[int]:
+    """What `encode` gives for a text of every conversation; kept in the tokenizer until tokens are added."""
+    kept: dict[tuple[str, str, int], list[int]] = tokenizer.__dict__.setdefault("kept_ids", {})
+    key = (encode.__name__, text, len(tokenizer))
+    if key not in kept:
+        kept[key] = encode(tokenizer, text)
+    return kept[key]
 
 
 def whole_characters(text: str) -> str:

@@ -45,7 +45,8 @@ def embed(
 
     state = PartialState()
     names = ("id", "input", "output", FORM)
-    table = pq.read_table(candidates, columns=[name for name in pq.read_schema(candidates).names if name in names])
+    stored = pq.ParquetFile(candidates)
+    table = stored.read(columns=[name for name in stored.schema_arrow.names if name in names])
     texts = texts_to_embed(table, data.embed_text)
     device = str(state.device)
     loaded = load_encoder(encoder, device, torch.bfloat16 if device.startswith("cuda") else torch.float32)

@@ -105,7 +105,7 @@ def format_splits(
     described: dict[str, dict[str, Any]] = {place: {} for place in places}
     with atomic_folder(formatted) as folder:
         for name in SPLITS:
-            rows = pq.read_table(splits / f"{name}.parquet")
+            rows = pq.ParquetFile(splits / f"{name}.parquet").read()
             if rows.num_rows != recorded.get(name, rows.num_rows):
                 raise InputError(
                     f"{splits / name}.parquet: {rows.num_rows:,} rows, but the stage split recorded "

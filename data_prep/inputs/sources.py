@@ -141,11 +141,9 @@ def _source_name(source: str) -> str:
 
 def _encoder(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
     def make(place: Path) -> None:
-        from data_prep.bundled.instructions.corpus import plain_texts
-        from data_prep.bundled.models.encoder import build_encoder
+        from data_prep.bundled.models.shipped import provide_encoder
 
-        texts = plain_texts(config=data.embedded, seed=seed)
-        build_encoder(texts=texts, config=data.embedded, seed=seed, folder=place)
+        provide_encoder(data.embedded, seed=seed, folder=place)
 
     return _model(data.encoder, data.encoder_revision, folder / "encoder", make, _check_encoder)
 

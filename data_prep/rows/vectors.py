@@ -13,8 +13,8 @@ from common.errors import InputError
 
 def read_with_vectors(candidates: Path, embeddings: Path, ids: Path) -> tuple[pa.Table, np.ndarray]:
     """The candidates and their vectors (N, D), in the same order; InputError where they do not belong together."""
-    table = pq.read_table(candidates)
+    table = pq.ParquetFile(candidates).read()  # read_table would import the dataset API and pandas
     vectors = np.load(embeddings, mmap_mode="r", allow_pickle=False)
-    if not pq.read_table(ids)["id"].equals(table["id"]) or len(vectors) != table.num_rows:
+    if not pq.ParquetFile(ids).read()["id"].equals(table["id"]) or len(vectors) != table.num_rows:
         raise InputError(f"{embeddings}: made from other candidates than {candidates}; run the stage embed again")
     return table, np.ascontiguousarray(vectors)

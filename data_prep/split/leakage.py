@@ -30,7 +30,7 @@ from scipy.sparse.csgraph import connected_components
 from data_prep.config import LeakageConfig
 from data_prep.rows.grouping import template_affix
 from data_prep.rows.text import folded_words, normal_form
-from data_prep.split.fingerprints import Sets, Words, bands, jaccard, signatures
+from data_prep.split.fingerprints import PAIRS_AT_ONCE, Sets, Similarity, Words, bands, signatures
 
 CLASSES = (
     "content_group",
@@ -96,6 +96,7 @@ class Audit:
         short = np.where(long_answer, answer_sets.sizes(), 0)
         self._similar = [_only(answer_sets, short > 0), whole.shingles(1)]
         self._bands = [bands(signatures(sets)) for sets in self._similar]
+        self._similarities = [Similarity(sets) for sets in self._similar]
 
     def leaks(self, held: np.ndarray, others: np.ndarray) -> list[Leak]:
         """Every leak between rows `held` and rows `others`: per class and held row each twin once."""
@@ -103,12 +104,13 @@ class Audit:
         for kind, sets in self._keys:
             for one, other in _joined(sets, held, others):
                 values.setdefault((kind, one, other), 1.0)
-        for sets, band in zip(self._similar, self._bands, strict=True):
-            for one, other in _candidates(band, sets.sizes() > 0, held, others):
-                value = jaccard(sets.row(one), sets.row(other))
-                if value >= self.config.jaccard:
-                    key = ("near_duplicate", one, other)
-                    values[key] = max(value, values.get(key, 0.0))
+        for sets, band, similarity in zip(self._similar, self._bands, self._similarities, strict=True):
+            pairs = np.array(list(_candidates(band, sets.sizes() > 0, held, others)), dtype=np.int64).reshape(-1, 2)
+            similar = similarity.of(pairs[:, 0], pairs[:, 1])
+            near = similar >= self.config.jaccard
+            for (one, other), value in zip(pairs[near].tolist(), similar[near].tolist(), strict=True):
+                key = ("near_duplicate", one, other)
+                values[key] = max(value, values.get(key, 0.0))
         for one, other, value in self._close(held, others):
             values["cosine", one, other] = value
         return [Leak(kind, one, other, value) for (kind, one, other), value in values.items()]
@@ -118,15 +120,14 @@ class Audit:
         labels = np.arange(len(members))
         for _, sets in self._keys:
             labels = _merge(labels, _chained(sets.take(members)))
-        for sets, band in zip(self._similar, self._bands, strict=True):
-            own, filled = sets.take(members), sets.sizes()[members] > 0
+        for sets, band, similarity in zip(self._similar, self._bands, self._similarities, strict=True):
+            filled = np.flatnonzero(sets.sizes()[members] > 0)
             for column in band[members].T:
-                pairs = [
-                    (one, other)
-                    for one, other in _bucket_pairs(column, filled, labels)
-                    if jaccard(own.row(one), own.row(other)) >= self.config.jaccard
-                ]
-                labels = _merge(labels, np.array(pairs, dtype=np.int64).reshape(-1, 2))
+                for ones, others in _bucket_pairs(column[filled], labels[filled]):
+                    pairs = np.stack([filled[ones], filled[others]], axis=1)
+                    pairs = pairs[labels[pairs[:, 0]] != labels[pairs[:, 1]]]  # what is one family stays one
+                    near = similarity.pairs_from(*members[pairs].T, self.config.jaccard)
+                    labels = _merge(labels, pairs[near])
         places = np.arange(len(members))
         close = [(one, other) for one, other, _ in self._close(members, members, places)]
         return _merge(labels, np.array(close, dtype=np.int64).reshape(-1, 2))
@@ -227,15 +228,20 @@ def _chained(sets: Sets) -> np.ndarray:
     return np.stack([owners[order][:-1][equal], owners[order][1:][equal]], axis=1)
 
 
-def _bucket_pairs(column: np.ndarray, filled: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Pairs of rows in one bucket of a band that are not yet in one family."""
-    rows = np.flatnonzero(filled)
-    rows = rows[np.argsort(column[rows], kind="stable")]
-    for bucket in np.split(rows, np.flatnonzero(np.diff(column[rows])) + 1):
-        if len(bucket) > 1 and len(np.unique(labels[bucket])) > 1:
-            members = bucket.tolist()
-            for place, one in enumerate(members):
-                yield from ((one, other) for other in members[place + 1 :] if labels[one] != labels[other])
+def _bucket_pairs(column: np.ndarray, labels: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Pairs of rows in one bucket of a band, each once, some PAIRS_AT_ONCE at a time; of buckets that hold more than
+    one family."""
+    rows = np.argsort(column, kind="stable")
+    buckets = np.cumsum(np.diff(column[rows], prepend=column[rows][:1]) != 0)
+    mixed = np.flatnonzero((np.diff(buckets) == 0) & (np.diff(labels[rows]) != 0))  # neighbours of two families
+    rows, buckets = (array[np.isin(buckets, buckets[mixed])] for array in (rows, buckets))
+    ends = np.searchsorted(buckets, buckets, side="right")
+    partners = ends - np.arange(len(rows)) - 1  # of each row: those after it in its bucket
+    chunks = np.cumsum(partners) // PAIRS_AT_ONCE
+    for own in np.split(np.arange(len(rows)), np.flatnonzero(np.diff(chunks)) + 1):
+        ones = np.repeat(own, partners[own])
+        within = np.arange(len(ones)) - np.repeat(np.cumsum(partners[own]) - partners[own], partners[own])
+        yield rows[ones], rows[ones + 1 + within]
 
 
 def _merge(labels: np.ndarray, edges: np.ndarray) -> np.ndarray:

@@ -86,7 +86,7 @@ def split(
         LeakageError: the final audit found a leak.
     """
     table, vectors = read_with_vectors(candidates, embeddings, ids)
-    labels = pq.read_table(clusters)
+    labels = pq.ParquetFile(clusters).read()
     if not labels["id"].equals(table["id"]):
         raise InputError(f"{clusters}: made from other candidates than {candidates}; run the stage cluster again")
     _refuse_other_clusters(labels["cluster"].to_numpy(), data, clusters, cluster_facts)

@@ -104,6 +104,8 @@ def test_a_test_set_larger_than_its_pool_is_refused() -> None:
 
 BETWEEN_SETTINGS = {
     "base_heads and base_width": (["data.embedded.base_heads=3"], "3 heads cannot share base_width: 128"),
+    "encoder and encoder_width": (["data.embedded.encoder_width=64"], "encoder_width: 64, but .* has 128; .*: fresh"),
+    "encoder and vocabulary": (["data.embedded.vocabulary=700"], "vocabulary: 700, but .* has 1536; .*: fresh"),
     "test_size and test_pool": (["data.test_size=400"], "data.test_size: 400 is larger than data.test_pool: 394"),
     "validation_fraction and drawn rows": (
         ["data.clusters=1", "data.per_cluster=5", "data.validation_fraction=0.9"],
@@ -123,10 +125,11 @@ BETWEEN_SETTINGS = {
     "insert_masks and max_gen_length": (["sampling.insert_masks=2"], "allowed only with max_gen_length"),
     "stop ids and vocabulary": (["sampling.stop_token_ids=[1536]"], "1536 is no token of the embedded base"),
     "stop ids and the shipped base's vocabulary": (
-        ["sampling.stop_token_ids=[1536]", "data.embedded.vocabulary=4096"], "vocabulary has 1536",
+        ["sampling.stop_token_ids=[1536]", "data.embedded.vocabulary=4096", "data.embedded.encoder=fresh"],
+        "vocabulary has 1536",
     ),
     "stop ids and a fresh base's vocabulary": (
-        ["sampling.stop_token_ids=[600]", "data.embedded.vocabulary=600", "data.embedded.base=fresh"],
+        ["sampling.stop_token_ids=[600]", "data.embedded={vocabulary: 600, base: fresh, encoder: fresh, rows: 12000}"],
         "vocabulary has 600",
     ),
     "known_tokens and vocabulary": (["sampling.known_tokens=1537"], "more than the embedded base's vocabulary: 1536"),

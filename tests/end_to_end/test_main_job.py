@@ -23,6 +23,7 @@ METHODS = ("lora", "loraplus", "pissa")
 SMALL = (
     "data.embedded.rows=1500",
     "data.embedded.vocabulary=1024",
+    "data.embedded.encoder=fresh",
     "data.embedded.encoder_steps=2",
     "data.embedded.encoder_width=32",
     "data.embedded.base_steps=5",

@@ -11,9 +11,12 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from data_prep.bundled.models.pretraining import Pretraining, Recipe
 from data_prep.config import BundledConfig
+
+if TYPE_CHECKING:
+    from data_prep.bundled.models.pretraining import Recipe
 
 SHIPPED = Path(__file__).parents[1] / "base"
 SHIPPED_TWIN = Path(__file__).parents[1] / "twin"
@@ -27,30 +30,41 @@ OPTIONAL_FILES = ("generation_config.json",)
 def provide_base(config: BundledConfig, seed: int, folder: Path) -> None:
     """Copy the shipped base to `folder`, or pretrain one from `seed` and save it there."""
     folder.mkdir(parents=True, exist_ok=True)
-    _provide(SHIPPED, fresh_recipe(config, seed), config, folder)
+    if config.base == "shipped":
+        _copy(SHIPPED, folder)
+    else:
+        _pretrain(fresh_recipe(config, seed), folder)
 
 
 def provide_twin(config: BundledConfig, seed: int, folder: Path) -> None:
     """The same of the autoregressive twin, which has the base's tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    _provide(SHIPPED_TWIN, replace(fresh_recipe(config, seed), paradigm="causal"), config, folder)
-
-
-def _provide(shipped: Path, recipe: Recipe, config: BundledConfig, folder: Path) -> None:
     if config.base == "shipped":
-        for name in (*MODEL_FILES, *OPTIONAL_FILES):
-            source = (SHIPPED if name in TOKENIZER_FILES else shipped) / name
-            if name in MODEL_FILES or source.is_file():
-                shutil.copyfile(source, folder / name)
-        return
+        _copy(SHIPPED_TWIN, folder)
+    else:
+        _pretrain(replace(fresh_recipe(config, seed), paradigm="causal"), folder)
+
+
+def _copy(shipped: Path, folder: Path) -> None:
+    for name in (*MODEL_FILES, *OPTIONAL_FILES):
+        source = (SHIPPED if name in TOKENIZER_FILES else shipped) / name
+        if name in MODEL_FILES or source.is_file():
+            shutil.copyfile(source, folder / name)
+
+
+def _pretrain(recipe: Recipe, folder: Path) -> None:
+    from data_prep.bundled.models.pretraining import Pretraining
+
     with tempfile.TemporaryDirectory(dir=folder.parent) as work:
         run = Pretraining(recipe, Path(work))
-        run.train(config.base_steps)
+        run.train(recipe.all_steps)
         run.publish(folder)
 
 
 def fresh_recipe(config: BundledConfig, seed: int) -> Recipe:
     """The first two cycles of the shipped base's recipe, shortened in proportion."""
+    from data_prep.bundled.models.pretraining import Recipe  # which imports the network: seconds
+
     return Recipe(
         seed=seed,
         vocabulary=config.vocabulary,

@@ -1,5 +1,6 @@
 """The chat format on a byte-level tokenizer with GPT-2's splitting rule, built in memory."""
 
+import copy
 import json
 
 import pytest
@@ -70,6 +71,17 @@ def test_prompt_equals_the_template(tokenizer):
         "<|start_header_id|>user<|end_header_id|>\n\nBaik.<|eot_id|>"
         "<|start_header_id|>assistant<|end_header_id|>\n\n"
     )
+
+
+def test_what_is_kept_of_headers_is_each_tokenizers_own(tokenizer):
+    """A header's ids are kept: in the tokenizer that gave them, and until it learns another token."""
+    turn = [{"role": "user", "content": "Apa?"}]
+    first = chat.encode_prompt(tokenizer, turn)
+    grown = copy.deepcopy(tokenizer)
+    grown.add_tokens(["user"])
+    text = grown.apply_chat_template(turn, chat_template=chat.CHAT_TEMPLATE, tokenize=False)
+    assert chat.encode_prompt(grown, turn) == grown.encode(text, add_special_tokens=False) != first
+    assert chat.encode_prompt(tokenizer, turn) == first
 
 
 def test_there_is_one_begin_token_and_the_answer_ends_the_example(tokenizer):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from data_prep.bundled.instructions import corpus
-from data_prep.bundled.models import base, encoder, pretraining
+from data_prep.bundled.models import base, encoder, pretraining, shipped
 from data_prep.bundled.models.initialisation import NEIGHBOURS
 from data_prep.bundled.models.tokenizer import build_tokenizer
 from data_prep.config import BundledConfig
@@ -25,6 +27,7 @@ from llada.chat_format import CHAT_TEMPLATE, SPECIAL_TOKENS, encode_example, enc
 TINY = BundledConfig(
     rows=500,
     vocabulary=700,
+    encoder="fresh",
     encoder_width=32,
     encoder_layers=1,
     encoder_steps=3,
@@ -73,6 +76,39 @@ def test_the_shipped_base_was_made_by_the_recipe_of_its_log() -> None:
     log = [json.loads(line) for line in (base.SHIPPED / "log.jsonl").read_text().splitlines()]
     assert [entry["step"] for entry in log] == sorted({entry["step"] for entry in log})
     assert log[-1]["step"] == kept.all_steps
+
+
+def test_the_shipped_encoder_is_copied_and_is_the_one_that_its_card_names(tmp_path: Path) -> None:
+    shipped.provide_encoder(BundledConfig(), 1, tmp_path)
+    files = {str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file()}
+    kept = {str(path.relative_to(shipped.SHIPPED_ENCODER)) for path in shipped.SHIPPED_ENCODER.rglob("*.*")}
+    assert files == set(shipped.ENCODER_FILES) == kept - {"README.md"}
+    weights = tmp_path / "model.safetensors"
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in (shipped.SHIPPED_ENCODER / "README.md").read_text()
+    assert {tensor.dtype for tensor in load_file(weights).values()} == {torch.float32}
+
+
+def test_the_shipped_encoder_is_one_that_its_recipe_makes(tmp_path: Path) -> None:
+    """But for the training: sizes, files, and the tokenizer and its module list to the byte."""
+    config = BundledConfig(encoder="fresh", encoder_steps=0, rows=12000)
+    shipped.provide_encoder(config, 42, tmp_path)
+    for name in set(shipped.ENCODER_FILES) - {"model.safetensors", "config.json"}:
+        assert (tmp_path / name).read_bytes() == (shipped.SHIPPED_ENCODER / name).read_bytes(), name
+    made, kept = (load_file(folder / "model.safetensors") for folder in (tmp_path, shipped.SHIPPED_ENCODER))
+    assert {key: value.shape for key, value in made.items()} == {key: value.shape for key, value in kept.items()}
+
+
+def test_what_is_shipped_is_copied_without_torch() -> None:
+    code = (
+        "import sys, tempfile, pathlib\n"
+        "from data_prep.bundled.models import base, shipped\n"
+        "from data_prep.config import BundledConfig\n"
+        "with tempfile.TemporaryDirectory() as name:\n"
+        "    for provide in (shipped.provide_encoder, base.provide_base, base.provide_twin):\n"
+        "        provide(BundledConfig(), 1, pathlib.Path(name))\n"
+        "print('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 def recipe(**changes: int) -> pretraining.Recipe:

@@ -11,8 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import InputError
+from data_prep.cluster import umap_picture
 from data_prep.cluster.clustering import cluster, describe
-from data_prep.cluster.umap_picture import principal_components
+from data_prep.cluster.neighbour_graph import memberships, neighbour_graph
+from data_prep.cluster.umap_picture import principal_components, project
 from data_prep.config import DataConfig
 from data_prep.select.selection import select
 from tests.support.cendol_rows import article_rows, poem_rows, write_rows
@@ -116,6 +118,62 @@ def test_principal_components_are_the_largest_variances() -> None:
     variances = np.linalg.eigvalsh(np.cov(vectors.T))[::-1]
     assert np.allclose(flat.var(axis=0, ddof=1), variances[:2])
     assert principal_components(vectors[:1, :1]).shape == (1, 2)
+
+
+def repeated_vectors() -> np.ndarray:
+    """(120, 8), length 1; forty rows are equal to others, twenty of them to one: more than a row has neighbours."""
+    vectors = np.random.default_rng(3).normal(size=(120, 8)).astype(np.float32)
+    vectors[80:100], vectors[100:] = vectors[:20], vectors[50]
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def test_memberships_are_those_of_umap() -> None:
+    """umap-learn's own functions, as Python runs them: compiling them takes ten seconds."""
+    from umap.umap_ import compute_membership_strengths, smooth_knn_dist
+
+    vectors = repeated_vectors()
+    exact = np.linalg.norm(vectors[:, None] - vectors[None], axis=2)
+    places = np.argsort(exact, axis=1, kind="stable")[:, :15]
+    distances = np.take_along_axis(exact, places, axis=1).astype(np.float32)
+    sigmas, rhos = smooth_knn_dist.py_func(distances, 15.0)
+    strengths = compute_membership_strengths.py_func(places, distances, sigmas, rhos, bipartite=True)[2]
+    assert np.abs(memberships(distances) - strengths.reshape(distances.shape)).max() < 1e-5
+
+
+def test_the_graph_joins_both_directions() -> None:
+    vectors = repeated_vectors()[:80]  # without equal ones, among which a search may choose
+    graph = neighbour_graph(vectors, 15).toarray()
+    assert np.array_equal(graph, graph.T)
+    assert not graph.diagonal().any()
+    exact = np.linalg.norm(vectors[:, None].astype(np.float64) - vectors[None], axis=2)
+    places = np.argsort(exact, axis=1, kind="stable")[:, :15]
+    directed = np.zeros_like(exact)
+    np.put_along_axis(directed, places, memberships(np.take_along_axis(exact, places, axis=1)), axis=1)
+    np.fill_diagonal(directed, 0)
+    wanted = 1 - (1 - directed) * (1 - directed.T)
+    assert np.abs(graph - wanted).max() < 1e-4
+
+
+def test_the_graph_of_equal_rows_is_finite() -> None:
+    graph = neighbour_graph(np.full((16, 4), 0.5, dtype=np.float32), 15)
+    assert graph.data.min() > 0
+    assert graph.data.max() <= 1
+
+
+def test_a_projection_keeps_neighbours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By the exact graph, and beyond EXACT_ROWS by UMAP's own search, which takes half a minute to
+    compile and is not run here."""
+    import umap
+    from sklearn.manifold import trustworthiness
+
+    blobs = np.eye(6, 16)[np.arange(120) % 6] + 0.05 * np.random.default_rng(0).normal(size=(120, 16))
+    vectors = (blobs / np.linalg.norm(blobs, axis=1, keepdims=True)).astype(np.float32)
+    projected = project(vectors, seed=1)
+    assert trustworthiness(vectors, projected, n_neighbors=10) > 0.9
+
+    monkeypatch.setattr(umap_picture, "EXACT_ROWS", 119)
+    monkeypatch.setattr(umap.UMAP, "fit_transform", lambda model, rows: np.full((len(rows), 2), model.random_state))
+    assert (project(vectors, seed=7) == 7).all()
 
 
 def test_embeddings_of_another_text_are_refused(tmp_path: Path, inputs: dict[str, Path]) -> None:
