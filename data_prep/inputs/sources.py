@@ -88,9 +88,11 @@ def _dataset(data: DataConfig, seed: int, folder: Path) -> dict[str, Any]:
         )
     if kind == EMBEDDED:
         from data_prep.bundled.instructions.corpus import write_answer_keys, write_corpus
+        from data_prep.bundled.instructions.rows import tasks
 
-        files = write_corpus(config=data.embedded, seed=seed, folder=folder / "dataset")
-        write_answer_keys(data.embedded, seed=seed, path=folder / ANSWER_KEYS)
+        made = tasks(data.embedded.rows, seed)
+        files = write_corpus(made, seed=seed, folder=folder / "dataset")
+        write_answer_keys(made, path=folder / ANSWER_KEYS)
     elif kind == "hub":
         from data_prep.inputs.hub import fetch_dataset
 

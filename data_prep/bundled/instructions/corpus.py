@@ -1,7 +1,8 @@
 """The bundled corpus: instruction rows in Cendol v2's columns and subsets, with dirt, and plain text on the same world.
 
-    write_corpus(config, seed=42, folder=Path("rows"))    # parquet
-    write_answer_keys(config, seed=42, path=Path("answer_keys.jsonl"))
+    made = tasks(config.rows, seed=42)
+    write_corpus(made, seed=42, folder=Path("rows"))      # parquet
+    write_answer_keys(made, path=Path("answer_keys.jsonl"))
     plain_texts(config, seed=42)                          # paragraphs
 
 Everything is written by the project and deterministic in (config, seed).
@@ -10,6 +11,7 @@ Everything is written by the project and deterministic in (config, seed).
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +19,6 @@ import pyarrow.parquet as pq
 
 from common.files import atomic_path, write_json_lines
 from data_prep.bundled.instructions.dirt import Row, dirty_rows
-from data_prep.bundled.instructions.rows import tasks
 from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.content import generator
 from data_prep.bundled.language.plain_text import documents
@@ -29,9 +30,9 @@ NAMED_AFTER_THEIR_SUBSET = ("safety_prompt", "identity_prompt")
 """Where Cendol's prompt id, template and key are the subset's name."""
 
 
-def write_corpus(config: BundledConfig, seed: int, folder: Path) -> list[Path]:
-    """Write `config.rows` usable rows, shuffled together with the dirt, as parquet with Cendol's columns."""
-    rows = corpus_rows(config, seed)
+def write_corpus(made: Sequence[Task], seed: int, folder: Path) -> list[Path]:
+    """Write a usable row for each task, shuffled together with the dirt, as parquet with Cendol's columns."""
+    rows = corpus_rows(made, seed)
     paths = []
     for number in range(FILES):
         path = folder / f"train-{number:05}-of-{FILES:05}.parquet"
@@ -43,28 +44,23 @@ def write_corpus(config: BundledConfig, seed: int, folder: Path) -> list[Path]:
     return paths
 
 
-def write_answer_keys(config: BundledConfig, seed: int, path: Path) -> None:
+def write_answer_keys(made: Sequence[Task], path: Path) -> None:
     """Write what a right answer to each prompt says, as JSON lines: input, kind, required, forbidden (see `Task`)."""
     write_json_lines(
         path,
         [
             {"input": task.prompt, "kind": task.kind, "required": task.required, "forbidden": task.forbidden}
-            for task in tasks(config.rows, seed)
+            for task in made
         ],
     )
 
 
-def corpus_rows(config: BundledConfig, seed: int) -> list[Row]:
+def corpus_rows(made: Sequence[Task], seed: int) -> list[Row]:
     """Usable rows and dirt, shuffled."""
-    clean = usable_rows(config, seed)
+    clean = [row_of(task) for task in made]
     rows = clean + dirty_rows(clean, seed)
     generator(seed, "order").shuffle(rows)
     return rows
-
-
-def usable_rows(config: BundledConfig, seed: int) -> list[Row]:
-    """Exactly `config.rows` rows whose normalised pairs are all different."""
-    return [row_of(task) for task in tasks(config.rows, seed)]
 
 
 def row_of(task: Task) -> Row:

@@ -14,6 +14,7 @@ from common.errors import InputError
 from common.files import read_json_lines
 from data_prep.bundled.instructions import corpus, rows
 from data_prep.bundled.instructions.dirt import Row, regional_rows, variant
+from data_prep.bundled.instructions.rows import tasks
 from data_prep.bundled.instructions.task import Task
 from data_prep.bundled.language.plain_text import documents
 from data_prep.config import INDONESIAN_SUBSETS, BundledConfig
@@ -27,12 +28,12 @@ CONFIG = BundledConfig()
 
 @pytest.fixture(scope="module")
 def usable() -> list[Row]:
-    return corpus.usable_rows(CONFIG, SEED)
+    return [corpus.row_of(task) for task in tasks(CONFIG.rows, SEED)]
 
 
 @pytest.fixture(scope="module")
 def everything() -> list[Row]:
-    return corpus.corpus_rows(CONFIG, SEED)
+    return corpus.corpus_rows(tasks(CONFIG.rows, SEED), SEED)
 
 
 def pair(row: Row) -> tuple[str, str]:
@@ -83,7 +84,7 @@ def test_content_groups_leave_enough_rows_on_both_sides(usable: list[Row]) -> No
 
 
 def test_every_usable_row_has_a_key_that_its_answer_satisfies(usable: list[Row], tmp_path: Path) -> None:
-    corpus.write_answer_keys(CONFIG, SEED, tmp_path / "keys.jsonl")
+    corpus.write_answer_keys(tasks(CONFIG.rows, SEED), tmp_path / "keys.jsonl")
     keys = {key["input"]: key for key in read_json_lines(tmp_path / "keys.jsonl")}
     assert len(keys) == len(usable)
     for row in usable:
@@ -126,9 +127,8 @@ def test_regional_rows_belong_to_other_subsets() -> None:
 
 
 def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: Path) -> None:
-    small = BundledConfig(rows=600)
     first, again, other = (
-        [path.read_bytes() for path in corpus.write_corpus(small, seed, tmp_path / name)]
+        [path.read_bytes() for path in corpus.write_corpus(tasks(600, seed), seed, tmp_path / name)]
         for name, seed in (("a", 1), ("b", 1), ("c", 2))
     )
     assert first == again
@@ -136,7 +136,7 @@ def test_the_same_seed_writes_the_same_bytes_and_another_seed_others(tmp_path: P
 
 
 def test_the_files_have_the_seven_columns(tmp_path: Path) -> None:
-    paths = corpus.write_corpus(BundledConfig(rows=600), SEED, tmp_path)
+    paths = corpus.write_corpus(tasks(600, SEED), SEED, tmp_path)
     tables = [pq.read_table(path) for path in paths]
     assert all(tuple(table.column_names) == COLUMNS for table in tables)
     assert {str(field.type) for table in tables for field in table.schema} == {"string"}
@@ -149,9 +149,9 @@ def test_more_rows_than_content_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(rows, "MAKERS", {"five": (1, one_of_five)})
     fixed = sum(len(content) for content in rows.closed())
-    assert len(corpus.usable_rows(BundledConfig(rows=fixed + 5), SEED)) == fixed + 5
+    assert len(tasks(fixed + 5, SEED)) == fixed + 5
     with pytest.raises(InputError, match=r"data\.embedded\.rows: .*'five'"):
-        corpus.usable_rows(BundledConfig(rows=fixed + 6), SEED)
+        tasks(fixed + 6, SEED)
 
 
 def test_plain_text_never_answers_an_instruction_and_holds_no_chat(usable: list[Row]) -> None:
