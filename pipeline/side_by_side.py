@@ -44,14 +44,15 @@ def run_side_by_side(needs: Needs, start: Callable[[str], subprocess.Popen[str]]
     running: dict[str, tuple[subprocess.Popen[str], TaskID]] = {}
     ended: Queue[str] = Queue()
     status = passed_on = 0
-    with _signals() as received, _spinners() as bars:
+    with Signals() as signals, _spinners() as bars:
         while True:
-            if received and not passed_on:
-                passed_on = received[0]
+            if signals.received and not passed_on:
+                passed_on = signals.received[0]
                 status = status or 128 + passed_on
                 for process, _ in running.values():
                     with suppress(ProcessLookupError):
                         os.killpg(process.pid, passed_on)
+                signals.as_before()  # a second one ends this process; not before, for `timeout` sends two at once
             ready = [stage for stage in needs if stage not in done and stage not in running and needs[stage] <= done]
             for stage in [] if status else ready[: jobs - len(running)]:
                 process = start(stage)
@@ -84,20 +85,21 @@ def _spinners() -> Iterator[Progress]:
         yield bars
 
 
-@contextmanager
-def _signals() -> Iterator[list[int]]:
-    """The first SIGINT or SIGTERM that comes, in a list; a second one ends this process as usual."""
-    received: list[int] = []
-    before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+class Signals:
+    """SIGINT and SIGTERM within are `received`, and nothing else happens, up to `as_before`."""
 
-    def take(number: int, frame: object) -> None:
-        received.append(number)
-        signal.signal(number, before[number])
+    def __init__(self) -> None:
+        self.received: list[int] = []
+        self._before: dict[int, Any] = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
-    for number in before:
-        signal.signal(number, take)
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
+    def __enter__(self) -> Signals:
+        for number in self._before:
+            signal.signal(number, lambda received, _: self.received.append(received))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.as_before()
+
+    def as_before(self) -> None:
+        for number, handler in self._before.items():
             signal.signal(number, handler)

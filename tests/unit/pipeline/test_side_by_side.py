@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.side_by_side import Needs, leading_chain, run_side_by_side
+from pipeline.side_by_side import Needs, Signals, leading_chain, run_side_by_side
 
 NEEDS: Needs = {"rows": set(), "a": {"rows"}, "b": {"rows"}, "c": {"rows", "a"}, "report": {"a", "b", "c"}}
 
@@ -96,6 +96,18 @@ def test_a_signal_reaches_every_stage_once_and_nothing_starts(tmp_path: Path, nu
     assert record.read_text().count("T 0") == 2
     assert "c 0" not in record.read_text()
     assert signal.getsignal(number) is before
+
+
+def test_a_second_signal_counts_once_the_first_is_passed_on() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with Signals() as signals:
+        for count in (1, 2):  # as `timeout` sends them
+            os.kill(os.getpid(), signal.SIGTERM)
+            while len(signals.received) < count:
+                time.sleep(0.01)
+        signals.as_before()
+        assert signal.getsignal(signal.SIGTERM) is before
+    assert signals.received == [signal.SIGTERM] * 2
 
 
 def test_a_signal_after_a_failure_still_reaches_what_runs(tmp_path: Path) -> None:
