@@ -45,6 +45,7 @@ from llada.network import kernels
 from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
+from llada.network.kernels import on_cpu
 from llada.network.layout import at, place
 from llada.network.positions import first_position, key_mask, positions_from, rotary_table, rotate
 from llada.network.token_ids import settle_token_ids
@@ -67,6 +68,8 @@ class LLaDARMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.weight.requires_grad and kernels.usable(x):
             return kernels.rms_norm(x, self.weight, self.eps)
+        if x.requires_grad and not self.weight.requires_grad and on_cpu.usable(x):
+            return on_cpu.rms_norm(x, self.weight, self.eps)
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward: one
         # kernel on a GPU, where autocast would hand it a float32 copy of x. The CPU's autocast may widen the result,
         # and float16 weights come with a float32 x, hence the cast.
