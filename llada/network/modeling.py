@@ -43,7 +43,13 @@ from transformers.modeling_outputs import MaskedLMOutput
 from llada.errors import CheckpointError
 from llada.network import kernels
 from llada.network.cache import KeyValueCache
-from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
+from llada.network.checkpoint import (
+    check_folder,
+    check_loading,
+    is_folder_name,
+    keep_nf4_differentiable,
+    read_config,
+)
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
 from llada.network.kernels import on_cpu
 from llada.network.layout import at, place
@@ -116,15 +122,16 @@ class LLaDABlock(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
         """x (B, L, D); cos, sin (1 or B, 1, L, D_head); mask (B, 1, 1, keys) bool, True where a key is seen.
 
-        With `keep` the result is that of these positions alone, (B, K, D): the others are only keys and values.
+        With `keep` the result is that of these positions alone: (B, K, D) of a slice, for which the others are only
+        keys and values, or (M, D) of places (M,), row * L + position, for which they ask as well but go no further.
         """
         normed = self.part("attn_norm")(x)
         asking, asking_cos, asking_sin = normed, cos, sin
-        if keep is not None:
+        if isinstance(keep, slice):
             x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
         query = rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
         key = rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
@@ -136,6 +143,8 @@ class LLaDABlock(nn.Module):
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, L, D_head)
         attended = attended.transpose(1, 2).flatten(2)
+        if isinstance(keep, Tensor):
+            x, attended = x.flatten(0, 1).index_select(0, keep), attended.flatten(0, 1).index_select(0, keep)
         if x.dtype == normed.dtype:
             x = x + self.part("attn_out")(attended)
             normed = self.part("ff_norm")(x)
@@ -185,10 +194,10 @@ class LLaDAModel(nn.Module):
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
         hidden_states: list[Tensor] | None = None,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, (B, L, D), or (B, K, D) of the positions to `keep`, which is all that the
-        last block then computes. `hidden_states` collects embeddings and block outputs.
+        """Hidden states after the final norm, (B, L, D), or (B, K, D) or (M, D) of those to `keep`, which is all
+        that the last block then computes. `hidden_states` collects embeddings and block outputs.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
@@ -276,13 +285,26 @@ class LLaDAModelLM(PreTrainedModel):
         position_ids: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
         """Hidden states after the final norm, (B, L, D): the forward pass without the head.
 
-        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D).
+        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D) of a slice
+        of every row, (M, D) of places, see `hidden_at`.
         """
         return self.model(input_ids, attention_mask, position_ids, None, cache, cache_start, None, keep)
+
+    def hidden_at(self, input_ids: Tensor, attention_mask: Tensor | None, row: Tensor, column: Tensor) -> Tensor:
+        """Hidden states after the final norm of the positions (row, column), (M,) int64 each and no two the same:
+        (M, D). Where the indices lie on the CPU no device is waited for.
+
+        The last block computes keys, values and queries of all positions, and everything behind its attention for
+        these alone. Without any position the whole pass is run, so that every process and every weight takes part.
+        """
+        if not len(row):
+            return self.hidden(input_ids, attention_mask)[:0].flatten(0, 1)
+        places = (row * input_ids.shape[1] + column).to(self.device, non_blocking=True)
+        return self.hidden(input_ids, attention_mask, keep=places)
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""
@@ -308,8 +330,10 @@ class LLaDAModelLM(PreTrainedModel):
         """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
 
         The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
-        shapes, one more with an attention mask.
+        shapes, and one more for each of an attention mask, gradients, positions to keep, one row or one position.
         """
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, 32)  # of all these together; 8 is what PyTorch allows
         for block in self.model.blocks:
             block.compile(**({"dynamic": True} | options))
 
@@ -354,7 +378,7 @@ class LLaDAModelLM(PreTrainedModel):
         model, info = loaded
         check_loading(name, info)
         _check_tie(name, model)
-        _keep_nf4_differentiable(model)
+        keep_nf4_differentiable(model)
         return (model, info) if wants_info else model
 
     @torch.no_grad()
@@ -415,14 +439,3 @@ def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
     largest = x.detach().abs().amax(dim=-1, keepdim=True).float()
     scale = torch.exp2(torch.ceil(torch.log2(largest / FLOAT16_INPUTS)).clamp(min=0))
     return linear((x / scale).to(torch.float16)).float() * scale
-
-
-def _keep_nf4_differentiable(model: nn.Module) -> None:
-    """Forbid bitsandbytes to repack NF4 weights for its CPU inference kernel at the first forward in eval mode.
-
-    It never packs them back, that kernel has no gradient (training after a validation would learn nothing, without
-    an error), and the packed weights are saved as if they were not (version 0.50).
-    """
-    for module in model.modules():
-        if getattr(module, "support_avx512bf16_for_cpu", False):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

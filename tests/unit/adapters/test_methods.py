@@ -31,13 +31,17 @@ def adapted(tmp_path, name="lora", base=None, **settings):
     ).model
 
 
-def some_loss(model, seed=0):
+def some_batch(seed=0):
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, 50, (4, 18), generator=generator)
     maskable = (torch.arange(18) >= 6).expand(4, 18)
     t = torch.tensor([0.3, 0.5, 0.7, 0.9])
     mask = (torch.rand(4, 18, generator=generator) < t[:, None]) & maskable
-    return masked_diffusion_loss(model, ids, maskable, t, mask)
+    return ids, maskable, t, mask
+
+
+def some_loss(model, seed=0):
+    return masked_diffusion_loss(model, *some_batch(seed))
 
 
 def test_config_and_code_name_the_same_methods():
@@ -253,12 +257,15 @@ def test_recomputing_a_block_spares_the_product_of_its_last_layer(tmp_path):
 
     (once, gradient), (twice, same) = products(False), products(True)
     assert torch.equal(gradient, same)
-    positions = 4 * 18
-    layers = list(adapted_layers(model).values())
-    forward = sum(2 * positions * layer.in_features * (layer.out_features + 4) for layer in layers)  # x W^T and x A^T
+    layers, masked = adapted_layers(model), int(some_batch()[-1].sum())
+    behind = ("attn_out", "ff_proj", "up_proj", "ff_out")  # behind the last attention masked positions alone
+    positions = {name: masked if f".{LAYERS - 1}." in name and name.endswith(behind) else 4 * 18 for name in layers}
+    forward = sum(
+        2 * positions[name] * layer.in_features * (layer.out_features + 4) for name, layer in layers.items()
+    )  # x W^T and x A^T
     last = sum(
-        2 * positions * layer.in_features * layer.out_features
-        for name, layer in adapted_layers(model).items()
+        2 * positions[name] * layer.in_features * layer.out_features
+        for name, layer in layers.items()
         if name.endswith("ff_out")
     )
     assert twice - once == forward - last
