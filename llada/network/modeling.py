@@ -130,12 +130,15 @@ class LLaDABlock(nn.Module):
         keys and values, or (M, D) of places (M,), row * L + position, for which they ask as well but go no further.
         """
         normed = self.part("attn_norm")(x)
-        asking, asking_cos, asking_sin = normed, cos, sin
+        asking_cos, asking_sin = cos, sin
         if isinstance(keep, slice):
-            x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
-        query = rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
-        key = rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
-        value = self._split(self.part("v_proj")(normed), self.n_kv_heads)
+            x, asking_cos, asking_sin = x[:, keep], cos[:, :, keep], sin[:, :, keep]
+            query = self.part("q_proj")(normed[:, keep])
+            key, value = self.project(("k_proj", "v_proj"), normed)
+        else:
+            query, key, value = self.project(("q_proj", "k_proj", "v_proj"), normed)
+        query = rotate(self._split(query, self.n_heads), asking_cos, asking_sin)
+        key, value = rotate(self._split(key, self.n_kv_heads), cos, sin), self._split(value, self.n_kv_heads)
         if cache is not None:
             key, value = cache.update(self.layer, key, value, cache_start)
         if self.n_kv_heads != self.n_heads:  # repeated, as published: every kernel takes it, enable_gqa only some
@@ -148,11 +151,16 @@ class LLaDABlock(nn.Module):
         if x.dtype == normed.dtype:
             x = x + self.part("attn_out")(attended)
             normed = self.part("ff_norm")(x)
-            return x + self.part("ff_out")(F.silu(self.part("ff_proj")(normed)) * self.part("up_proj")(normed))
+            gate, up = self.project(("ff_proj", "up_proj"), normed)
+            return x + self.part("ff_out")(F.silu(gate) * up)
         x = x + _within_float16(self.part("attn_out"), attended)  # float16 weights, float32 stream
         normed = self.part("ff_norm")(x)
-        gated = F.silu(self.part("ff_proj")(normed).float()) * self.part("up_proj")(normed).float()
-        return x + _within_float16(self.part("ff_out"), gated)
+        gate, up = self.project(("ff_proj", "up_proj"), normed)
+        return x + _within_float16(self.part("ff_out"), F.silu(gate.float()) * up.float())
+
+    def project(self, names: tuple[str, ...], x: Tensor) -> tuple[Tensor, ...]:
+        """Several projections of one input, in the order of `names`; `adapters.forward` makes one product of them."""
+        return tuple(self.part(name)(x) for name in names)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
