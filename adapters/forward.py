@@ -60,7 +60,7 @@ class _Merged(torch.autograd.Function):
         inputs = x.flatten(0, -2)  # (N, in)
         to_x = torch.mm(slope, effective).view_as(x) if ctx.needs_input_grad[0] else None
         to_As, to_Bs = [], []
-        if _whole_is_cheaper(len(inputs), len(As[0]), *effective.shape, count):
+        if _whole_is_cheaper(len(inputs), len(As[0]), *effective.shape, layers=count):
             for G, A, B, scaling in zip(
                 torch.mm(slope.t(), inputs).split(ctx.widths), As, Bs, ctx.scalings, strict=True
             ):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -31,7 +32,7 @@ def uniform(seed: int, step: int, row: int, stream: int, count: int) -> np.ndarr
     """The first `count` numbers, float64 in [0, 1), of one row's stream. A longer draw begins with the shorter one."""
     key = np.array([seed, step], dtype=np.uint64)
     counter = np.array([0, 0, row, stream], dtype=np.uint64)
-    begun = {"state": {"counter": counter, "key": key}, "bit_generator": "Philox", **_NOTHING_DRAWN}
+    begun: Any = {"state": {"counter": counter, "key": key}, "bit_generator": "Philox", **_NOTHING_DRAWN}
     with _in_turn:
         _generator.state = begun
         raw = _generator.random_raw(count)
