@@ -3,7 +3,8 @@
 peft computes x W^T + s (x A^T) B^T, and back again, as separate products, sums and multiplications over activations.
 
     merged   float32 weights: W + s B A is formed once per forward pass, which costs R multiplications per weight,
-             against thousands of tokens; then there is one product (`benchmarks/training/lora_forward.py`)
+             against thousands of tokens; then there is one product (`benchmarks/training/lora_forward.py`), and one
+             for all layers with the same input: queries, keys and values; the gate's two factors
     added    16-bit and NF4 weights, where the sum W + s B A would lose the update to rounding: the second term is added
              by the matrix product that computes it, in place. peft passes about three times as often over activations
 
@@ -21,26 +22,66 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from adapters.attach import adapted_layers
+from llada.network.modeling import LLaDABlock
+
+LARGE = 1.25
+"""How much faster a CPU works on a product of whole matrices than on one whose inner or outer side is a rank."""
 
 
 class _Merged(torch.autograd.Function):
+    """x (W + s B A)^T of several layers with the same input x, in one product.
+
+    Backward, G = gradient^T x is all that A and B need: s B^T G and s G A^T. Where a weight has hardly more numbers
+    than its factors it is cheaper to form G; else the factors are multiplied with the N positions first.
+    """
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
-        effective = torch.addmm(weight, B, A, alpha=scaling)  # (out, in)
-        ctx.save_for_backward(x, effective, A, B)
-        ctx.scaling = scaling
-        return F.linear(x, effective)
+    def forward(ctx: Any, x: Tensor, scalings: tuple[float, ...], *tensors: Tensor) -> tuple[Tensor, ...]:
+        """`tensors`: all W (out, in), then all A (R, in), then all B (out, R)."""
+        count = len(scalings)
+        weights, As, Bs = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
+        ctx.widths, ctx.scalings = [len(weight) for weight in weights], scalings
+        effective = x.new_empty(sum(ctx.widths), x.shape[-1])
+        parts = zip(weights, As, Bs, scalings, effective.split(ctx.widths), strict=True)
+        for weight, A, B, scaling, part in parts:
+            torch.addmm(weight, B, A, alpha=scaling, out=part)
+        ctx.save_for_backward(x, effective, *As, *Bs)
+        output = F.linear(x, effective)
+        return output.split(ctx.widths, dim=-1) if count > 1 else (output,)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        x, effective, A, B = ctx.saved_tensors
-        gradient = outputs[0].flatten(0, -2)  # (N, out)
+        x, effective, *factors = ctx.saved_tensors
+        count = len(ctx.scalings)
+        As, Bs = factors[:count], factors[count:]
+        slopes = [output.flatten(0, -2) for output in outputs]  # (N, out) each
+        slope = slopes[0] if count == 1 else torch.cat(slopes, dim=1)
         inputs = x.flatten(0, -2)  # (N, in)
-        to_x = (gradient @ effective).view_as(x) if ctx.needs_input_grad[0] else None
-        to_A = ((gradient @ B).mT @ inputs).mul_(ctx.scaling)  # (R, in)
-        to_B = (gradient.mT @ (inputs @ A.mT)).mul_(ctx.scaling)  # (out, R)
-        return to_x, None, to_A, to_B, None
+        to_x = torch.mm(slope, effective).view_as(x) if ctx.needs_input_grad[0] else None
+        to_As, to_Bs = [], []
+        if _whole_is_cheaper(len(inputs), len(As[0]), *effective.shape, layers=count):
+            for G, A, B, scaling in zip(
+                torch.mm(slope.t(), inputs).split(ctx.widths), As, Bs, ctx.scalings, strict=True
+            ):
+                to_As.append(_scaled(A, B.t(), G, scaling))
+                to_Bs.append(_scaled(B, G, A.t(), scaling))
+        else:
+            for slope, A, B, scaling in zip(slopes, As, Bs, ctx.scalings, strict=True):
+                to_As.append(_scaled(A, torch.mm(slope, B).t(), inputs, scaling))
+                to_Bs.append(_scaled(B, slope.t(), torch.mm(inputs, A.t()), scaling))
+        return to_x, None, *[None] * count, *to_As, *to_Bs
+
+
+def _whole_is_cheaper(positions: int, rank: int, outputs: int, inputs: int, layers: int) -> bool:
+    """Is G = gradient^T x, of all layers together (outputs, inputs), and A's and B's gradients from it less work?"""
+    whole = outputs * inputs * (positions + 2 * rank)
+    return whole <= LARGE * 2 * positions * rank * (outputs + layers * inputs)
+
+
+def _scaled(like: Tensor, one: Tensor, other: Tensor, scaling: float) -> Tensor:
+    """s (one @ other), of the shape of `like`, whose numbers do not count: one operation in place of two."""
+    return torch.addmm(like, one, other, beta=0, alpha=scaling)
 
 
 class _Tapped(torch.autograd.Function):
@@ -118,6 +159,9 @@ def lean_forward_passes(adapted: Any) -> int:
         if forward is not None:
             layer.forward = types.MethodType(forward, layer)
             switched += 1
+    for block in adapted.get_base_model().modules():
+        if isinstance(block, LLaDABlock):
+            block.project = types.MethodType(_projected, block)  # type: ignore[method-assign]
     return switched
 
 
@@ -147,7 +191,18 @@ def _factors(layer: Any) -> tuple[Tensor, Tensor, float]:
 
 
 def _merged(layer: Any, x: Tensor) -> Tensor:
-    return _Merged.apply(x, layer.base_layer.weight, *_factors(layer))  # type: ignore[no-any-return]
+    A, B, scaling = _factors(layer)
+    return _Merged.apply(x, (scaling,), layer.base_layer.weight, A, B)[0]  # type: ignore[no-any-return]
+
+
+def _projected(block: Any, names: tuple[str, ...], x: Tensor) -> tuple[Tensor, ...]:
+    """`LLaDABlock.project`, in one product where all of the layers are merged ones."""
+    layers = [block.part(name) for name in names]
+    if any(getattr(layer.forward, "__func__", None) is not _merged for layer in layers):
+        return tuple(layer(x) for layer in layers)
+    As, Bs, scalings = zip(*map(_factors, layers), strict=True)
+    weights = [layer.base_layer.weight for layer in layers]
+    return _Merged.apply(x, scalings, *weights, *As, *Bs)  # type: ignore[no-any-return]
 
 
 def _added(layer: Any, x: Tensor) -> Tensor:

@@ -149,6 +149,8 @@ class Trainer:
         self.optimizer: Any = make_optimizer(model, plan.method, plan.config, plan.train)
         self._resume()
         self.module, self.optimizer = processes.prepare(self.objective, _adapter_modules(model), self.optimizer)
+        # Once, because to find them takes milliseconds; and here, because what prepares the model may replace them.
+        self.trained = list(trainable_tensors(model).values())
         self.module.train()
         self._prepare_validation()
 
@@ -246,12 +248,12 @@ class Trainer:
 
         A float16 gradient that overflows is computed again with a smaller scale. All processes see the same norm.
         """
-        parameters, scale = list(trainable_tensors(self.adapted.model).values()), self.progress.loss_scale
+        parameters, scale = self.trained, self.progress.loss_scale
         while True:
             loss = float(self.processes.sum(self._accumulate(batch, total)))
             self.processes.average_gradients(parameters)
-            for gradient in (parameter.grad for parameter in parameters if parameter.grad is not None):
-                gradient /= scale.value
+            if scale.value != 1:
+                torch._foreach_div_([one.grad for one in parameters if one.grad is not None], scale.value)
             norm = float(nn.utils.clip_grad_norm_(parameters, self.plan.train.max_gradient_norm))
             if math.isfinite(norm) or not math.isfinite(loss) or not scale.lower():
                 return loss, norm

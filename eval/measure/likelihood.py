@@ -92,11 +92,9 @@ def fit_by_mask_share(
             count = max(1, round(MASK_SHARES[level] * len(answer)))
             mask[place, len(prompt) + torch.from_numpy(order[:count])] = True
         noisy = clean.masked_fill(mask, network.config.mask_token_id).to(network.device)
-        begin = min(len(rows[row][0]) for _, row in chosen)  # nothing before it is masked
-        keep = slice(begin, clean.shape[1])
-        hidden = network.hidden(noisy, real.to(network.device), keep=keep)  # (B, L - begin, D)
         owner, column = mask.nonzero(as_tuple=True)
-        logits = network.head(hidden[owner.to(hidden.device), column.to(hidden.device) - begin]).float().cpu()  # (N, V)
+        hidden = network.hidden_at(noisy, real.to(network.device), owner, column)  # (N, D)
+        logits = network.head(hidden).float().cpu()  # (N, V)
         targets = clean[owner, column]
         losses = torch.nn.functional.cross_entropy(logits, targets, reduction="none").double()
         hits = (logits.argmax(dim=-1) == targets).double()

@@ -51,7 +51,7 @@ def _reveal(
     """One step of the rows `chosen`: the most probable masked token of each is uncovered."""
     positions = [begins[row] + torch.tensor(masked[row]) for row in chosen]
     batch = masked_batch([rows[row] for row in chosen], positions, network.config.mask_token_id, network.device)
-    losses = masked_cross_entropy(network, batch, first=min(begins[row] for row in chosen))
+    losses = masked_cross_entropy(network, batch)
     for row, own in zip(chosen, losses.split([len(masked[row]) for row in chosen]), strict=True):
         surest = int(own.argmin())
         totals[row] -= float(own[surest])

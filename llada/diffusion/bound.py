@@ -49,15 +49,8 @@ def masked_batch(
     return MaskedBatch(noisy.to(device), attention_mask, owners, columns, clean[owners, columns].to(device))
 
 
-def masked_cross_entropy(network: LLaDAModelLM, batch: MaskedBatch, first: int = 0) -> Tensor:
-    """Cross-entropy of each masked token, (M,) float64 on the CPU.
-
-    Args:
-        first: the last block works on positions from here on; no mask may lie before.
-    """
-    keep = slice(first, batch.noisy.shape[1]) if first else None
-    hidden = network.hidden(batch.noisy, batch.attention_mask, keep=keep)  # (B, L - first, D)
-    device = hidden.device
-    masked = hidden[batch.owners.to(device), batch.columns.to(device) - first]  # (M, D)
-    losses = chunked_cross_entropy(network.get_output_embeddings(), masked, batch.targets.to(device))
+def masked_cross_entropy(network: LLaDAModelLM, batch: MaskedBatch) -> Tensor:
+    """Cross-entropy of each masked token, (M,) float64 on the CPU."""
+    masked = network.hidden_at(batch.noisy, batch.attention_mask, batch.owners, batch.columns)  # (M, D)
+    losses = chunked_cross_entropy(network.get_output_embeddings(), masked, batch.targets.to(masked.device))
     return losses.double().cpu()

@@ -129,7 +129,7 @@ def _values(network: LLaDAModelLM, rows: list[tuple[Tensor, Tensor]], batch: lis
     tokens = [torch.cat(rows[sample.item]) for sample in batch]
     positions = [prompt + sample.mask.nonzero().squeeze(1) for prompt, sample in zip(prompts, batch, strict=True)]
     masked = masked_batch(tokens, positions, network.config.mask_token_id, network.device)
-    losses = masked_cross_entropy(network, masked, first=min(prompts))  # no mask lies before the shortest prompt's end
+    losses = masked_cross_entropy(network, masked)
     totals = torch.zeros(len(batch), dtype=torch.float64).index_add_(0, masked.owners, losses)
     scale = torch.tensor([len(sample.mask) / sample.count for sample in batch], dtype=torch.float64)
     return (-totals * scale).tolist()

@@ -93,11 +93,12 @@ def _row_sums(
     maskable = maskable.to(torch.bool)
     mask = mask.to(torch.bool) & maskable.to(mask.device)
     row, column = mask.nonzero(as_tuple=True)  # on the mask's device
-    hidden = network.hidden(forward_process(input_ids, mask, config.mask_token_id), attention_mask)  # (B, L, D)
+    noisy = forward_process(input_ids, mask, config.mask_token_id)
+    hidden = network.hidden_at(noisy, attention_mask, row, column)  # (N, D)
     device = hidden.device
     row, column = row.to(device, non_blocking=True), column.to(device, non_blocking=True)
     targets = input_ids.to(device)[row, column]
-    losses = chunked_cross_entropy(network.get_output_embeddings(), hidden[row, column], targets, chunk_bytes)  # (N,)
+    losses = chunked_cross_entropy(network.get_output_embeddings(), hidden, targets, chunk_bytes)  # (N,)
     sums = losses.new_zeros(len(input_ids)).index_add(0, row, losses / t.to(device=device, dtype=losses.dtype)[row])
     return sums, maskable.sum(dim=1).to(device), mask.sum(dim=1).to(device)
 

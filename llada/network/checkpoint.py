@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
+from torch import nn
 
 from llada.errors import CheckpointError
 from llada.network.configuration import LLaDAConfig, config_class
@@ -191,3 +192,14 @@ def _misfits(actual: dict[str, tuple[int, ...]], expected: dict[str, tuple[int, 
         if actual[key] != expected[key]
     ]
     return faults + [f"{key} is not part of this network" for key in sorted(actual.keys() - expected.keys())]
+
+
+def keep_nf4_differentiable(model: nn.Module) -> None:
+    """Forbid bitsandbytes to repack NF4 weights for its CPU inference kernel at the first forward in eval mode.
+
+    It never packs them back, that kernel has no gradient (training after a validation would learn nothing, without
+    an error), and the packed weights are saved as if they were not (version 0.50).
+    """
+    for module in model.modules():
+        if getattr(module, "support_avx512bf16_for_cpu", False):
+            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

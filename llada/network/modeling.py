@@ -43,8 +43,15 @@ from transformers.modeling_outputs import MaskedLMOutput
 from llada.errors import CheckpointError
 from llada.network import kernels
 from llada.network.cache import KeyValueCache
-from llada.network.checkpoint import check_folder, check_loading, is_folder_name, read_config
+from llada.network.checkpoint import (
+    check_folder,
+    check_loading,
+    is_folder_name,
+    keep_nf4_differentiable,
+    read_config,
+)
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
+from llada.network.kernels import on_cpu
 from llada.network.layout import at, place
 from llada.network.positions import first_position, key_mask, positions_from, rotary_table, rotate
 from llada.network.token_ids import settle_token_ids
@@ -67,6 +74,8 @@ class LLaDARMSNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not self.weight.requires_grad and kernels.usable(x):
             return kernels.rms_norm(x, self.weight, self.eps)
+        if x.requires_grad and not self.weight.requires_grad and on_cpu.usable(x):
+            return on_cpu.rms_norm(x, self.weight, self.eps)
         # Without its weight argument the function upcasts and casts back, and keeps only x and 1/rms for backward: one
         # kernel on a GPU, where autocast would hand it a float32 copy of x. The CPU's autocast may widen the result,
         # and float16 weights come with a float32 x, hence the cast.
@@ -113,19 +122,23 @@ class LLaDABlock(nn.Module):
         mask: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
         """x (B, L, D); cos, sin (1 or B, 1, L, D_head); mask (B, 1, 1, keys) bool, True where a key is seen.
 
-        With `keep` the result is that of these positions alone, (B, K, D): the others are only keys and values.
+        With `keep` the result is that of these positions alone: (B, K, D) of a slice, for which the others are only
+        keys and values, or (M, D) of places (M,), row * L + position, for which they ask as well but go no further.
         """
         normed = self.part("attn_norm")(x)
-        asking, asking_cos, asking_sin = normed, cos, sin
-        if keep is not None:
-            x, asking, asking_cos, asking_sin = x[:, keep], normed[:, keep], cos[:, :, keep], sin[:, :, keep]
-        query = rotate(self._split(self.part("q_proj")(asking), self.n_heads), asking_cos, asking_sin)
-        key = rotate(self._split(self.part("k_proj")(normed), self.n_kv_heads), cos, sin)
-        value = self._split(self.part("v_proj")(normed), self.n_kv_heads)
+        asking_cos, asking_sin = cos, sin
+        if isinstance(keep, slice):
+            x, asking_cos, asking_sin = x[:, keep], cos[:, :, keep], sin[:, :, keep]
+            query = self.part("q_proj")(normed[:, keep])
+            key, value = self.project(("k_proj", "v_proj"), normed)
+        else:
+            query, key, value = self.project(("q_proj", "k_proj", "v_proj"), normed)
+        query = rotate(self._split(query, self.n_heads), asking_cos, asking_sin)
+        key, value = rotate(self._split(key, self.n_kv_heads), cos, sin), self._split(value, self.n_kv_heads)
         if cache is not None:
             key, value = cache.update(self.layer, key, value, cache_start)
         if self.n_kv_heads != self.n_heads:  # repeated, as published: every kernel takes it, enable_gqa only some
@@ -133,14 +146,21 @@ class LLaDABlock(nn.Module):
             key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)  # (B, H, L, D_head)
         attended = attended.transpose(1, 2).flatten(2)
+        if isinstance(keep, Tensor):
+            x, attended = x.flatten(0, 1).index_select(0, keep), attended.flatten(0, 1).index_select(0, keep)
         if x.dtype == normed.dtype:
             x = x + self.part("attn_out")(attended)
             normed = self.part("ff_norm")(x)
-            return x + self.part("ff_out")(F.silu(self.part("ff_proj")(normed)) * self.part("up_proj")(normed))
+            gate, up = self.project(("ff_proj", "up_proj"), normed)
+            return x + self.part("ff_out")(F.silu(gate) * up)
         x = x + _within_float16(self.part("attn_out"), attended)  # float16 weights, float32 stream
         normed = self.part("ff_norm")(x)
-        gated = F.silu(self.part("ff_proj")(normed).float()) * self.part("up_proj")(normed).float()
-        return x + _within_float16(self.part("ff_out"), gated)
+        gate, up = self.project(("ff_proj", "up_proj"), normed)
+        return x + _within_float16(self.part("ff_out"), F.silu(gate.float()) * up.float())
+
+    def project(self, names: tuple[str, ...], x: Tensor) -> tuple[Tensor, ...]:
+        """Several projections of one input, in the order of `names`; `adapters.forward` makes one product of them."""
+        return tuple(self.part(name)(x) for name in names)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
@@ -182,10 +202,10 @@ class LLaDAModel(nn.Module):
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
         hidden_states: list[Tensor] | None = None,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
-        """Hidden states after the final norm, (B, L, D), or (B, K, D) of the positions to `keep`, which is all that the
-        last block then computes. `hidden_states` collects embeddings and block outputs.
+        """Hidden states after the final norm, (B, L, D), or (B, K, D) or (M, D) of those to `keep`, which is all
+        that the last block then computes. `hidden_states` collects embeddings and block outputs.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("pass input_ids or inputs_embeds, one of them")
@@ -273,13 +293,26 @@ class LLaDAModelLM(PreTrainedModel):
         position_ids: Tensor | None = None,
         cache: KeyValueCache | None = None,
         cache_start: int = 0,
-        keep: slice | None = None,
+        keep: slice | Tensor | None = None,
     ) -> Tensor:
         """Hidden states after the final norm, (B, L, D): the forward pass without the head.
 
-        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D).
+        Where only some positions are wanted, `keep` spares the last block the work on the others: (B, K, D) of a slice
+        of every row, (M, D) of places, see `hidden_at`.
         """
         return self.model(input_ids, attention_mask, position_ids, None, cache, cache_start, None, keep)
+
+    def hidden_at(self, input_ids: Tensor, attention_mask: Tensor | None, row: Tensor, column: Tensor) -> Tensor:
+        """Hidden states after the final norm of the positions (row, column), (M,) int64 each and no two the same:
+        (M, D). Where the indices lie on the CPU no device is waited for.
+
+        The last block computes keys, values and queries of all positions, and everything behind its attention for
+        these alone. Without any position the whole pass is run, so that every process and every weight takes part.
+        """
+        if not len(row):
+            return self.hidden(input_ids, attention_mask)[:0].flatten(0, 1)
+        places = (row * input_ids.shape[1] + column).to(self.device, non_blocking=True)
+        return self.hidden(input_ids, attention_mask, keep=places)
 
     def head(self, hidden: Tensor) -> Tensor:
         """(..., D) -> logits (..., V)."""
@@ -305,8 +338,10 @@ class LLaDAModelLM(PreTrainedModel):
         """torch.compile every block in place (names and checkpoints stay); `options` go to torch.compile.
 
         The blocks share their code, so they share their graphs, and batch and length are symbolic: one graph for all
-        shapes, one more with an attention mask.
+        shapes, and one more for each of an attention mask, gradients, positions to keep, one row or one position.
         """
+        dynamo = torch._dynamo.config
+        dynamo.recompile_limit = max(dynamo.recompile_limit, 32)  # of all these together; 8 is what PyTorch allows
         for block in self.model.blocks:
             block.compile(**({"dynamic": True} | options))
 
@@ -351,7 +386,7 @@ class LLaDAModelLM(PreTrainedModel):
         model, info = loaded
         check_loading(name, info)
         _check_tie(name, model)
-        _keep_nf4_differentiable(model)
+        keep_nf4_differentiable(model)
         return (model, info) if wants_info else model
 
     @torch.no_grad()
@@ -412,14 +447,3 @@ def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
     largest = x.detach().abs().amax(dim=-1, keepdim=True).float()
     scale = torch.exp2(torch.ceil(torch.log2(largest / FLOAT16_INPUTS)).clamp(min=0))
     return linear((x / scale).to(torch.float16)).float() * scale
-
-
-def _keep_nf4_differentiable(model: nn.Module) -> None:
-    """Forbid bitsandbytes to repack NF4 weights for its CPU inference kernel at the first forward in eval mode.
-
-    It never packs them back, that kernel has no gradient (training after a validation would learn nothing, without
-    an error), and the packed weights are saved as if they were not (version 0.50).
-    """
-    for module in model.modules():
-        if getattr(module, "support_avx512bf16_for_cpu", False):
-            module.support_avx512bf16_for_cpu = False  # type: ignore[assignment]

@@ -284,11 +284,10 @@ def block_activation_bytes(
 ) -> float:
     """Bytes per position that one block keeps for its backward pass, with frozen weights.
 
-    Norms keep their input, on a CPU in float32; attention its rotated q, k, v (keys and values repeated to all heads)
-    and its output; the gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its
-    input. Layers with the same input keep one copy of it (and attn_out none: it is attention's output, in float16
-    scaled), but in peft's forward pass under autocast, or with dropout, every layer its own. All but the merged ones
-    keep x A^T, too.
+    Norms keep their input; attention its rotated q, k, v (keys and values repeated to all heads) and its output; the
+    gate its two factors and silu. A frozen linear layer keeps nothing for itself, an adapter its input. Layers with the
+    same input keep one copy of it (and attn_out none: it is attention's output, in float16 scaled), but in peft's
+    forward pass under autocast, or with dropout, every layer its own. All but the merged ones keep x A^T, too.
 
     Args:
         stream: bytes of a number of the residual stream and the gate, where not `size` (float16: 4).
@@ -297,7 +296,7 @@ def block_activation_bytes(
     D, F, R = shape.d_model, shape.mlp_hidden_size, config.rank
     targets = set(config.targets)
     stream = stream or size
-    kept = (stream if cuda else 4) * 2 * D + size * 4 * D + stream * 3 * F
+    kept = stream * (2 * D + 3 * F) + size * 4 * D
     if forward == "added" or (size == 4 and config.dropout == 0):
         inputs = D * (bool(targets & {"q_proj", "k_proj", "v_proj"}) + bool(targets & {"ff_proj", "up_proj"}))
         inputs += D if "attn_out" in targets and stream > size else 0

@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from adapters.attach import adapted_layers, assert_adapted, attach, wrap
 from adapters.base import load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
-from adapters.forward import lean_forward_passes
+from adapters.forward import _Merged, _whole_is_cheaper, lean_forward_passes
 from adapters.methods import METHODS, method_named
 from common.errors import InputError
 from llada.diffusion.loss import masked_diffusion_loss
@@ -31,13 +31,17 @@ def adapted(tmp_path, name="lora", base=None, **settings):
     ).model
 
 
-def some_loss(model, seed=0):
+def some_batch(seed=0):
     generator = torch.Generator().manual_seed(seed)
     ids = torch.randint(0, 50, (4, 18), generator=generator)
     maskable = (torch.arange(18) >= 6).expand(4, 18)
     t = torch.tensor([0.3, 0.5, 0.7, 0.9])
     mask = (torch.rand(4, 18, generator=generator) < t[:, None]) & maskable
-    return masked_diffusion_loss(model, ids, maskable, t, mask)
+    return ids, maskable, t, mask
+
+
+def some_loss(model, seed=0):
+    return masked_diffusion_loss(model, *some_batch(seed))
 
 
 def test_config_and_code_name_the_same_methods():
@@ -180,6 +184,35 @@ def test_every_method_trains_on_a_quantised_base_with_8_bit_adam(tmp_path, kind,
     assert last < first
 
 
+@pytest.mark.parametrize("rows", [1, 40])
+@pytest.mark.parametrize("outputs", [(8,), (8, 8, 8), (64, 32)])
+def test_one_product_of_several_layers_is_the_sum_of_theirs(rows, outputs):
+    """float64, with the whole weight's gradient and with the factors' alone, against autograd."""
+    generator = torch.Generator().manual_seed(0)
+
+    def drawn(*shape):
+        return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+    x, weights = drawn(rows, 3, 16).requires_grad_(), [drawn(width, 16) for width in outputs]
+    As = [drawn(4, 16).requires_grad_() for _ in outputs]
+    Bs = [drawn(width, 4).requires_grad_() for width in outputs]
+    scalings = tuple(0.5 + index for index in range(len(outputs)))
+    found = _Merged.apply(x, scalings, *weights, *As, *Bs)
+    expected = [x @ (W + s * B @ A).mT for W, A, B, s in zip(weights, As, Bs, scalings, strict=True)]
+    slopes = [torch.randn_like(one) for one in expected]
+    pairs = [*zip(found, expected, strict=True)]
+    learnt = (x, *As, *Bs)
+    pairs += zip(torch.autograd.grad(found, learnt, slopes), torch.autograd.grad(expected, learnt, slopes), strict=True)
+    for one, other in pairs:
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+
+
+def test_both_ways_to_the_factors_gradients_are_taken():
+    assert _whole_is_cheaper(554, 32, 128, 128, layers=1)
+    assert not _whole_is_cheaper(2048, 64, 4096, 4096, layers=1)
+    assert {_whole_is_cheaper(120, 4, *shape) for shape in ((24, 16, 3), (96, 16, 2))} == {True, False}
+
+
 @pytest.mark.parametrize("name", ["lora", "pissa", "rslora"])
 def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
     model = adapted(tmp_path, name, alpha=7)
@@ -253,12 +286,15 @@ def test_recomputing_a_block_spares_the_product_of_its_last_layer(tmp_path):
 
     (once, gradient), (twice, same) = products(False), products(True)
     assert torch.equal(gradient, same)
-    positions = 4 * 18
-    layers = list(adapted_layers(model).values())
-    forward = sum(2 * positions * layer.in_features * (layer.out_features + 4) for layer in layers)  # x W^T and x A^T
+    layers, masked = adapted_layers(model), int(some_batch()[-1].sum())
+    behind = ("attn_out", "ff_proj", "up_proj", "ff_out")  # behind the last attention masked positions alone
+    positions = {name: masked if f".{LAYERS - 1}." in name and name.endswith(behind) else 4 * 18 for name in layers}
+    forward = sum(
+        2 * positions[name] * layer.in_features * (layer.out_features + 4) for name, layer in layers.items()
+    )  # x W^T and x A^T
     last = sum(
-        2 * positions * layer.in_features * layer.out_features
-        for name, layer in adapted_layers(model).items()
+        2 * positions[name] * layer.in_features * layer.out_features
+        for name, layer in layers.items()
         if name.endswith("ff_out")
     )
     assert twice - once == forward - last

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from llada.network import kernels
+from llada.network.kernels import on_cpu
 from tests.support.imports import REPOSITORY
 
 PROGRAM = """
@@ -61,3 +62,26 @@ def test_the_kernels_compute_what_pytorch_does() -> None:
 
 def test_a_cpu_does_without_them() -> None:
     assert not kernels.usable(torch.ones(2, 8))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "stored", "tolerance"),
+    [
+        (torch.float64, torch.float64, 1e-12),
+        (torch.float32, torch.float32, 2e-6),  # sums of 24 numbers in another order
+        (torch.bfloat16, torch.bfloat16, 4e-2),  # the last place of numbers up to 8
+        (torch.float32, torch.float16, 4e-3),
+    ],
+    ids=str,
+)
+def test_the_closed_form_of_rms_norm_is_autograds(dtype, stored, tolerance):
+    generator = torch.Generator().manual_seed(0)
+    x = (3 * torch.randn(2, 5, 24, generator=generator)).to(dtype).requires_grad_()
+    weight = (0.5 + torch.rand(24, generator=generator)).to(stored)
+    plain = weight * torch.nn.functional.rms_norm(x, (24,), eps=1e-5).to(stored)
+    found = on_cpu.rms_norm(x, weight, 1e-5)
+    assert torch.equal(found, plain)
+    slope = torch.randn(2, 5, 24, generator=generator).to(stored)
+    one, other = (torch.autograd.grad(result, x, slope)[0] for result in (found, plain))
+    assert one.dtype == dtype
+    torch.testing.assert_close(one, other, rtol=0, atol=tolerance)

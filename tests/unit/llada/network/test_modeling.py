@@ -66,6 +66,30 @@ def test_kept_positions_have_the_gradients_of_the_whole_forward_pass(kind):
         torch.testing.assert_close(other, gradients[0])
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("checkpointing", [False, True])
+@pytest.mark.parametrize("mask", [None, LEFT, RIGHT], ids=["none", "left", "right"])
+def test_single_positions_have_the_states_and_gradients_of_the_whole_forward_pass(kind, checkpointing, mask):
+    """One row has no such position; without any, every weight still takes part."""
+    model = tiny_model(kind=kind, n_kv_heads=2, dtype=torch.float64)
+    if checkpointing:
+        model.gradient_checkpointing_enable()
+    model.train()
+    ids, row, column = tokens(3, 12), torch.tensor([0, 0, 2, 2, 2]), torch.tensor([4, 11, 0, 6, 11])
+    found = []
+    for hidden in (model.hidden_at(ids, mask, row, column), model.hidden(ids, mask)[row, column]):
+        model.zero_grad()
+        hidden.pow(3).sum().backward()
+        found.append([hidden.detach(), *(one.grad for one in model.model.blocks.parameters())])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)
+    nothing = model.hidden_at(ids, mask, row[:0], column[:0])
+    assert nothing.shape == (0, model.config.d_model)
+    model.zero_grad()
+    nothing.sum().backward()
+    assert all(one.grad is not None and not one.grad.any() for one in model.model.blocks.parameters())
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16, torch.float16])
 def test_all_ones_mask_is_identical_to_no_mask(dtype):
     model = tiny_model(dtype=dtype)
