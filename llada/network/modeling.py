@@ -138,7 +138,8 @@ class LLaDABlock(nn.Module):
         else:
             query, key, value = self.project(("q_proj", "k_proj", "v_proj"), normed)
         query = rotate(self._split(query, self.n_heads), asking_cos, asking_sin)
-        key, value = rotate(self._split(key, self.n_kv_heads), cos, sin), self._split(value, self.n_kv_heads)
+        key = rotate(self._split(key, self.n_kv_heads), cos, sin)
+        value = self._split(value.contiguous(), self.n_kv_heads)  # kept, and not the product that it is a part of
         if cache is not None:
             key, value = cache.update(self.layer, key, value, cache_start)
         if self.n_kv_heads != self.n_heads:  # repeated, as published: every kernel takes it, enable_gqa only some

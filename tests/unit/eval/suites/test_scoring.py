@@ -150,6 +150,8 @@ class Planted(LLaDAModelLM):
             for place, token in enumerate(answer):
                 if start + place < len(ids):
                     logits[row, start + place, token] = 12.0
+        if isinstance(keep, torch.Tensor):
+            return logits.flatten(0, 1)[keep]
         return logits if keep is None else logits[:, keep]
 
     def get_output_embeddings(self) -> Any:
