@@ -41,7 +41,7 @@ def hand_over() -> None:
     os.close(begun)
     line = answers.readline()
     if not line:
-        print("error: the process that ran this command for it was killed", file=sys.stderr)
+        print("error: the process in which this command ran was killed", file=sys.stderr)
         os._exit(1)
     status = int(line)
     if status < 0:

@@ -131,10 +131,11 @@ class Server:
 
     def _deserted(self, descriptor: int) -> None:
         """Whoever asked has been killed, so what ran for it must not go on."""
-        process, connection = next(fork for fork in self.forks.values() if fork[1].fileno() == descriptor)
-        self.watched.unregister(connection)
-        with suppress(ProcessLookupError):
-            os.killpg(process, signal.SIGKILL)
+        for process, connection in self.forks.values():
+            if connection.fileno() == descriptor:
+                self.watched.unregister(connection)
+                with suppress(ProcessLookupError):
+                    os.killpg(process, signal.SIGKILL)
 
     def _forget(self, connection: socket.socket) -> None:
         """In a fork: leave nothing open that tells others of an end."""
