@@ -29,7 +29,7 @@ def hand_over() -> None:
     listening, known = os.environ.get(SOCKET), COMMANDS & {Path(sys.argv[0]).name, *sys.argv[1:2]}
     if not listening or not known or standing_in or "LOCAL_RANK" in os.environ:
         return
-    begin, begun = os.pipe()  # the fork waits for its end, so that no signal comes before it can be passed on
+    begin, begun = os.pipe()  # the fork waits for a byte, so that no signal comes before it can be passed on
     answers = _ask(listening, _request(), begin)
     os.close(begin)
     if answers is None or not (line := answers.readline()):
@@ -38,6 +38,8 @@ def hand_over() -> None:
     fork = int(line)
     for number in PASSED_ON:
         signal.signal(number, lambda received, _: os.killpg(fork, received))
+    with suppress(BrokenPipeError):  # the fork has died already
+        os.write(begun, b"1")
     os.close(begun)
     line = answers.readline()
     if not line:

@@ -176,7 +176,8 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
     *standard, begin = streams
-    os.read(begin, 1)
+    if not os.read(begin, 1):
+        sys.exit(1)  # who asked has given up, or does it itself
     for place, stream in enumerate(standard):
         os.dup2(stream, place)
     for stream in streams:

@@ -17,7 +17,11 @@ GPUS = ("nvidiactl", "kfd", "dxg")
 
 def possible() -> bool:
     """Are there forks and process descriptors here (Linux), and no GPU, whose driver does not survive a fork?"""
-    return hasattr(os, "pidfd_open") and not any(Path("/dev", name).exists() for name in GPUS)
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except (AttributeError, OSError):  # another system; a kernel or sandbox without them
+        return False
+    return not any(Path("/dev", name).exists() for name in GPUS)
 
 
 @contextmanager
