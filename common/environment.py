@@ -108,6 +108,11 @@ def asked_for() -> int | None:
     environment: Mapping[str, str] = os.environ
     if "ACCELERATE_MIXED_PRECISION" in os.environ or "LOCAL_RANK" in os.environ:
         environment = _environment_of(parent or os.getppid())
+    return omp_threads(environment)
+
+
+def omp_threads(environment: Mapping[str, str]) -> int | None:
+    """`OMP_NUM_THREADS` of an environment, of its outermost level; None where it is not set or no number."""
     first = environment.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     return int(first) if first.isdecimal() and int(first) > 0 else None
 

@@ -4,8 +4,9 @@
 
 DVC runs one stage after the other, and allows several `dvc repro` beside each other. A network as small as the bundled
 one leaves a second processor idle half of the time; so for profiles on that base every processor takes a stage, with
-one thread. All else runs as `dvc repro` runs it, and the artefacts are the same either way. `--jobs`, before everything
-else, says how many stages at once; with a target or an option of DVC's it is one.
+one thread. All else runs as `dvc repro` runs it, and the artefacts are the same either way, up to the last digits that
+the number of threads changes on some processors. `--jobs`, before everything else, says how many stages at once; with a
+target or an option of DVC's it is one.
 
 One notice of DVC's is left out, which it gives for each artefact: that a run before was killed. What that had locked is
 free, and the stages go on where it was.

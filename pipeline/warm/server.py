@@ -208,14 +208,14 @@ def _opened(place: int, name: str) -> Any:
 
 def _limit_threads() -> None:
     """Libraries read `OMP_NUM_THREADS` when they were imported; this command's environment may say otherwise."""
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    if not asked.isdecimal() or int(asked) < 1:
+    asked = environment.omp_threads(os.environ)
+    if asked is None:
         return
     from threadpoolctl import threadpool_limits
 
-    threadpool_limits(int(asked))
+    threadpool_limits(asked)
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(int(asked))
+        sys.modules["torch"].set_num_threads(asked)
 
 
 if __name__ == "__main__":
