@@ -22,6 +22,8 @@ from llada.network.layout import ILLADA as LLAMA
 from llada.network.layout import LLADA, Layout
 
 PROJECTIONS: tuple[str, ...] = get_args(Projection)
+NF4_BLOCK, STATISTICS_BLOCK = 64, 256  # bitsandbytes' defaults, which it writes into each layer's state
+QUANTISED_AT_ONCE = 2**20  # entries, on a CPU: its quantiser holds several float32 copies of them
 
 
 def target_pattern(targets: Sequence[str], layout: Layout = LLADA) -> str:
@@ -161,12 +163,51 @@ def quantised_linear(weight: torch.Tensor, model: ModelConfig, device: torch.dev
             layer.support_avx512bf16_for_cpu = False
         else:
             layer = _int8_linear()(columns, rows, bias=False, has_fp16_weights=False)
-    if model.quantization == "nf4":
+    if model.quantization == "nf4" and device.type == "cpu":
+        layer.weight, layer.quant_state = _nf4_in_parts(weight.to(device), layer)
+    elif model.quantization == "nf4":
         layer.weight = bnb.nn.Params4bit(weight, requires_grad=False, quant_type="nf4", module=layer)
     else:  # quantised here: Int8Params does it only on its way from the CPU, and this weight may be on a GPU already
         codes, scales, _ = bnb.functional.int8_vectorwise_quant(weight.to(device, torch.float16).contiguous())
         layer.weight = bnb.nn.Int8Params(codes, requires_grad=False, has_fp16_weights=False, CB=codes, SCB=scales)
     return layer.to(device).eval()
+
+
+def _nf4_in_parts(weight: torch.Tensor, layer: Any) -> tuple[Any, Any]:
+    """The weight (out, in) in NF4 with double quantisation, and its state: what bitsandbytes makes of it, to the bit.
+
+    On a CPU bitsandbytes holds up to 15 bytes per entry of what it quantises, of a matrix of an 8 B model's MLP 0.7 GB.
+    A block depends on its own entries alone, so the weight goes through in runs of whole blocks. Only then are the
+    blocks' largest values quantised: all of a weight together, less their mean.
+    """
+    import bitsandbytes
+
+    bnb: Any = bitsandbytes
+    functional = bnb.functional
+    flat = weight.contiguous().reshape(-1)
+    packed = torch.empty(-(-flat.numel() // 2), 1, dtype=torch.uint8)
+    largest = torch.empty(-(-flat.numel() // NF4_BLOCK), dtype=torch.float32)  # by block
+    for start in range(0, flat.numel(), QUANTISED_AT_ONCE):
+        part = flat[start : start + QUANTISED_AT_ONCE]
+        codes, state = functional.quantize_4bit(part, blocksize=NF4_BLOCK, quant_type="nf4")
+        packed[start // 2 :][: len(codes)] = codes
+        largest[start // NF4_BLOCK :][: len(state.absmax)] = state.absmax
+    offset = largest.mean()
+    statistics, nested = functional.quantize_blockwise(largest - offset, blocksize=STATISTICS_BLOCK)
+    whole = functional.QuantState(
+        absmax=statistics,
+        shape=weight.shape,
+        dtype=weight.dtype,
+        blocksize=NF4_BLOCK,
+        code=functional.get_4bit_type("nf4", device=weight.device),
+        quant_type="nf4",
+        offset=offset,
+        state2=nested,
+    )
+    stored = bnb.nn.Params4bit(
+        packed, requires_grad=False, quant_state=whole, quant_type="nf4", module=layer, bnb_quantized=True
+    )
+    return stored, whole
 
 
 @functools.cache
