@@ -23,6 +23,7 @@ from common.progress import console
 
 HASHING_THREADS = 8  # each holds one weight of a base on a GPU
 SMALL = 2**20  # entries of a weight that one thread decomposes
+ROWS_AT_ONCE = 64  # that the residual is taken of
 
 Factors = dict[str, tuple[Tensor, Tensor]]
 """Name of a layer -> (A0 (R, in), B0 (out, R)), float32."""
@@ -82,9 +83,14 @@ def residual(weight: Tensor, A: Tensor, B: Tensor, scaling: float) -> Tensor:
     """W - scaling * B A: the difference in float32, then rounded to the weight's type.
 
     On a base that is to be quantised this comes first and the quantisation after (QPiSSA), so that the quantiser sees
-    the residual, whose range is smaller.
+    the residual, whose range is smaller. The product, float32 (out, in), is the only copy of that size: it becomes the
+    difference in place, in runs of rows, since torch makes a float32 copy of a 16-bit operand.
     """
-    return (weight.detach().float() - scaling * (B @ A)).to(weight.dtype)
+    rest = B @ A  # at once: by rows, a BLAS may round its sums in another way
+    rest *= scaling
+    for part, rows in zip(rest.split(ROWS_AT_ONCE), weight.detach().split(ROWS_AT_ONCE), strict=True):
+        torch.sub(rows, part, out=part)
+    return rest.to(weight.dtype)
 
 
 def rank_too_large(error: object, name: str) -> InputError:

@@ -99,5 +99,7 @@ def cached_factors(
 
 def divide_scaling(factors: Factors, scaling: float) -> Factors:
     """The factors as they stand in a LoRA layer that multiplies B A by `scaling`: each divided by its root."""
+    if scaling == 1:
+        return factors
     root = math.sqrt(scaling)
     return {name: (A / root, B / root) for name, (A, B) in factors.items()}

@@ -11,6 +11,8 @@ from torch.profiler import profile
 from adapters import base
 from adapters.base import quantised_linear
 from adapters.config import ModelConfig
+from adapters.starts import factors
+from adapters.starts.factors import residual
 
 CPU = torch.device("cpu")
 DTYPES = ("float32", "bfloat16", "float16")
@@ -22,6 +24,12 @@ def weight_of(rows, columns, dtype):
     weight = 0.02 * torch.randn(rows, columns, generator=torch.Generator().manual_seed(0))
     weight[:3] = 0
     return weight.to(getattr(torch, dtype))
+
+
+def start_of(rows, columns):
+    """A (8, columns) and B (rows, 8), float32."""
+    random = torch.Generator().manual_seed(1)
+    return torch.randn(8, columns, generator=random), 0.02 * torch.randn(rows, 8, generator=random)
 
 
 def most_held(function):
@@ -59,3 +67,22 @@ def test_what_the_quantiser_holds_does_not_grow_with_the_weight(monkeypatch):
         lambda: quantised_linear(few, model, CPU)
     )
     assert growth < 0.7 * (many.numel() - few.numel())
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", SHAPES)
+def test_the_residual_by_rows_is_that_of_the_whole_to_the_bit(monkeypatch, shape, dtype):
+    monkeypatch.setattr(factors, "ROWS_AT_ONCE", 8)
+    weight, (A, B) = weight_of(*shape, dtype), start_of(*shape)
+    before = weight.clone()
+    rest = residual(weight, A, B, 0.7)
+    assert rest.dtype == weight.dtype
+    assert torch.equal(rest, (weight.float() - 0.7 * (B @ A)).to(weight.dtype))
+    assert torch.equal(weight, before)
+
+
+@pytest.mark.parametrize(("dtype", "per_entry"), [("float32", 4), ("bfloat16", 6), ("float16", 6)])
+def test_beside_the_weight_the_residual_is_held_once_in_float32_and_once_in_its_type(monkeypatch, dtype, per_entry):
+    monkeypatch.setattr(factors, "ROWS_AT_ONCE", 8)
+    weight, (A, B) = weight_of(512, 256, dtype), start_of(512, 256)
+    assert most_held(lambda: residual(weight, A, B, 0.7)) <= 1.05 * per_entry * weight.numel()
