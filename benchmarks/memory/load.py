@@ -99,6 +99,14 @@ def measure(folder: Path, case: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def recorded(output: Path, how: dict[str, int]) -> dict[str, Any]:
+    """The cases in the file that were measured in the same way; a single case is written beside them."""
+    if not output.exists():
+        return {}
+    earlier = json.loads(output.read_text(encoding="utf-8"))
+    return earlier["cases"] if {name: earlier[name] for name in how} == how else {}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--folder", type=Path, help="default: the system's temporary folder")
@@ -113,11 +121,12 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(dir=options.folder))
     try:
         write_sparse_base(folder / "base", LLaDAConfig(n_layers=options.layers))
-        found = {}
+        how = {"layers": options.layers, "svd_iterations": SVD_ITERATIONS}
+        found = recorded(options.output, how) if options.case else {}
         for case in [options.case] if options.case else CASES:
             found[case] = measure(folder, case)
             print(f"{case}: {found[case]['peak_growth_bytes'] / 1e9:.2f} GB at the peak", flush=True)
-            write_json(options.output, {"layers": options.layers, "svd_iterations": SVD_ITERATIONS, "cases": found})
+            write_json(options.output, how | {"cases": {name: found[name] for name in CASES if name in found}})
     finally:
         shutil.rmtree(folder)
 
