@@ -4,7 +4,8 @@ peft computes x W^T + s (x A^T) B^T, and back again, as separate products, sums 
 
     merged   float32 weights: W + s B A is formed once per forward pass, which costs R multiplications per weight,
              against thousands of tokens; then there is one product (`benchmarks/training/lora_forward.py`), and one
-             for all layers with the same input: queries, keys and values; the gate's two factors
+             for all layers with the same input: queries, keys and values; the gate's two factors. A whole block with
+             short rows on a CPU is one function (`block_on_cpu`)
     added    16-bit and NF4 weights, where the sum W + s B A would lose the update to rounding: the second term is added
              by the matrix product that computes it, in place. peft passes about three times as often over activations
 
@@ -14,7 +15,7 @@ DoRA, int8 (whose output may not be changed in place), layers with dropout and f
 from __future__ import annotations
 
 import types
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -22,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from adapters.attach import adapted_layers
+from llada.network.cache import KeyValueCache
+from llada.network.kernels import block_on_cpu
 from llada.network.modeling import LLaDABlock
 
 LARGE = 1.25
@@ -41,10 +44,7 @@ class _Merged(torch.autograd.Function):
         count = len(scalings)
         weights, As, Bs = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
         ctx.widths, ctx.scalings = [len(weight) for weight in weights], scalings
-        effective = x.new_empty(sum(ctx.widths), x.shape[-1])
-        parts = zip(weights, As, Bs, scalings, effective.split(ctx.widths), strict=True)
-        for weight, A, B, scaling, part in parts:
-            torch.addmm(weight, B, A, alpha=scaling, out=part)
+        effective = _effective(weights, As, Bs, scalings)
         ctx.save_for_backward(x, effective, *As, *Bs)
         output = F.linear(x, effective)
         return output.split(ctx.widths, dim=-1) if count > 1 else (output,)
@@ -57,20 +57,25 @@ class _Merged(torch.autograd.Function):
         As, Bs = factors[:count], factors[count:]
         slopes = [output.flatten(0, -2) for output in outputs]  # (N, out) each
         slope = slopes[0] if count == 1 else torch.cat(slopes, dim=1)
-        inputs = x.flatten(0, -2)  # (N, in)
         to_x = torch.mm(slope, effective).view_as(x) if ctx.needs_input_grad[0] else None
-        to_As, to_Bs = [], []
-        if _whole_is_cheaper(len(inputs), len(As[0]), *effective.shape, layers=count):
-            for G, A, B, scaling in zip(
-                torch.mm(slope.t(), inputs).split(ctx.widths), As, Bs, ctx.scalings, strict=True
-            ):
-                to_As.append(_scaled(A, B.t(), G, scaling))
-                to_Bs.append(_scaled(B, G, A.t(), scaling))
-        else:
-            for slope, A, B, scaling in zip(slopes, As, Bs, ctx.scalings, strict=True):
-                to_As.append(_scaled(A, torch.mm(slope, B).t(), inputs, scaling))
-                to_Bs.append(_scaled(B, slope.t(), torch.mm(inputs, A.t()), scaling))
+        to_As, to_Bs = _to_factors(slope, x.flatten(0, -2), As, Bs, ctx.scalings)
         return to_x, None, *[None] * count, *to_As, *to_Bs
+
+
+def _to_factors(
+    slope: Tensor, inputs: Tensor, As: Sequence[Tensor], Bs: Sequence[Tensor], scalings: Sequence[float]
+) -> tuple[list[Tensor], list[Tensor]]:
+    """The gradients of all A and of all B of layers with the same inputs (N, in); slope (N, out of all of them)."""
+    widths, to_As, to_Bs = [len(B) for B in Bs], [], []
+    if _whole_is_cheaper(len(inputs), len(As[0]), sum(widths), inputs.shape[1], layers=len(As)):
+        for G, A, B, scaling in zip(torch.mm(slope.t(), inputs).split(widths), As, Bs, scalings, strict=True):
+            to_As.append(_scaled(A, B.t(), G, scaling))
+            to_Bs.append(_scaled(B, G, A.t(), scaling))
+    else:
+        for part, A, B, scaling in zip(slope.split(widths, dim=1), As, Bs, scalings, strict=True):
+            to_As.append(_scaled(A, torch.mm(part, B).t(), inputs, scaling))
+            to_Bs.append(_scaled(B, part.t(), torch.mm(inputs, A.t()), scaling))
+    return to_As, to_Bs
 
 
 def _whole_is_cheaper(positions: int, rank: int, outputs: int, inputs: int, layers: int) -> bool:
@@ -82,6 +87,73 @@ def _whole_is_cheaper(positions: int, rank: int, outputs: int, inputs: int, laye
 def _scaled(like: Tensor, one: Tensor, other: Tensor, scaling: float) -> Tensor:
     """s (one @ other), of the shape of `like`, whose numbers do not count: one operation in place of two."""
     return torch.addmm(like, one, other, beta=0, alpha=scaling)
+
+
+def _effective(
+    weights: Sequence[Tensor], As: Sequence[Tensor], Bs: Sequence[Tensor], scalings: Sequence[float]
+) -> Tensor:
+    """W + s B A of several layers, one below the other: (out of all of them, in)."""
+    effective = weights[0].new_empty(sum(map(len, weights)), weights[0].shape[1])
+    parts = effective.split([len(weight) for weight in weights])
+    for weight, A, B, scaling, part in zip(weights, As, Bs, scalings, parts, strict=True):
+        torch.addmm(weight, B, A, alpha=scaling, out=part)
+    return effective
+
+
+LAYERS = ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out")
+GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 7))
+"""Of a block's layers those with the same input, in the order of `block_on_cpu.Slopes`."""
+PAIRED = (0, 1)
+
+
+class _Block(torch.autograd.Function):
+    """A block, W + s B A its weights, as `block_on_cpu` computes it."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        block: LLaDABlock,
+        asked: tuple[Tensor, Tensor, Tensor | None, Tensor | slice | None],
+        scalings: tuple[float, ...],
+        *tensors: Tensor,
+    ) -> Tensor:
+        """`asked`: cos, sin, mask and keep of `LLaDABlock.forward`. `tensors`: all W of `LAYERS`, all A, all B."""
+        heads, count = block.n_heads, len(LAYERS)
+        weights, As, Bs = _paired(tensors[:count], heads), tensors[count : 2 * count], _paired(tensors[-count:], heads)
+        effective = (_effective(weights[group], As[group], Bs[group], scalings[group]) for group in GROUPS)
+        parts = block_on_cpu.BlockWeights(*_norms(block), *effective, heads, block.part("attn_norm").eps)
+        y, kept = block_on_cpu.forward(parts, x, *asked)
+        ctx.block, ctx.scalings = block, scalings
+        ctx.save_for_backward(*As, *Bs, *parts.products, *kept)
+        return y
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
+        tensors, count, heads = ctx.saved_tensors, len(LAYERS), ctx.block.n_heads
+        As, Bs, products, kept = tensors[:count], tensors[count : 2 * count], tensors[2 * count :], None
+        products, kept = products[: len(GROUPS)], products[len(GROUPS) :]
+        parts = block_on_cpu.BlockWeights(*_norms(ctx.block), *products, heads, ctx.block.part("attn_norm").eps)
+        wants_x = ctx.needs_input_grad[0]
+        to_x, slopes = block_on_cpu.backward(parts, block_on_cpu.Kept(*kept), outputs[0], wants_x)
+        to_As, to_Bs = [], []
+        for group, (slope, inputs) in zip(GROUPS, slopes, strict=True):
+            ones, others = _to_factors(slope, inputs, As[group], Bs[group], ctx.scalings[group])
+            to_As += ones
+            to_Bs += others
+        for i in PAIRED:
+            to_Bs[i] = block_on_cpu.in_halves(to_Bs[i], heads)
+        return to_x, None, None, None, *[None] * count, *to_As, *to_Bs
+
+
+def _norms(block: Any) -> tuple[Tensor, Tensor]:
+    return block.part("attn_norm").weight, block.part("ff_norm").weight
+
+
+def _paired(rows: Sequence[Tensor], heads: int) -> list[Tensor]:
+    """W or B of `LAYERS`, those of q and k in pairs."""
+    return [block_on_cpu.in_pairs(one, heads) if i in PAIRED else one for i, one in enumerate(rows)]
 
 
 class _Tapped(torch.autograd.Function):
@@ -162,6 +234,8 @@ def lean_forward_passes(adapted: Any) -> int:
     for block in adapted.get_base_model().modules():
         if isinstance(block, LLaDABlock):
             block.project = types.MethodType(_projected, block)  # type: ignore[method-assign]
+            if all(_is_merged(block.part(name)) for name in LAYERS):
+                block.forward = types.MethodType(_block, block)  # type: ignore[method-assign]
     return switched
 
 
@@ -198,11 +272,34 @@ def _merged(layer: Any, x: Tensor) -> Tensor:
 def _projected(block: Any, names: tuple[str, ...], x: Tensor) -> tuple[Tensor, ...]:
     """`LLaDABlock.project`, in one product where all of the layers are merged ones."""
     layers = [block.part(name) for name in names]
-    if any(getattr(layer.forward, "__func__", None) is not _merged for layer in layers):
+    if not all(map(_is_merged, layers)):
         return tuple(layer(x) for layer in layers)
     As, Bs, scalings = zip(*map(_factors, layers), strict=True)
     weights = [layer.base_layer.weight for layer in layers]
     return _Merged.apply(x, scalings, *weights, *As, *Bs)  # type: ignore[no-any-return]
+
+
+def _is_merged(layer: Any) -> bool:
+    return getattr(layer.forward, "__func__", None) is _merged
+
+
+def _block(
+    block: Any,
+    x: Tensor,
+    cos: Tensor,
+    sin: Tensor,
+    mask: Tensor | None = None,
+    cache: KeyValueCache | None = None,
+    cache_start: int = 0,
+    keep: slice | Tensor | None = None,
+) -> Tensor:
+    """`LLaDABlock.forward`, of merged layers alone."""
+    if cache is not None or not block_on_cpu.fits(block, x, cos):
+        return type(block).forward(block, x, cos, sin, mask, cache, cache_start, keep)  # type: ignore[no-any-return]
+    layers = [block.part(name) for name in LAYERS]
+    As, Bs, scalings = zip(*map(_factors, layers), strict=True)
+    weights = [layer.base_layer.weight for layer in layers]
+    return _Block.apply(x, block, (cos, sin, mask, keep), scalings, *weights, *As, *Bs)  # type: ignore[no-any-return]
 
 
 def _added(layer: Any, x: Tensor) -> Tensor:

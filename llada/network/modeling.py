@@ -9,7 +9,7 @@ weights.
 
 float16 ends at 65,504, which bfloat16's activations pass. On float16 weights the residual stream is therefore float32,
 so is the product within the MLP, and what enters a projection back to the stream is scaled by a power of two
-(`_within_float16`). Scores and softmax of attention are float32 in every kernel of scaled_dot_product_attention.
+(`within_float16`). Scores and softmax of attention are float32 in every kernel of scaled_dot_product_attention.
 
     model = LLaDAModelLM.from_pretrained(folder, dtype=torch.bfloat16)        # of either, by config.json
     logits = model(input_ids, attention_mask).logits          # (B, L, V)
@@ -51,7 +51,8 @@ from llada.network.checkpoint import (
     read_config,
 )
 from llada.network.configuration import ILLaDAConfig, LLaDAConfig, config_class
-from llada.network.kernels import on_cpu
+from llada.network.float16 import within_float16
+from llada.network.kernels import block_on_cpu, on_cpu
 from llada.network.layout import at, place
 from llada.network.positions import first_position, key_mask, positions_from, rotary_table, rotate
 from llada.network.token_ids import settle_token_ids
@@ -59,8 +60,6 @@ from llada.network.token_ids import settle_token_ids
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")
 
 __all__ = ["ILLaDAConfig", "ILLaDAForCausalLM", "LLaDAConfig", "LLaDAModelLM"]
-FLOAT16_INPUTS = 64.0
-"""Of a row of 12,288 weights of mean size 0.05, inputs so large add up to 39,000 at the very most."""
 
 
 class LLaDARMSNorm(nn.Module):
@@ -129,6 +128,8 @@ class LLaDABlock(nn.Module):
         With `keep` the result is that of these positions alone: (B, K, D) of a slice, for which the others are only
         keys and values, or (M, D) of places (M,), row * L + position, for which they ask as well but go no further.
         """
+        if cache is None and not torch.is_grad_enabled() and block_on_cpu.fits(self, x, cos) and self._is_plain():
+            return block_on_cpu.forward(block_on_cpu.BlockWeights.of(self), x, cos, sin, mask, keep)[0]
         normed = self.part("attn_norm")(x)
         asking_cos, asking_sin = cos, sin
         if isinstance(keep, slice):
@@ -154,14 +155,20 @@ class LLaDABlock(nn.Module):
             normed = self.part("ff_norm")(x)
             gate, up = self.project(("ff_proj", "up_proj"), normed)
             return x + self.part("ff_out")(F.silu(gate) * up)
-        x = x + _within_float16(self.part("attn_out"), attended)  # float16 weights, float32 stream
+        x = x + within_float16(self.part("attn_out"), attended)  # float16 weights, float32 stream
         normed = self.part("ff_norm")(x)
         gate, up = self.project(("ff_proj", "up_proj"), normed)
-        return x + _within_float16(self.part("ff_out"), F.silu(gate.float()) * up.float())
+        return x + within_float16(self.part("ff_out"), F.silu(gate.float()) * up.float())
 
     def project(self, names: tuple[str, ...], x: Tensor) -> tuple[Tensor, ...]:
         """Several projections of one input, in the order of `names`; `adapters.forward` makes one product of them."""
         return tuple(self.part(name)(x) for name in names)
+
+    def _is_plain(self) -> bool:
+        """Is every part as it was made, and does nobody listen at one?"""
+        parts = [self.part(name) for name in self._paths]
+        kinds = (nn.Linear, LLaDARMSNorm)
+        return all(type(part) in kinds and not (part._forward_hooks or part._forward_pre_hooks) for part in parts)
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)
@@ -437,14 +444,3 @@ def _class_for(config: LLaDAConfig) -> type[LLaDAModelLM]:
 def network_of(config: LLaDAConfig) -> LLaDAModelLM:
     """A network of this configuration with fresh weights."""
     return _class_for(config)(config)
-
-
-def _within_float16(linear: nn.Module, x: Tensor) -> Tensor:
-    """linear(x) in float32, (..., out), for float16 weights and an x (..., in) or a result that float16 cannot hold.
-
-    Each position is divided by the power of two that brings its values to `FLOAT16_INPUTS` at the most, and its result
-    multiplied by it: exact, because the map is linear (with an adapter, too).
-    """
-    largest = x.detach().abs().amax(dim=-1, keepdim=True).float()
-    scale = torch.exp2(torch.ceil(torch.log2(largest / FLOAT16_INPUTS)).clamp(min=0))
-    return linear((x / scale).to(torch.float16)).float() * scale

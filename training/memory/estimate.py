@@ -21,18 +21,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 import torch
 
 from adapters.attach import adapted_layers, assert_adapted
-from adapters.config import MethodConfig, ModelConfig
+from adapters.config import MethodConfig, ModelConfig, Projection
 from adapters.forms import peft_config
 from adapters.methods import Method
 from common.errors import InputError
 from common.memory import resident_bytes
 from llada.diffusion.cross_entropy import CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE
+from llada.network.kernels.block_on_cpu import LONGEST
 from training.batching import accumulation_steps, epoch_batches, padding_waste, share, tail_lengths
 from training.config import TrainConfig
 
@@ -102,13 +103,13 @@ class Workload:
 
     def memory(self, model: ModelConfig, train: TrainConfig, machine: Machine) -> Memory:
         """The terms of the module's docstring."""
-        _, positions = self.worst_micro_batch(train)
+        length, positions = self.worst_micro_batch(train)
         shape, counts = self.shape, self.counts
         size = type_bytes(model)
         per_weight = {"none": size, "nf4": NF4_BYTES, "int8": 1.0}[model.quantization]
         base = counts.blocks * per_weight + (counts.base - counts.blocks) * size
         optimizer = counts.trainable * (8 if train.optimizer == "adamw" else 2.04)
-        activations = self._activations(model, positions, machine.cuda)
+        activations = self._activations(model, length, positions, machine.cuda)
         head = head_bytes(shape, size, positions, machine.cuda)
         live = base + 8 * counts.trainable + optimizer + activations + head
         process = CUDA_CONTEXT_BYTES if machine.cuda else process_bytes() + CPU_KERNEL_BYTES
@@ -130,9 +131,9 @@ class Workload:
         tails = [tail_lengths(self.lengths[b], train.eos_tail, limit, 0.5) for b in batches]  # random ones: the mean
         return sum(int((self.lengths[b] + tail).sum()) for b, tail in zip(batches, tails, strict=True))
 
-    def _activations(self, model: ModelConfig, positions: int, cuda: bool) -> float:
+    def _activations(self, model: ModelConfig, length: int, positions: int, cuda: bool) -> float:
         shape, size, stream = self.shape, type_bytes(model), stream_bytes(model)
-        kept = self.block_bytes(model, positions, cuda)
+        kept = self.block_bytes(model, length, positions, cuda)
         gradients = (3 * shape.mlp_hidden_size + 2 * shape.d_model) * stream * positions
         largest = shape.d_model * shape.mlp_hidden_size * size
         unpacked = {"none": 0, "nf4": 1, "int8": 2}[model.quantization] * largest
@@ -145,8 +146,12 @@ class Workload:
         norms = weight_norm_bytes(shape, self.config, size) if self.method.weight_decomposed else 0
         return kept + max(gradients + unpacked, norms)  # backward and forward work, never at the same time
 
-    def block_bytes(self, model: ModelConfig, positions: int, cuda: bool) -> float:
-        """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way."""
+    def block_bytes(self, model: ModelConfig, length: int, positions: int, cuda: bool) -> float:
+        """Bytes that one block keeps for its backward pass: activations, and weights that were formed on the way.
+
+        Args:
+            length: positions of a row. positions: of all rows.
+        """
         size, method, config = type_bytes(model), self.method, self.config
         forward = forward_pass(model, method, config)
         spared = method.form == "miss"
@@ -157,6 +162,9 @@ class Workload:
             kept += size * adapted * (1 if model.quantization == "none" else 2)  # W times B A, and W unpacked
         if forward == "merged":
             kept += 4 * adapted  # W + s B A
+            heads, whole = self.shape.n_heads, set(config.targets) == set(get_args(Projection))
+            if not cuda and length <= LONGEST and heads == self.shape.n_kv_heads and whole:
+                kept += 4 * positions * heads * length  # `block_on_cpu`: what attention gives to each key
         if method.weight_decomposed:
             kept += positions * decomposition_bytes(self.shape, config, size)
             # With dropout peft multiplies by W a second time, and keeps the copy of W that was unpacked or cast for it.

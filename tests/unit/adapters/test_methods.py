@@ -10,7 +10,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from adapters.attach import adapted_layers, assert_adapted, attach, wrap
 from adapters.base import load_unquantised
 from adapters.config import METHOD_NAMES, MethodConfig, ModelConfig
-from adapters.forward import _Merged, _whole_is_cheaper, lean_forward_passes
+from adapters.forward import _Block, _Merged, _whole_is_cheaper, lean_forward_passes
 from adapters.methods import METHODS, method_named
 from common.errors import InputError
 from llada.diffusion.loss import masked_diffusion_loss
@@ -213,9 +213,12 @@ def test_both_ways_to_the_factors_gradients_are_taken():
     assert {_whole_is_cheaper(120, 4, *shape) for shape in ((24, 16, 3), (96, 16, 2))} == {True, False}
 
 
+@pytest.mark.parametrize("kv_heads", [2, 4])  # with 4, as many as others, a block is one function
 @pytest.mark.parametrize("name", ["lora", "pissa", "rslora"])
-def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
-    model = adapted(tmp_path, name, alpha=7)
+def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name, kv_heads, monkeypatch):
+    blocks = []
+    monkeypatch.setattr(_Block, "apply", lambda *given, own=_Block.apply: (blocks.append(given), own(*given))[1])
+    model = adapted(tmp_path, name, small_model(n_kv_heads=kv_heads).requires_grad_(False), alpha=7)
     with torch.no_grad():
         for n, p in model.named_parameters():
             if "lora_B" in n:
@@ -230,9 +233,29 @@ def test_fused_forward_has_pefts_outputs_and_gradients(tmp_path, name):
     loss, gradients = loss_and_gradients()
     assert lean_forward_passes(model) == 7 * LAYERS
     fused_loss, fused_gradients = loss_and_gradients()
+    assert len(blocks) == (LAYERS if kv_heads == 4 else 0)
     assert fused_loss == pytest.approx(loss, abs=1e-5)
     for one, two in zip(gradients, fused_gradients, strict=True):
         assert torch.allclose(one, two, atol=2e-5 * float(one.abs().max().clamp(min=0.1)), rtol=1e-4)
+
+
+def test_a_block_that_is_one_function_is_computed_again_for_its_backward_pass(tmp_path):
+    """With activation checkpointing: the same gradients, and between the blocks nothing is kept."""
+    model = adapted(tmp_path, "lora", small_model(n_kv_heads=4).requires_grad_(False))
+    assert lean_forward_passes(model) == 7 * LAYERS
+
+    def gradients_and_kept(again):
+        model.get_base_model().model.gradient_checkpointing = again
+        model.zero_grad()
+        kept = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda one: (kept.append(one.numel()), one)[1], lambda one: one):
+            loss = some_loss(model)
+        loss.backward()
+        return [p.grad.clone() for p in model.parameters() if p.requires_grad], sum(kept)
+
+    (once, whole), (twice, little) = gradients_and_kept(False), gradients_and_kept(True)
+    assert all(torch.equal(one, other) for one, other in zip(once, twice, strict=True))
+    assert little < whole / 4
 
 
 @pytest.mark.parametrize("quantization", ["none", "nf4"])

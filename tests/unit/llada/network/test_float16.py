@@ -5,6 +5,7 @@ import torch
 from torch.nn.functional import cross_entropy
 
 from llada.network import modeling
+from llada.network.float16 import within_float16
 from tests.support.small_world import KINDS, small_model
 
 IDS = torch.randint(0, 50, (2, 16), generator=torch.Generator().manual_seed(0))
@@ -87,12 +88,12 @@ def test_scaling_by_powers_of_two_keeps_the_precision_of_the_terms(factor):
         linear.weight.copy_(torch.randint(-3, 4, (4, 8)))
     expected = x.double() @ linear.weight.double().T
     terms = x.double().abs() @ linear.weight.double().abs().T  # sums that cancel are as exact as their terms
-    assert ((modeling._within_float16(linear, x).double() - expected).abs() <= 1e-3 * terms).all()
-    assert torch.equal(modeling._within_float16(linear, torch.zeros(1, 8)), torch.zeros(1, 4))
+    assert ((within_float16(linear, x).double() - expected).abs() <= 1e-3 * terms).all()
+    assert torch.equal(within_float16(linear, torch.zeros(1, 8)), torch.zeros(1, 4))
 
 
 def test_other_types_take_the_path_without_scaling(monkeypatch):
-    monkeypatch.setattr(modeling, "_within_float16", None)
+    monkeypatch.setattr(modeling, "within_float16", None)
     for dtype in (torch.float32, torch.bfloat16):
         for kind in KINDS:
             small_model(kind=kind).to(dtype)(IDS)
