@@ -121,8 +121,8 @@ class _Block(torch.autograd.Function):
         """`asked`: cos, sin, mask and keep of `LLaDABlock.forward`. `tensors`: all W of `LAYERS`, all A, all B."""
         heads, count = block.n_heads, len(LAYERS)
         weights, As, Bs = _paired(tensors[:count], heads), tensors[count : 2 * count], _paired(tensors[-count:], heads)
-        effective = (_effective(weights[group], As[group], Bs[group], scalings[group]) for group in GROUPS)
-        parts = block_on_cpu.BlockWeights(*_norms(block), *effective, heads, block.part("attn_norm").eps)
+        products = [_effective(weights[group], As[group], Bs[group], scalings[group]) for group in GROUPS]
+        parts = _block_weights(block, products)
         y, kept = block_on_cpu.forward(parts, x, *asked)
         ctx.block, ctx.scalings = block, scalings
         ctx.save_for_backward(*As, *Bs, *parts.products, *kept)
@@ -132,11 +132,9 @@ class _Block(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
         tensors, count, heads = ctx.saved_tensors, len(LAYERS), ctx.block.n_heads
-        As, Bs, products, kept = tensors[:count], tensors[count : 2 * count], tensors[2 * count :], None
-        products, kept = products[: len(GROUPS)], products[len(GROUPS) :]
-        parts = block_on_cpu.BlockWeights(*_norms(ctx.block), *products, heads, ctx.block.part("attn_norm").eps)
-        wants_x = ctx.needs_input_grad[0]
-        to_x, slopes = block_on_cpu.backward(parts, block_on_cpu.Kept(*kept), outputs[0], wants_x)
+        As, Bs, rest = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
+        parts, kept = _block_weights(ctx.block, rest[: len(GROUPS)]), block_on_cpu.Kept(*rest[len(GROUPS) :])
+        to_x, slopes = block_on_cpu.backward(parts, kept, outputs[0], ctx.needs_input_grad[0])
         to_As, to_Bs = [], []
         for group, (slope, inputs) in zip(GROUPS, slopes, strict=True):
             ones, others = _to_factors(slope, inputs, As[group], Bs[group], ctx.scalings[group])
@@ -147,8 +145,12 @@ class _Block(torch.autograd.Function):
         return to_x, None, None, None, *[None] * count, *to_As, *to_Bs
 
 
-def _norms(block: Any) -> tuple[Tensor, Tensor]:
-    return block.part("attn_norm").weight, block.part("ff_norm").weight
+def _block_weights(block: Any, products: Sequence[Tensor]) -> block_on_cpu.BlockWeights:
+    """With the weights of `GROUPS`."""
+    norms = block.part("attn_norm").weight, block.part("ff_norm").weight
+    qkv, attn_out, gate_up, ff_out = products
+    eps = block.part("attn_norm").eps
+    return block_on_cpu.BlockWeights(*norms, qkv, attn_out, gate_up, ff_out, block.n_heads, eps)
 
 
 def _paired(rows: Sequence[Tensor], heads: int) -> list[Tensor]:

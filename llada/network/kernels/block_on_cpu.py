@@ -158,7 +158,7 @@ def forward(
 
 
 def backward(weights: BlockWeights, kept: Kept, to_y: Tensor, wants_x: bool = True) -> tuple[Tensor | None, Slopes]:
-    """The gradient towards x (B, L, D), None unless wanted, and of each product what its weight's gradient is made of."""
+    """The gradient towards x (B, L, D), None unless wanted; and what the gradients of the weights are made of."""
     D, H, L = len(weights.attn_norm), weights.heads, kept.query.shape[1]
     to_y = to_y.reshape(-1, D)
 

@@ -91,7 +91,7 @@ def test_layers_that_do_more_than_a_product_are_asked():
 
 @pytest.mark.parametrize("case", ["long rows", "another type", "fewer key heads", "autocast", "trained norms"])
 def test_what_it_does_not_compute_takes_the_other_way(case):
-    block, x, cos, sin, _ = parts("llada", torch.float32, masked=False)
+    block, x, cos, _, _ = parts("llada", torch.float32, masked=False)
     if case == "long rows":
         x = x.repeat(1, block_on_cpu.LONGEST, 1)
     elif case == "another type":
