@@ -18,7 +18,8 @@ import logging
 import os
 import subprocess
 import sys
-from contextlib import nullcontext
+from contextlib import ExitStack
+from pathlib import Path
 
 from common.environment import threads_of_process
 from common.errors import InputError
@@ -41,8 +42,8 @@ def main(arguments: list[str]) -> int:
         jobs, arguments = int(arguments[1]), arguments[2:]
     if not arguments:
         jobs = jobs or jobs_by_profile()
-        if jobs > 1 and (status := _side_by_side(jobs)):
-            return status
+        if jobs > 1:
+            return _side_by_side(jobs)
     return _dvc(["repro", *arguments])
 
 
@@ -59,13 +60,21 @@ def jobs_by_profile() -> int:
 
 def _side_by_side(jobs: int) -> int:
     """Run what is out of date; the first exit status that is not 0."""
-    needs = _out_of_date()
-    chain = leading_chain(needs)
-    rest = {stage: needed - set(chain) for stage, needed in needs.items() if stage not in chain}
-    with warm_process() if len(needs) >= WORTH_WARMING else nullcontext():
+    nothing_done = not Path("dvc.lock").exists()
+    with ExitStack() as while_running:
+        if nothing_done:  # known before DVC has looked at every file
+            while_running.enter_context(warm_process())
+        needs = _out_of_date()
+        if not nothing_done and len(needs) >= WORTH_WARMING:
+            while_running.enter_context(warm_process())
+        chain = leading_chain(needs)
+        rest = {stage: needed - set(chain) for stage, needed in needs.items() if stage not in chain}
         if chain and (status := _dvc(["repro", chain[-1]])):
             return status
-        return run_side_by_side(rest, _start, jobs)
+        status = run_side_by_side(rest, _start, jobs)
+    if status == 0:
+        print("Data and pipelines are up to date.")  # as DVC says, which would look at all of them again
+    return status
 
 
 def _out_of_date() -> dict[str, set[str]]:

@@ -36,3 +36,27 @@ def test_a_lock_that_a_killed_run_left_is_released_without_a_word(
     assert repro.main(["--force"]) == 3
     assert asked == [[], ["--wait-for-lock", "repro", "--force"]]
     assert caplog.messages == ["another notice"]
+
+
+@pytest.mark.parametrize(("behind", "status"), [({}, 0), ({"report": set()}, 0), ({"report": set()}, 3)])
+def test_side_by_side_what_is_behind_is_run_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    behind: dict[str, set[str]],
+    status: int,
+) -> None:
+    """And nothing else: DVC is not asked again whether that was all."""
+    asked: list[list[str]] = []
+
+    def command(arguments: list[str]) -> int:
+        asked.append(arguments)
+        return status
+
+    (tmp_path / "dvc.lock").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(repro, "_out_of_date", lambda: behind)
+    monkeypatch.setattr("dvc.cli.main", command)
+    assert repro.main(["--jobs", "2"]) == status
+    assert asked == [["--wait-for-lock", "repro", stage] for stage in behind]
+    assert capsys.readouterr().out == ("" if status else "Data and pipelines are up to date.\n")
