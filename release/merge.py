@@ -24,8 +24,8 @@ from common.files import atomic_folder, sha256_of_file, sha256_of_model_folder, 
 from common.progress import track
 from common.records import read_record
 from llada.chat_format import widely_readable
-from llada.network.checkpoint import is_folder_name, read_config
-from llada.network.published import title_of
+from llada.network.checkpoint import read_config
+from llada.network.published import is_folder_name, title_of
 from llada.network.token_ids import settled_config
 from release.merge_check import Check, compare
 from release.tensor_files import INDEX, Stored, stored_tensors

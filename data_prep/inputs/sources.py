@@ -173,7 +173,9 @@ def _twin(data: DataConfig, base: str, revision: str | None, seed: int, folder: 
 def _model(
     source: str, revision: str | None, bundled: Path, make: Callable[[Path], None], check: Callable[[Path], None]
 ) -> dict[str, Any]:
-    """The facts of a model, checked, in a folder on this machine: made at `bundled`, fetched, or where it lies."""
+    """The facts of a model in a folder on this machine: made at `bundled`, fetched, or where it lies. What was not made
+    here is checked, for which the network's code and torch are imported.
+    """
     kind, commit, path = _kind(source), None, bundled
     if kind == EMBEDDED:
         with atomic_folder(path) as temporary:
@@ -185,7 +187,8 @@ def _model(
         path, commit = snapshot.folder, snapshot.revision
     else:
         path = Path(source).expanduser()
-    check(path)
+    if kind != EMBEDDED:
+        check(path)
     return _model_facts(source, kind, commit, path, bundled.name)
 
 
@@ -219,7 +222,7 @@ def local_place(source: str) -> Path | None:
 
 def _kind(source: str) -> str:
     """embedded | folder | hub. What exists on this machine, or cannot be a hub id, is a folder (or file, or glob)."""
-    from llada.network.checkpoint import is_folder_name
+    from llada.network.published import is_folder_name
 
     if source == EMBEDDED:
         return EMBEDDED

@@ -47,11 +47,6 @@ def published_shapes(config: LLaDAConfig) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def is_folder_name(name: str) -> bool:
-    """Is it a folder, or can it be nothing else (a hub id has one slash at most and is relative)?"""
-    return Path(name).is_dir() or Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
-
-
 def check_folder(folder: Path, config: LLaDAConfig | None = None) -> None:
     """Check that `folder` holds a config and complete safetensors weights for it.
 

@@ -46,7 +46,6 @@ from llada.network.cache import KeyValueCache
 from llada.network.checkpoint import (
     check_folder,
     check_loading,
-    is_folder_name,
     keep_nf4_differentiable,
     read_config,
 )
@@ -55,6 +54,7 @@ from llada.network.float16 import within_float16
 from llada.network.kernels import block_on_cpu, on_cpu
 from llada.network.layout import at, place
 from llada.network.positions import first_position, key_mask, positions_from, rotary_table, rotate
+from llada.network.published import is_folder_name
 from llada.network.token_ids import settle_token_ids
 
 _HUB_ARGUMENTS = ("cache_dir", "force_download", "local_files_only", "revision", "subfolder", "token")

@@ -1,4 +1,5 @@
-"""The published bases that this network runs: repositories, and the token ids that their cards and code name.
+"""The published bases that this network runs: repositories, and the token ids that their cards and code name. And
+which names can be a repository's at all.
 
 A base's own files come first (`token_ids`); the table stands in where they are silent, for exactly these vocabularies.
 """
@@ -6,6 +7,7 @@ A base's own files come first (`token_ids`); the table stands in where they are 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 TOKEN_ID_KEYS = ("mask_token_id", "eos_token_id", "pad_token_id", "bos_token_id")
 
@@ -50,3 +52,8 @@ def known_token_ids(model_type: str, vocabulary: int) -> dict[str, int]:
 def title_of(model_type: str) -> str:
     """What the base's authors call this kind of network."""
     return next((base.title for base in PUBLISHED if base.model_type == model_type), model_type)
+
+
+def is_folder_name(name: str) -> bool:
+    """Is it a folder, or can it be nothing else (a hub id has one slash at most and is relative)?"""
+    return Path(name).is_dir() or Path(name).is_absolute() or name.startswith((".", "~")) or name.count("/") > 1
