@@ -33,7 +33,7 @@ from adapters.methods import Method
 from common.errors import InputError
 from common.memory import resident_bytes
 from llada.diffusion.cross_entropy import CHUNK_BYTES_CPU, CHUNK_BYTES_DEVICE
-from llada.network.kernels.block_on_cpu import LONGEST
+from llada.network.kernels.block_on_cpu import LARGEST, LONGEST
 from training.batching import accumulation_steps, epoch_batches, padding_waste, share, tail_lengths
 from training.config import TrainConfig
 
@@ -163,7 +163,8 @@ class Workload:
         if forward == "merged":
             kept += 4 * adapted  # W + s B A
             heads, whole = self.shape.n_heads, set(config.targets) == set(get_args(Projection))
-            if not cuda and length <= LONGEST and heads == self.shape.n_kv_heads and whole:
+            small = length <= LONGEST and self.shape.d_model * self.shape.mlp_hidden_size <= LARGEST
+            if not cuda and small and heads == self.shape.n_kv_heads and whole:
                 kept += 4 * positions * heads * length  # `block_on_cpu`: what attention gives to each key
         if method.weight_decomposed:
             kept += positions * decomposition_bytes(self.shape, config, size)

@@ -28,6 +28,9 @@ LONGEST = 128
 times at 256 on one thread of an AVX-512 processor. It keeps B H L^2 probabilities.
 """
 
+LARGEST = 2**20
+"""Entries of a weight up to which copying it costs nothing beside the product, and small operations count."""
+
 
 class BlockWeights(NamedTuple):
     """Matrices (out, in), norms (D,), of one dtype, float32 or float64."""
@@ -94,6 +97,7 @@ def fits(block: Any, x: Tensor, cos: Tensor) -> bool:
         and x.dtype in (torch.float32, torch.float64)
         and cos.dtype == x.dtype
         and x.shape[1] <= LONGEST
+        and block.part("ff_proj").weight.numel() <= LARGEST
         and block.n_heads == block.n_kv_heads
         and block.part("attn_norm").weight.dtype == x.dtype
         and not block.part("attn_norm").weight.requires_grad

@@ -89,11 +89,15 @@ def test_layers_that_do_more_than_a_product_are_asked():
     assert not torch.allclose(block(x, cos, sin), plain)
 
 
-@pytest.mark.parametrize("case", ["long rows", "another type", "fewer key heads", "autocast", "trained norms"])
-def test_what_it_does_not_compute_takes_the_other_way(case):
+@pytest.mark.parametrize(
+    "case", ["long rows", "large weights", "another type", "fewer key heads", "autocast", "trained norms"]
+)
+def test_what_it_does_not_compute_takes_the_other_way(case, monkeypatch):
     block, x, cos, _, _ = parts("llada", torch.float32, masked=False)
     if case == "long rows":
         x = x.repeat(1, block_on_cpu.LONGEST, 1)
+    elif case == "large weights":
+        monkeypatch.setattr(block_on_cpu, "LARGEST", block.part("ff_proj").weight.numel() - 1)
     elif case == "another type":
         x = x.bfloat16()
     elif case == "fewer key heads":
