@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 
 from adapters.attach import adapted_layers
-from llada.network.cache import KeyValueCache
+from adapters.base import PROJECTIONS
 from llada.network.kernels import block_on_cpu
 from llada.network.modeling import LLaDABlock
 
@@ -100,10 +100,10 @@ def _effective(
     return effective
 
 
-LAYERS = ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out")
 GROUPS = (slice(0, 3), slice(3, 4), slice(4, 6), slice(6, 7))
-"""Of a block's layers those with the same input, in the order of `block_on_cpu.Slopes`."""
+"""Of `PROJECTIONS` those with the same input, in the order of `block_on_cpu.Slopes`."""
 PAIRED = (0, 1)
+"""Of `PROJECTIONS` q and k, whose rows `block_on_cpu` has in pairs."""
 
 
 class _Block(torch.autograd.Function):
@@ -114,15 +114,15 @@ class _Block(torch.autograd.Function):
         ctx: Any,
         x: Tensor,
         block: LLaDABlock,
-        asked: tuple[Tensor, Tensor, Tensor | None, Tensor | slice | None],
+        asked: tuple[Any, ...],
         scalings: tuple[float, ...],
         *tensors: Tensor,
     ) -> Tensor:
-        """`asked`: cos, sin, mask and keep of `LLaDABlock.forward`. `tensors`: all W of `LAYERS`, all A, all B."""
-        heads, count = block.n_heads, len(LAYERS)
+        """`asked`: cos, sin, mask and keep of `LLaDABlock.forward`. `tensors`: all W of `PROJECTIONS`, all A, all B."""
+        heads, count = block.n_heads, len(PROJECTIONS)
         weights, As, Bs = _paired(tensors[:count], heads), tensors[count : 2 * count], _paired(tensors[-count:], heads)
         products = [_effective(weights[group], As[group], Bs[group], scalings[group]) for group in GROUPS]
-        parts = _block_weights(block, products)
+        parts = block_on_cpu.BlockWeights.of(block, products)
         y, kept = block_on_cpu.forward(parts, x, *asked)
         ctx.block, ctx.scalings = block, scalings
         ctx.save_for_backward(*As, *Bs, *parts.products, *kept)
@@ -131,9 +131,10 @@ class _Block(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, ...]:
-        tensors, count, heads = ctx.saved_tensors, len(LAYERS), ctx.block.n_heads
+        tensors, count, heads = ctx.saved_tensors, len(PROJECTIONS), ctx.block.n_heads
         As, Bs, rest = tensors[:count], tensors[count : 2 * count], tensors[2 * count :]
-        parts, kept = _block_weights(ctx.block, rest[: len(GROUPS)]), block_on_cpu.Kept(*rest[len(GROUPS) :])
+        parts = block_on_cpu.BlockWeights.of(ctx.block, rest[: len(GROUPS)])
+        kept = block_on_cpu.Kept(*rest[len(GROUPS) :])
         to_x, slopes = block_on_cpu.backward(parts, kept, outputs[0], ctx.needs_input_grad[0])
         to_As, to_Bs = [], []
         for group, (slope, inputs) in zip(GROUPS, slopes, strict=True):
@@ -145,16 +146,8 @@ class _Block(torch.autograd.Function):
         return to_x, None, None, None, *[None] * count, *to_As, *to_Bs
 
 
-def _block_weights(block: Any, products: Sequence[Tensor]) -> block_on_cpu.BlockWeights:
-    """With the weights of `GROUPS`."""
-    norms = block.part("attn_norm").weight, block.part("ff_norm").weight
-    qkv, attn_out, gate_up, ff_out = products
-    eps = block.part("attn_norm").eps
-    return block_on_cpu.BlockWeights(*norms, qkv, attn_out, gate_up, ff_out, block.n_heads, eps)
-
-
 def _paired(rows: Sequence[Tensor], heads: int) -> list[Tensor]:
-    """W or B of `LAYERS`, those of q and k in pairs."""
+    """W or B of `PROJECTIONS`, those of q and k in pairs."""
     return [block_on_cpu.in_pairs(one, heads) if i in PAIRED else one for i, one in enumerate(rows)]
 
 
@@ -236,8 +229,8 @@ def lean_forward_passes(adapted: Any) -> int:
     for block in adapted.get_base_model().modules():
         if isinstance(block, LLaDABlock):
             block.project = types.MethodType(_projected, block)  # type: ignore[method-assign]
-            if all(_is_merged(block.part(name)) for name in LAYERS):
-                block.forward = types.MethodType(_block, block)  # type: ignore[method-assign]
+            if all(_is_merged(block.part(name)) for name in PROJECTIONS):
+                block.whole = types.MethodType(_whole, block)  # type: ignore[method-assign]
     return switched
 
 
@@ -285,23 +278,12 @@ def _is_merged(layer: Any) -> bool:
     return getattr(layer.forward, "__func__", None) is _merged
 
 
-def _block(
-    block: Any,
-    x: Tensor,
-    cos: Tensor,
-    sin: Tensor,
-    mask: Tensor | None = None,
-    cache: KeyValueCache | None = None,
-    cache_start: int = 0,
-    keep: slice | Tensor | None = None,
-) -> Tensor:
-    """`LLaDABlock.forward`, of merged layers alone."""
-    if cache is not None or not block_on_cpu.fits(block, x, cos):
-        return type(block).forward(block, x, cos, sin, mask, cache, cache_start, keep)  # type: ignore[no-any-return]
-    layers = [block.part(name) for name in LAYERS]
+def _whole(block: Any, x: Tensor, *asked: Any) -> Tensor:
+    """`LLaDABlock.whole`, of merged layers alone."""
+    layers = [block.part(name) for name in PROJECTIONS]
     As, Bs, scalings = zip(*map(_factors, layers), strict=True)
     weights = [layer.base_layer.weight for layer in layers]
-    return _Block.apply(x, block, (cos, sin, mask, keep), scalings, *weights, *As, *Bs)  # type: ignore[no-any-return]
+    return _Block.apply(x, block, asked, scalings, *weights, *As, *Bs)  # type: ignore[no-any-return]
 
 
 def _added(layer: Any, x: Tensor) -> Tensor:

@@ -128,8 +128,9 @@ class LLaDABlock(nn.Module):
         With `keep` the result is that of these positions alone: (B, K, D) of a slice, for which the others are only
         keys and values, or (M, D) of places (M,), row * L + position, for which they ask as well but go no further.
         """
-        if cache is None and not torch.is_grad_enabled() and block_on_cpu.fits(self, x, cos) and self._is_plain():
-            return block_on_cpu.forward(block_on_cpu.BlockWeights.of(self), x, cos, sin, mask, keep)[0]
+        whole = self.whole(x, cos, sin, mask, keep) if cache is None and block_on_cpu.fits(self, x, cos) else None
+        if whole is not None:
+            return whole
         normed = self.part("attn_norm")(x)
         asking_cos, asking_sin = cos, sin
         if isinstance(keep, slice):
@@ -164,11 +165,14 @@ class LLaDABlock(nn.Module):
         """Several projections of one input, in the order of `names`; `adapters.forward` makes one product of them."""
         return tuple(self.part(name)(x) for name in names)
 
-    def _is_plain(self) -> bool:
-        """Is every part as it was made, and does nobody listen at one?"""
-        parts = [self.part(name) for name in self._paths]
-        kinds = (nn.Linear, LLaDARMSNorm)
-        return all(type(part) in kinds and not (part._forward_hooks or part._forward_pre_hooks) for part in parts)
+    def whole(self, *asked: Any) -> Tensor | None:
+        """The forward pass as one function, see `block_on_cpu.forward`; None where gradients are wanted, which
+        `adapters.forward` has, or a part is not as it was made or heard by others.
+        """
+        parts, kinds = [self.part(name) for name in self._paths], (nn.Linear, LLaDARMSNorm)
+        plain = all(type(part) in kinds and not (part._forward_hooks or part._forward_pre_hooks) for part in parts)
+        takes = plain and not torch.is_grad_enabled()
+        return block_on_cpu.forward(block_on_cpu.BlockWeights.of(self), *asked)[0] if takes else None
 
     def _split(self, x: Tensor, heads: int) -> Tensor:
         return x.unflatten(-1, (heads, self.head_dim)).transpose(1, 2)  # (B, L, H * D_head) -> (B, H, L, D_head)

@@ -21,13 +21,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
 
 from adapters.attach import adapted_layers, assert_adapted
-from adapters.config import MethodConfig, ModelConfig, Projection
+from adapters.base import NF4_BLOCK, PROJECTIONS, STATISTICS_BLOCK
+from adapters.config import MethodConfig, ModelConfig
 from adapters.forms import peft_config
 from adapters.methods import Method
 from common.errors import InputError
@@ -42,7 +43,8 @@ if TYPE_CHECKING:
 
 ForwardPass = Literal["merged", "added", "peft"]
 GIB = 2**30
-NF4_BYTES = 0.5 + 1 / 64 + 4 / (64 * 256)  # weight, 8-bit scale per block of 64, float32 scale per 256 scales
+# Weight, 8-bit scale per block, float32 scale per block of scales.
+NF4_BYTES = 0.5 + 1 / NF4_BLOCK + 4 / (NF4_BLOCK * STATISTICS_BLOCK)
 ALLOCATOR_SLACK = 1.06  # blocks that a caching allocator holds beyond what is live
 CUDA_CONTEXT_BYTES = 0.6 * GIB
 CPU_PROCESS_BYTES = 0.55 * GIB  # Python, torch and what they import, where the system does not tell
@@ -162,7 +164,7 @@ class Workload:
             kept += size * adapted * (1 if model.quantization == "none" else 2)  # W times B A, and W unpacked
         if forward == "merged":
             kept += 4 * adapted  # W + s B A
-            heads, whole = self.shape.n_heads, set(config.targets) == set(get_args(Projection))
+            heads, whole = self.shape.n_heads, set(config.targets) == set(PROJECTIONS)
             small = length <= LONGEST and self.shape.d_model * self.shape.mlp_hidden_size <= LARGEST
             if not cuda and small and heads == self.shape.n_kv_heads and whole:
                 kept += 4 * positions * heads * length  # `block_on_cpu`: what attention gives to each key

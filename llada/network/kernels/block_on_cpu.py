@@ -17,15 +17,18 @@ Shapes: B rows, L positions, N = B L, M of them that go on behind attention, D w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F  # noqa: N812
 
+from llada.network.kernels.on_cpu import norm_backward, norm_forward
+
 LONGEST = 128
-"""Positions up to which attention as two products is the faster way: 0.8 of a block's time at 70, as much at 128, 1.1
-times at 256 on one thread of an AVX-512 processor. It keeps B H L^2 probabilities.
+"""Positions up to which this is the faster way: 0.85 of a step's time at 70, 0.87 at 128, as much at 256, on one thread
+of an AVX-512 processor (`benchmarks/training/lora_forward.py`). It keeps B H L^2 probabilities.
 """
 
 LARGEST = 2**20
@@ -50,13 +53,20 @@ class BlockWeights(NamedTuple):
         return self.qkv, self.attn_out, self.gate_up, self.ff_out
 
     @classmethod
-    def of(cls, block: Any) -> BlockWeights:
-        """Of a `LLaDABlock` of plain layers, copied where several make one."""
-        q, k, v, gate, up = (block.part(f"{name}_proj").weight for name in ("q", "k", "v", "ff", "up"))
-        qkv = torch.cat((in_pairs(q, block.n_heads), in_pairs(k, block.n_heads), v))
-        norms = (block.part("attn_norm").weight, block.part("ff_norm").weight)
-        ends = (block.part("attn_out").weight, block.part("ff_out").weight)
-        return cls(*norms, qkv, ends[0], torch.cat((gate, up)), ends[1], block.n_heads, block.part("attn_norm").eps)
+    def of(cls, block: Any, products: Sequence[Tensor] | None = None) -> BlockWeights:
+        """Of a `LLaDABlock`; `products`, in the order above, in place of those of its plain layers."""
+        norms = block.part("attn_norm"), block.part("ff_norm")
+        qkv, attn_out, gate_up, ff_out = _plain_products(block) if products is None else products
+        parts = (norms[0].weight, norms[1].weight, qkv, attn_out, gate_up, ff_out)
+        return cls(*parts, block.n_heads, norms[0].eps)
+
+
+def _plain_products(block: Any) -> tuple[Tensor, ...]:
+    """The weights of plain layers, copied where several make one."""
+    names = ("q_proj", "k_proj", "v_proj", "attn_out", "ff_proj", "up_proj", "ff_out")
+    q, k, v, attn_out, gate, up, ff_out = (block.part(name).weight for name in names)
+    qkv = torch.cat((in_pairs(q, block.n_heads), in_pairs(k, block.n_heads), v))
+    return qkv, attn_out, torch.cat((gate, up)), ff_out
 
 
 class Kept(NamedTuple):
@@ -129,7 +139,7 @@ def forward(
     H = weights.heads
     half = D // H // 2
     flat = x.reshape(-1, D)
-    normed, scale = _normed(flat, weights.attn_norm, weights.eps)
+    normed, scale = norm_forward(flat, weights.attn_norm, weights.eps)
     qkv = torch.mm(normed, weights.qkv.t()).view(B, L, 3, H, 2 * half)
     turns = torch.complex(cos[:, 0, :, :half], sin[:, 0, :, :half])
     by_head = x.new_empty(3, B, H, L, 2 * half)
@@ -151,7 +161,7 @@ def forward(
     if isinstance(keep, Tensor):
         places, attended = keep, attended.index_select(0, keep)
     middle = torch.addmm(flat if places is None else flat.index_select(0, places), attended, weights.attn_out.t())
-    middle_normed, middle_scale = _normed(middle, weights.ff_norm, weights.eps)
+    middle_normed, middle_scale = norm_forward(middle, weights.ff_norm, weights.eps)
     gate, up = torch.mm(middle_normed, weights.gate_up.t()).chunk(2, dim=1)
     active = F.silu(gate)
     inner = active * up
@@ -174,7 +184,7 @@ def backward(weights: BlockWeights, kept: Kept, to_y: Tensor, wants_x: bool = Tr
     torch.mul(to_inner, kept.active, out=to_up)
     torch.ops.aten.silu_backward.grad_input(to_inner.mul_(kept.up), kept.gate, grad_input=to_gate)
     to_normed = torch.mm(to_gate_up, weights.gate_up)
-    to_middle = _norm_back(to_normed, kept.middle, kept.middle_scale, weights.ff_norm).add_(to_y)
+    to_middle = norm_backward(to_normed, kept.middle, weights.ff_norm, kept.middle_scale).add_(to_y)
 
     to_attended = torch.mm(to_middle, weights.attn_out)
     stream = to_middle
@@ -198,21 +208,8 @@ def backward(weights: BlockWeights, kept: Kept, to_y: Tensor, wants_x: bool = Tr
     to_qkv = to_qkv.flatten(2).flatten(0, 1)  # (N, 3 D)
     to_x = None
     if wants_x:
-        to_x = _norm_back(torch.mm(to_qkv, weights.qkv), kept.x, kept.scale, weights.attn_norm).add_(stream)
-        to_x = to_x.view(-1, L, D)
+        to_normed = torch.mm(to_qkv, weights.qkv)
+        to_x = norm_backward(to_normed, kept.x, weights.attn_norm, kept.scale).add_(stream).view(-1, L, D)
     return to_x, Slopes(
         (to_qkv, kept.normed), (to_middle, kept.attended), (to_gate_up, kept.middle_normed), (to_y, kept.inner)
     )
-
-
-def _normed(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
-    """x (N, D) / rms(x), times the weight; and 1 / rms(x), (N, 1)."""
-    scale = (x * x).mean(dim=1, keepdim=True).add_(eps).rsqrt_()
-    return (x * scale).mul_(weight), scale
-
-
-def _norm_back(slope: Tensor, x: Tensor, scale: Tensor, weight: Tensor) -> Tensor:
-    """As `on_cpu._RMSNorm` goes back; the slope is overwritten."""
-    pulled = slope.mul_(weight)
-    common = (pulled * x).sum(dim=1, keepdim=True).mul_(scale * scale / x.shape[1])
-    return pulled.addcmul_(x, common, value=-1).mul_(scale)

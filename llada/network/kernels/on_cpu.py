@@ -29,16 +29,25 @@ class _RMSNorm(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
-        wide = x.to(torch.promote_types(x.dtype, torch.float32))
-        scale = (wide * wide).mean(dim=-1, keepdim=True).add_(eps).rsqrt_()
+        normed, scale = norm_forward(x, weight, eps)
         ctx.save_for_backward(x, weight, scale)
-        return (wide * scale).to(weight.dtype).mul_(weight)
+        return normed
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *outputs: Tensor) -> tuple[Tensor | None, None, None]:
-        """With g the slope times the weight and n = x / rms(x): (g - n mean(g n)) / rms(x)."""
-        x, weight, scale = ctx.saved_tensors
-        pulled = (outputs[0] * weight).to(scale.dtype)
-        common = (pulled * x).sum(dim=-1, keepdim=True).mul_(scale * scale / x.shape[-1])
-        return pulled.addcmul_(x.to(scale.dtype), common, value=-1).mul_(scale).to(x.dtype), None, None
+        return norm_backward(outputs[0], *ctx.saved_tensors), None, None
+
+
+def norm_forward(x: Tensor, weight: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """`rms_norm` and, in float32 at least, 1 / rms(x), (..., 1)."""
+    wide = x.to(torch.promote_types(x.dtype, torch.float32))
+    scale = (wide * wide).mean(dim=-1, keepdim=True).add_(eps).rsqrt_()
+    return (wide * scale).to(weight.dtype).mul_(weight), scale
+
+
+def norm_backward(slope: Tensor, x: Tensor, weight: Tensor, scale: Tensor) -> Tensor:
+    """The gradient towards x: with g the slope times the weight and n = x / rms(x), (g - n mean(g n)) / rms(x)."""
+    pulled = (slope * weight).to(scale.dtype)
+    common = (pulled * x).sum(dim=-1, keepdim=True).mul_(scale * scale / x.shape[-1])
+    return pulled.addcmul_(x.to(scale.dtype), common, value=-1).mul_(scale).to(x.dtype)
