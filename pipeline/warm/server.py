@@ -9,6 +9,7 @@ Nothing is computed here, for a fork has lost the threads that a library had sta
 
 from __future__ import annotations
 
+import atexit
 import gc
 import io
 import json
@@ -36,6 +37,7 @@ LIBRARIES = (  # in the order in which the stages have need of them
     "pyarrow.parquet",
     "rich.progress",
     "typer",
+    "pydantic",
     "sklearn.cluster",
     "sklearn.metrics",
     "sklearn.neighbors",
@@ -52,12 +54,15 @@ LIBRARIES = (  # in the order in which the stages have need of them
     "rouge_score.rouge_scorer",
 )
 LINE = 2**20
+ended: object = None
+"""What a fork's command ended with."""
 
 
 def main(path: str) -> None:
     listening = socket.socket(socket.AF_UNIX)
     listening.bind(path)
     listening.listen()
+    atexit.register(_leave_the_rest)  # the first to be registered is the last to run
     environment.writable_caches()
     environment.tell_libraries_of_processors()
     run = Server(listening).serve()
@@ -171,6 +176,7 @@ def _tell(connection: socket.socket, number: int) -> None:
 
 def _become(request: dict[str, Any], streams: list[int]) -> None:
     """Run the command as if it had been started by itself."""
+    global ended
     with suppress(OSError):
         os.setpgid(0, 0)
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -191,11 +197,30 @@ def _become(request: dict[str, Any], streams: list[int]) -> None:
     client.standing_in = True
     _limit_threads()
     sys.argv = request["arguments"]
-    if request["module"] is None:
-        sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
-        runpy.run_path(sys.argv[0], run_name="__main__")
-    else:
-        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+    try:
+        if request["module"] is None:
+            sys.path[0] = str(Path(sys.argv[0]).resolve().parent)
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        else:
+            runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        ended = 0
+    except SystemExit as end:
+        ended = 0 if end.code is None else end.code
+        raise
+
+
+def _leave_the_rest() -> None:
+    """What an interpreter's end still has to do here, with threads joined and exits handled, is to clear the modules of
+    every library: a second of a fork's life.
+    """
+    if not isinstance(ended, int):
+        return  # an exception, or a last word that the interpreter prints
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return  # of which it tells as well
+    os._exit(ended & 0xFF)
 
 
 def _opened(place: int, name: str) -> Any:

@@ -102,6 +102,20 @@ def test_it_ends_as_the_fork_ends(warm: Warm, body: str, status: int) -> None:
     assert ("selesai" in out) == ("atexit" in body)
 
 
+def test_a_fork_does_all_of_an_interpreters_end_but_clearing_the_libraries(warm: Warm) -> None:
+    body = (
+        "import atexit, threading, wave\n"
+        "class Last:\n    def __del__(self): os.write(1, b'dibersihkan')\n"
+        "wave.last = Last()\n"
+        "threading.Thread(target=lambda: (time.sleep(0.3), print('utas'))).start()\n"
+        "atexit.register(print, 'akhir')\n"
+        "print('isi')\n"
+        "sys.exit(5)"
+    )
+    status, out, _ = warm.run(body)
+    assert (status, out[1:]) == (5, ["isi", "utas", "akhir"])
+
+
 def test_signals_are_passed_on_once(warm: Warm) -> None:
     body = (
         "signal.signal(signal.SIGTERM, lambda number, frame: os.write(1, b'disimpan\\n'))\n"
