@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -104,8 +105,13 @@ def code_hash(root: Path = REPOSITORY) -> str:
     digest = hashlib.sha256()
     for path in code_files(root):
         digest.update(f"{path.relative_to(root)}\n".encode())
-        digest.update(ast.dump(ast.parse(path.read_text(encoding="utf-8"))).encode())
+        digest.update(_syntax_hash(path.read_text(encoding="utf-8")))
     return digest.hexdigest()
+
+
+@cache  # a second for all of the code, which a process may ask for at every adapter
+def _syntax_hash(source: str) -> bytes:
+    return hashlib.sha256(ast.dump(ast.parse(source)).encode()).digest()
 
 
 def code_files(root: Path = REPOSITORY) -> list[Path]:
