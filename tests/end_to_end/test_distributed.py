@@ -78,7 +78,8 @@ def assert_equal_curves(one, two):
     assert [row["tokens"] for row in one] == [row["tokens"] for row in two]
 
 
-@pytest.mark.parametrize(("method", "also"), CASES if LONG else CASES[-1:])
+@minutes
+@pytest.mark.parametrize(("method", "also"), CASES)
 def test_two_processes_have_the_losses_of_one(tmp_path, method, also):
     """The two come from `accelerate launch`; the one is this process."""
     settings = SETTINGS | also
@@ -101,11 +102,14 @@ def test_two_processes_have_the_losses_of_one_whatever_the_start_and_form(tmp_pa
     assert_equal_curves(curve(tmp_path, "one", method), curve(tmp_path, "two", method))
 
 
-def test_two_machines_have_the_losses_of_one(tmp_path):
+@pytest.mark.parametrize("also", [{}, NOT_THE_DEFAULT] if LONG else [NOT_THE_DEFAULT])
+def test_two_machines_have_the_losses_of_one(tmp_path, also):
     """Each with its own launcher and `--machine_rank`; rank 1 starts from the PiSSA factors that rank 0 left."""
-    trainer.train(small_plan(tmp_path, "pissa", run="one/pissa", train=SETTINGS))
-    statuses, said = launch_on_two_machines(tmp_path, "two", "pissa", json.dumps(SETTINGS))
+    settings = SETTINGS | also
+    trainer.train(small_plan(tmp_path, "pissa", run="one/pissa", train=settings))
+    statuses, said = launch_on_two_machines(tmp_path, "two", "pissa", json.dumps(settings))
     assert statuses == [0, 0], said
+    assert len(curve(tmp_path, "one", "pissa")) == 21
     assert_equal_curves(curve(tmp_path, "one", "pissa"), curve(tmp_path, "two", "pissa"))
     assert facts(tmp_path, "two", "pissa")["processes"] == 2
 

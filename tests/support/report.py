@@ -6,8 +6,10 @@ import json
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +17,10 @@ import pyarrow.parquet as pq
 
 from common.files import write_json, write_json_lines, write_text
 from eval.config import EvaluationConfig
+from eval.metrics import scoring
 from eval.metrics.accuracy import AnswerKey
-from eval.metrics.scoring import Answer, Bound, Item, score_system
+from eval.metrics.item_statistics import text_statistics
+from eval.metrics.scoring import Answer, Bound, Item
 from eval.metrics.statistics import Comparison
 from eval.report.load import read_systems
 from eval.report.verdict import Verdict, compare_all, verdict
@@ -145,18 +149,19 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
         Bound(item.answer_tokens * (planted.bound + 0.4 * shared[index] + 0.1 * rng.normal()), 0.2)
         for index, item in enumerate(rows)
     ]
-    scored = score_system(
-        planted.name,
-        rows,
-        [answers],
-        bounds,
-        [item.reference for item in rows],
-        evaluation=EVALUATION,
-        seed=seed,
-        settings={"seed": seed, "sampling": {"gen_length": 64, "steps": 32}},
-        keys=keys_of(rows) if keyed else (),
-        extra=measured_extras(planted, rng) | planted.extra,
-    )
+    with mock.patch.object(scoring, "text_statistics", _remembered_statistics):
+        scored = scoring.score_system(
+            planted.name,
+            rows,
+            [answers],
+            bounds,
+            [item.reference for item in rows],
+            evaluation=EVALUATION,
+            seed=seed,
+            settings={"seed": seed, "sampling": {"gen_length": 64, "steps": 32}},
+            keys=keys_of(rows) if keyed else (),
+            extra=measured_extras(planted, rng) | planted.extra,
+        )
     write_json(folder / "metrics.json", scored.metrics)
     write_json_lines(folder / "items.jsonl", scored.items)
     write_json(
@@ -167,6 +172,16 @@ def write_evaluation(folder: Path, planted: Planted, rows: Sequence[Item], seed:
         {"generation_seconds": 4.2, "forward_passes": 128, "tokens_per_second": 812.5, "peak_memory_bytes": 2**30}
         | planted.spent,
     )
+
+
+def _remembered_statistics(*texts: Sequence[Any] | None, **settings: Any) -> dict[str, Any]:
+    """`text_statistics`, once for the same texts: systems share their floors, and tests their systems."""
+    return dict(_statistics(*(None if text is None else tuple(text) for text in texts), **settings))
+
+
+@cache
+def _statistics(*texts: Any, **settings: Any) -> dict[str, Any]:
+    return text_statistics(*texts, **settings)
 
 
 def measured_extras(planted: Planted, rng: np.random.Generator) -> dict[str, Any]:

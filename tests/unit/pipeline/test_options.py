@@ -69,15 +69,22 @@ def test_sigterm_before_any_handler_ends_with_143() -> None:
 
 
 NOTICES = """
-import sys, warnings
+import os, sys, warnings
 from pipeline.options import exit_status
 from sacrebleu.metrics import BLEU
 from tests.support.small_world import small_model
-with exit_status():
+def use():
     model = small_model()
     warnings.simplefilter("default", append=True)
     BLEU().corpus_score(["Kota itu ramai ."] * 200, [["Kota itu ramai ."] * 200])
     model.is_gradient_checkpointing
+if os.fork() == 0:
+    use()
+    os._exit(0)
+os.wait()
+print("as we use it", file=sys.stderr)
+with exit_status():
+    use()
     print("done")
 """
 
@@ -85,8 +92,8 @@ with exit_status():
 def test_no_notice_of_a_library_appears_in_normal_use() -> None:
     """Answers that end in a full stop behind a space, and the property that peft asks for by its old name."""
     result = run(NOTICES)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "done\n", "")
-    loud = run(NOTICES.replace("with exit_status():", "if True:")).stderr
+    loud, quiet = result.stderr.split("as we use it\n")
+    assert (result.returncode, result.stdout, quiet) == (0, "done\n", "")
     assert "detokenize" in loud
     assert "is_gradient_checkpointing" in loud
 

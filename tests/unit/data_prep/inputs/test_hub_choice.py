@@ -66,7 +66,10 @@ def test_a_split_that_the_card_does_not_declare_is_refused_before_any_row_is_fet
 
 
 @pytest.mark.parametrize("card", [True, False], ids=["with its card", "of before there was a card"])
-def test_what_was_fetched_is_chosen_again_when_the_hub_is_gone(hub: Hub, tmp_path: Path, card: bool) -> None:
+def test_what_was_fetched_is_chosen_again_when_the_hub_is_gone(
+    hub: Hub, tmp_path: Path, card: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("time.sleep", lambda seconds: None)  # between the attempts
     before = fetch_dataset(NAME, None, tmp_path / "converted")
     if not card:
         (before.folder / "README.md").unlink()
