@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import warnings
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,9 +101,7 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # "n_jobs value 1 overridden to 1 by setting random_state"
         if len(vectors) > EXACT_ROWS:
-            from umap import UMAP
-
-            model = UMAP(n_neighbors=NEIGHBOURS, random_state=seed, n_jobs=1, init="pca", n_epochs=EPOCHS)
+            model = _umap().UMAP(n_neighbors=NEIGHBOURS, random_state=seed, n_jobs=1, init="pca", n_epochs=EPOCHS)
             return np.asarray(model.fit_transform(vectors))
         return _laid_out(vectors, neighbour_graph(vectors, min(NEIGHBOURS, len(vectors) - 1)), seed)
 
@@ -110,10 +109,10 @@ def project(vectors: np.ndarray, seed: int) -> np.ndarray:
 def _laid_out(vectors: np.ndarray, graph: csr_array, seed: int) -> np.ndarray:
     """The graph's layout, (n, 2), with the defaults of `umap.UMAP`."""
     from scipy.sparse import coo_matrix
-    from umap.umap_ import find_ab_params, simplicial_set_embedding
 
-    curve = find_ab_params(spread=1.0, min_dist=0.1)
-    layout: Any = simplicial_set_embedding(
+    umap = _umap()
+    curve = umap.find_ab_params(spread=1.0, min_dist=0.1)
+    layout = umap.simplicial_set_embedding(
         vectors,
         coo_matrix(graph),
         n_components=2,
@@ -132,6 +131,11 @@ def _laid_out(vectors: np.ndarray, graph: csr_array, seed: int) -> np.ndarray:
         output_dens=False,
     )
     return np.asarray(layout[0])
+
+
+def _umap() -> Any:
+    """umap-learn's module; a plain import would have pyright infer its unwritten types for half a minute."""
+    return import_module("umap.umap_")
 
 
 def _draw(projected: np.ndarray, labels: np.ndarray, whole: int, path: Path, method: str) -> None:
