@@ -439,6 +439,8 @@ def main() -> None:
     output, until, device, threads, tokenizer, start = (
         arguments.pop(name) for name in ("output", "until", "device", "threads", "tokenizer", "start")
     )
+    if start is not None and arguments["paradigm"] == "causal":
+        parser.error("--start: begins with a diffusion base; the twin (--paradigm causal) has none to begin with")
     if threads:
         torch.set_num_threads(threads)
     run = Pretraining(Recipe(**arguments), output, device, tokenizer, start)

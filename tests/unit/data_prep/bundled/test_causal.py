@@ -93,6 +93,17 @@ def test_the_loss_falls_and_later_tokens_change_nothing_before_them(tmp_path: Pa
     assert torch.equal(first, second)
 
 
+def test_it_begins_with_no_base(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--output", str(tmp_path / "run"), "--paradigm", "causal", "--start", str(base.SHIPPED)]
+    monkeypatch.setattr("sys.argv", ["pretraining", *words])
+    with pytest.raises(SystemExit, match="2"):
+        pretraining.main()
+    assert "--start: begins with a diffusion base" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_shipped_twin_is_the_one_that_its_card_names(tmp_path: Path) -> None:
     base.provide_twin(BundledConfig(), 1, tmp_path)
     card = (base.SHIPPED_TWIN / "README.md").read_text()
