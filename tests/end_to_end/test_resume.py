@@ -15,7 +15,7 @@ from training import trainer
 from training.run import processes
 
 DRIVER = REPOSITORY / "tests" / "support" / "train_small.py"
-SETTINGS = '{"max_steps": 30, "epochs": 99, "validate_every": 10, "checkpoint_every": 1}'  # nearly always writing
+SETTINGS = '{"max_steps": 60, "epochs": 99, "validate_every": 20, "checkpoint_every": 1}'  # nearly always writing
 
 
 def start(folder, run, method):
