@@ -9,6 +9,8 @@ export PATH := $(BIN):$(PATH)
 # Extras that the tests may use; without ray, demo, lm-eval and bertscore their tests skip, saying so.
 EXTRAS ?= test
 INSTALL := $(BIN)/python -m pip install --quiet --constraint constraints.txt
+# What umap-learn needs is compiled at its first import, half a minute, and kept beside it.
+COMPILE := $(BIN)/python -c "import umap"
 
 .DEFAULT_GOAL := help
 .PHONY: help repro test lint clean
@@ -44,14 +46,17 @@ $(BIN)/python:
 $(VENV)/.installed: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable .
+	$(COMPILE)
 	@touch $@
 
 $(VENV)/.installed-test: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable '.[$(EXTRAS)]'
+	$(COMPILE)
 	@touch $(VENV)/.installed $@
 
 $(VENV)/.installed-dev: $(BIN)/python pyproject.toml constraints.txt
 	@echo "installing into $(VENV) (once, some minutes) ..."
 	$(INSTALL) --editable '.[$(EXTRAS),dev]'
+	$(COMPILE)
 	@touch $(VENV)/.installed $(VENV)/.installed-test $@
