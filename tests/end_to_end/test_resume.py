@@ -9,7 +9,7 @@ import time
 import pytest
 import torch
 
-from tests.support.imports import LONG, REPOSITORY
+from tests.support.imports import REPOSITORY
 from tests.support.small_world import small_plan
 from training import trainer
 from training.run import processes
@@ -28,7 +28,7 @@ def test_killed_runs_end_with_the_bytes_of_an_uninterrupted_one(tmp_path, method
     monkeypatch.setattr(processes, "use_all_cores", lambda: torch.set_num_threads(1))  # as the driver does
     trainer.train(small_plan(tmp_path, method, run=f"whole/{method}", train=json.loads(SETTINGS)))
     moments = random.Random(0)
-    for kill in range(2 if LONG else 1):
+    for kill in range(2):
         process = start(tmp_path, "killed", method)
         steps = tmp_path / "killed" / method / "scratch" / "training"
         seen = len(list(steps.glob("*/step-*"))) if kill == 0 else -1
